@@ -1,0 +1,56 @@
+# Everything sets itself up: only Python >= 3.11 and make are needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PYTHONUTF8 = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-fast lint bench requirements clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+# One environment a requirements file; a changed file installs again. `.pyc` files are written at once, since a first
+# start without them takes four times as long.
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode -r $(1)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+endef
+
+$(VENV)/.run: pyproject.toml requirements/run.txt requirements/bootstrap.txt
+	@echo "Setting up $(VENV) (about a minute, once)"
+	$(call install,requirements/run.txt)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml requirements/dev.txt requirements/bootstrap.txt
+	@echo "Setting up $(VENV) with the development tools (about two minutes, once)"
+	$(call install,requirements/dev.txt)
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run ## start the platform on this machine, load examples/, stay until Ctrl-C
+	@$(BIN)/pipeline local run
+
+demo: $(VENV)/.run ## the same without staying: exit 0 only if every step is verified
+	@$(BIN)/pipeline local demo
+
+test: $(VENV)/.dev lint ## every check and every test
+	@$(BIN)/pytest -n 2
+
+test-fast: $(VENV)/.dev ## the tests without the slow ones
+	@$(BIN)/pytest -n 2 -m "not slow"
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYRIGHT_PYTHON_GLOBAL_NODE=off $(BIN)/pyright
+
+requirements: $(VENV)/.dev ## pin the newest versions that pyproject.toml admits
+	@for set in run dev; do \
+	  extras=$$([ $$set = run ] && echo "--extra local" || echo "--extra local --extra deploy --extra dev"); \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --upgrade \
+	    $$extras pyproject.toml -o requirements/$$set.txt; done
+
+clean: ## remove the environment and the local platform's state
+	rm -rf $(VENV) .pipeline build

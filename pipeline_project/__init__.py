@@ -1,0 +1,1 @@
+"""Company records from several source systems, in one canonical PostgreSQL schema, exactly once."""

@@ -1,0 +1,92 @@
+"""psycopg 3 connections: one factory, three roles, credentials from Secrets Manager.
+
+Roles are the first line of security (sql/migrations): `owner` migrates, `loader` ingests, `reader` sees only the
+`analytics` schema.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Self
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pipeline_project.errors import Transient
+from pipeline_project.settings import Settings
+
+Role = Literal["owner", "loader", "reader"]
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# What a server says when it is starting, stopping, full or gone; and when two transactions met. All pass by themselves.
+TRANSIENT_SQLSTATES = ("08", "40", "53", "57P", "55P03")
+
+
+class Database:
+    """Connections of one role. Cheap to make; opens nothing until asked. Safe to share between threads."""
+
+    def __init__(self, conninfo: Callable[[], str], application_name: str = "pipeline") -> None:
+        """`conninfo` gives a libpq connection string; it is asked again when the server refuses the password."""
+        self._source = conninfo
+        self._application_name = application_name
+        self._lock = threading.Lock()
+        self._conninfo: str | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, role: Role, secrets: Any) -> Self:
+        """`secrets` is a boto3 Secrets Manager client."""
+        name = {"owner": settings.owner_secret, "loader": settings.loader_secret, "reader": settings.reader_secret}[
+            role
+        ]
+
+        def conninfo() -> str:
+            secret = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
+            return make_conninfo(
+                host=secret["host"],
+                port=secret["port"],
+                dbname=secret["dbname"],
+                user=secret["username"],
+                password=secret["password"],
+                sslmode=secret.get("sslmode", "prefer"),
+            )
+
+        return cls(conninfo, application_name=f"pipeline-{role}")
+
+    def conninfo(self, *, refresh: bool = False) -> str:
+        """The connection string, kept until `refresh` (a rotated secret is read again)."""
+        with self._lock:
+            if self._conninfo is None or refresh:
+                self._conninfo = make_conninfo(
+                    self._source(), application_name=self._application_name, connect_timeout=5
+                )
+            return self._conninfo
+
+    def open(self, *, autocommit: bool = False) -> Connection:
+        """A connection that the caller closes. Transient when the server is away."""
+        try:
+            try:
+                return psycopg.connect(self.conninfo(), autocommit=autocommit)
+            except psycopg.OperationalError as error:
+                if "password authentication failed" not in str(error):
+                    raise
+                return psycopg.connect(self.conninfo(refresh=True), autocommit=autocommit)
+        except psycopg.OperationalError as error:
+            raise Transient("PostgreSQL cannot be reached; it is tried again") from error
+
+    @contextmanager
+    def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
+        """A connection, closed at the end; committed if the block succeeds. Transient when the server is away."""
+        with self.open(autocommit=autocommit) as connection:
+            yield connection
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed on another try: connection lost, deadlock, server full or restarting."""
+    if isinstance(error, Transient):
+        return True
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(TRANSIENT_SQLSTATES)

@@ -1,0 +1,92 @@
+"""The canonical records as pydantic models, and how a source's spellings are told to them.
+
+A source subclasses these models and names its spellings; types, bounds and meaning are the same for all. A field that is
+null or blank counts as not sent. Numbers may come as strings ("1200.50"), but without separators, which mean different
+things in different countries. Ids are texts: `7` and `"7"` are the same id.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+ID_LENGTH = 200
+"""Longest source id, in characters; an index entry of PostgreSQL holds about 2,700 bytes."""
+
+
+def _day(value: Any) -> Any:
+    """The day of a timestamp; anything else is left for pydantic to judge."""
+    return value[:10] if isinstance(value, str) and value[10:11] in ("T", " ") else value
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+# Bounded, so that nothing sent as a number can grow into megabytes of digits (1e9999).
+Money = Annotated[Decimal, Field(ge=-(10**18), le=10**18, decimal_places=12)]
+Amount = Annotated[Decimal, Field(ge=0, le=10**18, decimal_places=12)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+def spelled(*spellings: str, required: bool = False) -> Any:
+    """A field under the names a source gives it, in order of preference; a dot goes into a nested object."""
+    alias = AliasChoices(*(AliasPath(*s.split(".")) if "." in s else s for s in spellings))
+    return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
+
+
+class Record(BaseModel):
+    """What every record may say of itself, whatever the dataset."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, str_strip_whitespace=True)
+
+    updated_at: datetime | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
+    """When the source last changed the record; without a zone it is UTC. It decides which of two records is newer."""
+    deleted: bool = Field(default=False, validation_alias=AliasChoices("_deleted"))
+
+
+class EntityRecord(Record):
+    """A customer, supplier, account or company. A tombstone (`_deleted`, or status `deleted`) needs only its id."""
+
+    source_id: Id = spelled("id", required=True)
+    entity_type: Label | None = spelled("entity_type", "type")
+    name: Text | None = spelled("name")
+    status: Label | None = spelled("status")
+    industry: Label | None = spelled("industry")
+    region: Label | None = spelled("region")
+    country: Label | None = spelled("country")
+    customer_tier: Label | None = spelled("customer_tier", "tier")
+    revenue: Amount | None = spelled("revenue")
+    employees: Count | None = spelled("employees")
+    lifetime_value: Money | None = spelled("lifetime_value")
+    total_spent: Money | None = spelled("total_spent")
+    total_orders: Count | None = spelled("total_orders")
+
+
+class RelationshipRecord(Record):
+    """An edge from parent to child. An end is a canonical id, or an id of the same source (`parent_id`, `child_id`)."""
+
+    parent_canonical_id: Id | None = spelled("parent_canonical_id")
+    child_canonical_id: Id | None = spelled("child_canonical_id")
+    parent_id: Id | None = spelled("parent_id")
+    child_id: Id | None = spelled("child_id")
+    relationship_type: Label = spelled("relationship_type", "type", required=True)
+    valid_from: Day = Field(default=date(1900, 1, 1))
+    valid_to: Day | None = spelled("valid_to")
+
+
+class MetricRecord(Record):
+    """A value of one type, for one entity of the same source, on one day."""
+
+    source_id: Id = spelled("entity_id", "customer_id", "id", required=True)
+    metric_type: Label = spelled("metric_type", "type", "metric", required=True)
+    metric_date: Annotated[Day, Field(ge=date(1900, 1, 1), le=date(2200, 12, 31))] = spelled(
+        "metric_date", "date", required=True
+    )
+    value: Money | None = spelled("value")
+    quality: Annotated[float, Field(ge=0, le=1)] | None = spelled("quality", "quality_score")
+    tags: dict[str, Any] | list[Any] | None = spelled("tags")
+
+
+Dataset = Literal["entities", "relationships", "metrics"]

@@ -1,0 +1,38 @@
+"""The source systems there are, and which of them an object's key belongs to."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import get_args
+
+import pipeline_project.sources
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.source import Source
+
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)
+
+
+@cache
+def sources() -> Mapping[str, Source]:
+    """All sources by name: the `SOURCE` of each module in this package that has one."""
+    modules = (
+        importlib.import_module(f"{pipeline_project.sources.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(pipeline_project.sources.__path__)
+    )
+    found = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
+    return MappingProxyType({source.name: source for source in sorted(found, key=lambda source: source.name)})
+
+
+def route(key: str) -> tuple[Source, Dataset] | None:
+    """The source and dataset of an object: first folder of its key, and the next where it names a dataset.
+
+    None: nobody is registered for the first folder. A second folder with another name is the source's own business.
+    """
+    folder, *rest = key.split("/")
+    for source in sources().values():
+        if folder == source.prefix and rest:
+            named = [dataset for dataset in DATASETS if len(rest) > 1 and rest[0] == dataset]
+            return source, named[0] if named else "entities"
+    return None
