@@ -1,0 +1,15 @@
+"""What can be wrong with an object as a whole, and how it is told: stable codes, and the place where there is one."""
+
+from pipeline_project.errors import Permanent
+
+
+class ObjectFault(Permanent):
+    """The object cannot be loaded as it is; its neighbours can. Nothing of it is loaded."""
+
+    def __init__(self, code: str, message: str, *, line: int | None = None, column: int | None = None) -> None:
+        """`line` and `column` count from 1, `column` in bytes."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.line = line
+        self.column = column

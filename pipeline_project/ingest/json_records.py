@@ -1,0 +1,439 @@
+"""Cuts JSON into the texts of its records without reading what is in them: envelope, array, single object, JSON Lines.
+
+A large array is cut at a place that is known to be right: if a piece of its content in brackets is valid JSON, the piece
+ends between two elements. Parsing decides that at about a gigabyte a second. Where no cut can be found so (the piece has
+a fault, or one element fills it), the elements are told apart by brackets and quotes alone, so that a fault inside one
+record stays with that record.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from pipeline_project.ingest.faults import ObjectFault
+from pipeline_project.ingest.streams import ByteStream
+
+WINDOW = 4 * 1024 * 1024
+"""Bytes that are looked at together; a chunk of records is at most this large."""
+CHUNK_RECORDS = 10_000
+"""Most records of a chunk: what is staged and merged together."""
+RECORD_LIMIT = 16 * 1024 * 1024
+"""Largest record, in bytes; a larger one is a reject. An object up to this size is looked at as a whole."""
+RAW_LIMIT = 64 * 1024
+"""What is kept of a record that is too large."""
+CUTS_TRIED = 6
+"""Ends of nested objects look like ends of records; after this many tries the brackets are counted."""
+
+OVERSIZE = f"larger than {RECORD_LIMIT:,} bytes: split the record"
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
+_STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_SCALAR = re.compile(rb"[^,\]}\s]+")
+_OPENING = {b"}": b"{", b"]": b"["}
+
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_anything = msgspec.json.Decoder(float_hook=Decimal)
+
+RawRecord = bytes | msgspec.Raw
+
+
+@dataclass
+class Chunk:
+    """Some consecutive records of an object. `first_ordinal` counts records from 1."""
+
+    first_ordinal: int
+    records: list[RawRecord]
+    oversize: frozenset[int] = frozenset()
+    """Indexes of records that were too large; only their beginning is here."""
+    line: Callable[[int], int | None] = lambda _: None
+    """The line, from 1, that the record of an index begins on."""
+
+
+@dataclass
+class Envelope:
+    """What stands around the records: `metadata`, `summary` and whatever else, once all records were read."""
+
+    format: str = "unknown"
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Window:
+    """A sliding view of a stream. `buffer[position:]` is what has not been used yet."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.buffer = b""
+        self.position = 0
+        self.ended = False
+        self._lines_before = 0  # line feeds before buffer[0]
+        self._last_line = b""  # the piece of the current line before buffer[0]
+
+    def fill(self, size: int) -> None:
+        """Have at least `size` unused bytes, or all there are."""
+        if self.ended or len(self.buffer) - self.position >= size:
+            return
+        used = self.buffer[: self.position]
+        self._lines_before += used.count(b"\n")
+        self._last_line = used[used.rfind(b"\n") + 1 :] if b"\n" in used else (self._last_line + used)[-RAW_LIMIT:]
+        pieces = [self.buffer[self.position :]]
+        have = len(pieces[0])
+        self.position = 0
+        while have < size:
+            piece = self._stream.read(size - have)
+            if not piece:
+                self.ended = True
+                break
+            pieces.append(piece)
+            have += len(piece)
+        self.buffer = b"".join(pieces)
+
+    def skip_space(self) -> bytes:
+        """Go to the next byte that is not white space, and return it (empty at the end)."""
+        while True:
+            match = _SPACE.match(self.buffer, self.position)
+            self.position = match.end() if match else self.position
+            if self.position < len(self.buffer) or self.ended:
+                return self.buffer[self.position : self.position + 1]
+            self.fill(WINDOW)
+
+    def line(self, position: int | None = None) -> int:
+        """The line, from 1, of a place in the buffer (by default the current one)."""
+        return self._lines_before + self.buffer.count(b"\n", 0, self.position if position is None else position) + 1
+
+    def fault(self, code: str, message: str, position: int | None = None) -> ObjectFault:
+        """A fault at a place in the buffer."""
+        position = self.position if position is None else position
+        begin = self.buffer.rfind(b"\n", 0, position) + 1
+        column = position - begin + 1 + (len(self._last_line) if begin == 0 else 0)
+        return ObjectFault(code, message, line=self.line(position), column=column)
+
+    def value_end(self) -> int:
+        """Where the JSON value that begins at the position ends, by brackets and quotes alone; grows the window as needed.
+
+        -1: it does not end within RECORD_LIMIT. Raises ObjectFault where it cannot end.
+        """
+        size = max(len(self.buffer) - self.position, 1)
+        while True:
+            end = self._value_end()
+            if end is not None:
+                return end
+            if self.ended:
+                raise self.fault(
+                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
+                )
+            if size > RECORD_LIMIT:
+                return -1
+            size = min(size * 2, RECORD_LIMIT + 1) if size <= RECORD_LIMIT // 2 else RECORD_LIMIT + 1
+            self.fill(size)
+
+    def _value_end(self) -> int | None:
+        buffer, position = self.buffer, self.position
+        if buffer[position : position + 1] not in (b"{", b"[", b'"'):
+            match = _SCALAR.match(buffer, position)
+            if not match:
+                raise self.fault("bad_json", "a value is missing here")
+            return match.end() if match.end() < len(buffer) or self.ended else None
+        opened: list[bytes] = []
+        for match in _TOKEN.finditer(buffer, position):
+            token = match.group()
+            if token in (b"{", b"["):
+                opened.append(token)
+            elif token in (b"}", b"]"):
+                if opened.pop() != _OPENING[token]:
+                    raise self.fault("bad_json", f"'{token.decode()}' does not close what is open", match.start())
+            elif token == b'"':
+                return None
+            if not opened:
+                return match.end()
+        return None
+
+    def skip_value(self) -> None:
+        """Go past a value of any size, keeping none of it."""
+        depth = 0
+        inside = False
+        while True:
+            if inside:
+                match = _STRING_END.match(self.buffer, self.position)
+                if match:
+                    inside = False
+                    self.position = match.end()
+                else:
+                    # A backslash at the very end belongs to the byte after it.
+                    tail = len(self.buffer) - len(self.buffer.rstrip(b"\\"))
+                    self.position = max(len(self.buffer) - (tail % 2), self.position)
+            if not inside:
+                for match in _TOKEN.finditer(self.buffer, self.position):
+                    token = match.group()
+                    self.position = match.end()
+                    if token == b'"':
+                        inside = True
+                        break
+                    depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
+                    if depth == 0:
+                        return
+                else:
+                    self.position = len(self.buffer)
+                if inside:
+                    continue
+            if self.ended:
+                raise self.fault(
+                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
+                )
+            self.fill(WINDOW)
+
+
+def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """The records of a JSON text. `envelope` is complete when all chunks have been taken.
+
+    Raises ObjectFault with line and column where the text is not JSON.
+    """
+    first = window.skip_space()
+    window.fill(RECORD_LIMIT + 1)
+    if not first:
+        raise ObjectFault("empty", "the file is empty: there is no record in it", line=1, column=1)
+    if first == b"[":
+        envelope.format = "array"
+        window.position += 1
+        yield from _numbered(_array(window))
+        _nothing_after(window)
+    elif _is_json_lines(window):
+        envelope.format = "json_lines"
+        yield from _numbered(_json_lines(window))
+    else:
+        yield from _numbered(_object(window, envelope))
+        _nothing_after(window)
+
+
+def _is_json_lines(window: Window) -> bool:
+    """Whether the first line is an object of its own and another follows (even if one of them is faulty)."""
+    end = window.buffer.find(b"\n", window.position)
+    if end < 0:
+        return False
+    line = window.buffer[window.position : end].strip()
+    following = _SPACE.match(window.buffer, end)
+    after = window.buffer[following.end() : following.end() + 1] if following else b""
+    return line.endswith(b"}") and after == b"{"
+
+
+def _numbered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    ordinal = 1
+    for chunk in chunks:
+        chunk.first_ordinal = ordinal
+        ordinal += len(chunk.records)
+        if chunk.records:
+            yield chunk
+
+
+def _nothing_after(window: Window) -> None:
+    if window.skip_space():
+        raise window.fault(
+            "trailing_data", "more data after the end of the JSON value: one value a file, or JSON Lines"
+        )
+
+
+def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """An envelope if it has `records`, else a record itself."""
+    if window.ended:
+        try:
+            fields = _raw_fields.decode(window.buffer[window.position :])
+            records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            pass  # found again below, with its place
+        else:
+            if records is not None:
+                envelope.format = "envelope"
+                envelope.fields = {name: _anything.decode(value) for name, value in fields.items()}
+                yield from _pieces(window, list(records))
+            else:
+                envelope.format = "object"
+                line = window.line()
+                yield Chunk(0, [window.buffer[window.position :].rstrip()], line=lambda _: line)
+            window.position = len(window.buffer)
+            return
+    yield from _walked_object(window, envelope)
+
+
+def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """An object that is too large to be looked at as a whole, or has a fault somewhere."""
+    begin, line, whole = window.position, window.line(), window.ended
+    window.position += 1
+    while (first := window.skip_space()) != b"}":
+        if first != b'"':
+            raise window.fault("bad_json", 'a field name in double quotes, or "}", is expected here')
+        key = _decoded(window, window.value_end())
+        if window.skip_space() != b":":
+            raise window.fault("bad_json", "a colon is expected here")
+        window.position += 1
+        if window.skip_space() == b"[" and key == "records":
+            envelope.format = "envelope"
+            window.position += 1
+            yield from _array(window)
+        else:
+            end = window.value_end()
+            if end < 0:
+                raise window.fault("too_large", f"field {str(key)[:50]!r} is {OVERSIZE}")
+            envelope.fields[str(key)] = _decoded(window, end)
+        after = window.skip_space()
+        if after not in (b",", b"}"):
+            raise window.fault("bad_json", 'a comma or "}" is expected here')
+        window.position += after == b","
+    window.position += 1
+    if envelope.format != "envelope":
+        if not whole:
+            raise ObjectFault("too_large", f"a single record {OVERSIZE}", line=line, column=1)
+        envelope.format, envelope.fields = "object", {}
+        yield Chunk(0, [window.buffer[begin : window.position]], line=lambda _: line)
+
+
+def _decoded(window: Window, end: int) -> Any:
+    """The value between the position and `end`; goes there."""
+    try:
+        value = _anything.decode(window.buffer[window.position : end])
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise window.fault("bad_json", "not valid JSON") from None
+    window.position = end
+    return value
+
+
+def _array(window: Window) -> Iterator[Chunk]:
+    """The elements of an array whose opening bracket has been passed; goes past the closing one."""
+    if window.skip_space() == b"]":
+        window.position += 1
+        return
+    while True:
+        window.fill(WINDOW)
+        chunk = _cut(window)
+        if chunk is None:
+            chunk = _walk(window)
+        yield from chunk
+        after = window.skip_space()
+        if after not in (b",", b"]"):
+            if not after:
+                raise window.fault("truncated", "the file ends before its array does: upload the whole file")
+            raise window.fault("bad_json", 'a comma or "]" is expected here')
+        window.position += 1
+        if after == b"]":
+            return
+        if window.skip_space() == b"]":
+            raise window.fault("bad_json", "a comma before the end of an array: remove it")
+
+
+def _cut(window: Window) -> list[Chunk] | None:
+    """As many whole elements as the window holds, if a cut is found after one of the last objects in it."""
+    begin = window.position
+    end = min(len(window.buffer), begin + WINDOW)
+    for _ in range(CUTS_TRIED):
+        end = window.buffer.rfind(b"}", begin, end)
+        if end < 0:
+            return None
+        if not _AFTER_BRACE.match(window.buffer, end):
+            continue
+        try:
+            records = _raw_list.decode(b"[" + window.buffer[begin : end + 1] + b"]")
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            continue
+        chunk = list(_pieces(window, list(records)))
+        window.position = end + 1
+        return chunk
+    return None
+
+
+def _walk(window: Window) -> list[Chunk]:
+    """At least one element, and as many more as the window holds, told apart by brackets and quotes."""
+    records: list[RawRecord] = []
+    lines: list[int] = []
+    oversize: set[int] = set()
+    size = 0
+    while True:
+        first = window.skip_space()
+        if not first:
+            raise window.fault("truncated", "the file ends before its array does: upload the whole file")
+        lines.append(window.line())
+        if first in (b",", b"]"):
+            raise window.fault("bad_json", "a value is missing here: remove the comma")
+        end = window.value_end()
+        if end < 0:
+            oversize.add(len(records))
+            records.append(window.buffer[window.position : window.position + RAW_LIMIT])
+            window.skip_value()
+        else:
+            records.append(window.buffer[window.position : end])
+            window.position = end
+        size += len(records[-1]) if isinstance(records[-1], bytes) else 0
+        if window.skip_space() != b"," or size >= WINDOW // 2 or end < 0:
+            break
+        comma = window.position
+        window.position += 1
+        if window.skip_space() == b"]":
+            raise window.fault("bad_json", "a comma before the end of an array: remove it", comma)
+        if len(window.buffer) - window.position < WINDOW // 8 and not window.ended:
+            window.position = comma
+            break
+    return [Chunk(0, records, frozenset(oversize), lambda index: lines[index])]
+
+
+def _pieces(window: Window, records: list[RawRecord]) -> Iterator[Chunk]:
+    """Chunks of a bounded number of records, with lines that are looked up only when they are asked for."""
+    buffer, position = window.buffer, window.position
+    first_line = window.line()
+    known = [(0, position, first_line)]  # (index, place before the record, line of that place), as far as asked
+
+    def line(index: int) -> int:
+        at, place, number = next(entry for entry in reversed(known) if entry[0] <= index)
+        while True:
+            found = buffer.find(bytes(records[at]), place)
+            number += buffer.count(b"\n", place, found)
+            if at == index:
+                known.append((at, found, number))
+                return number
+            number += buffer.count(b"\n", found, found + len(bytes(records[at])))
+            place = found + len(bytes(records[at]))
+            at += 1
+
+    for begin in range(0, len(records), CHUNK_RECORDS):
+        yield Chunk(0, records[begin : begin + CHUNK_RECORDS], line=lambda index, begin=begin: line(begin + index))
+
+
+def _json_lines(window: Window) -> Iterator[Chunk]:
+    while True:
+        window.fill(WINDOW)
+        end = len(window.buffer) if window.ended else window.buffer.rfind(b"\n") + 1
+        first_line = window.line()
+        if end <= window.position:
+            if window.position >= len(window.buffer) and window.ended:
+                return
+            yield _long_line(window, first_line)
+            continue
+        texts = window.buffer[window.position : end].split(b"\n")
+        window.position = end
+        filled = [(first_line + i, text) for i, text in enumerate(texts) if text and not text.isspace()]
+        for begin in range(0, len(filled), CHUNK_RECORDS):
+            piece = filled[begin : begin + CHUNK_RECORDS]
+            yield Chunk(0, [text for _, text in piece], line=lambda index, piece=piece: piece[index][0])
+        if window.ended:
+            return
+
+
+def _long_line(window: Window, line: int) -> Chunk:
+    """A line that does not end within the window."""
+    window.fill(RECORD_LIMIT + 1)
+    end = window.buffer.find(b"\n", window.position)
+    if end < 0 and window.ended:
+        end = len(window.buffer)
+    if 0 <= end <= window.position + RECORD_LIMIT:
+        text = window.buffer[window.position : end]
+        window.position = end
+        return Chunk(0, [text], line=lambda _: line)
+    text = window.buffer[window.position : window.position + RAW_LIMIT]
+    while (end := window.buffer.find(b"\n", window.position)) < 0 and not window.ended:
+        window.position = len(window.buffer)
+        window.fill(WINDOW)
+    window.position = end if end >= 0 else len(window.buffer)
+    return Chunk(0, [text], frozenset({0}), line=lambda _: line)

@@ -1,0 +1,371 @@
+"""Loads decoded objects into PostgreSQL: one transaction writes their rows, their rejects and their ledger entries.
+
+While PostgreSQL works on one chunk, the next is decoded and mapped: its statements run in a thread of their own, in the
+order in which they are given. A chunk goes through
+
+    peek ──► probe: is it there in this very form? ──► map what is not ──► COPY ──► merge
+
+Loads of one source and dataset take turns (an advisory lock); loads of different ones do not meet, since a canonical id
+begins with its source.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.faults import ObjectFault
+from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
+from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.mapping import MAPPERS, Bad, EntityMapper, Mapper, ObjectPosition, Peek, Row, escape
+from pipeline_project.ingest.whole import check_whole
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.source import Source
+
+STEPS_AHEAD = 3
+"""Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
+REJECTS_OF_REFUSED = 100
+"""How many of the bad rows of a refused object are kept for people to look at."""
+
+
+@dataclass(eq=False)
+class Opened:
+    """A claimed object whose content is at hand. `chunks` can be taken once."""
+
+    claimed: Claimed
+    position: ObjectPosition
+    chunks: Iterator[Chunk]
+    envelope: Envelope
+    outcome: Outcome = field(init=False)
+    totals: dict[str, Decimal] = field(default_factory=dict)
+    """Sums of the loaded rows' fields that the source declares control totals for."""
+    bad_ordinals: list[int] = field(default_factory=list)
+    first_bad: list[Bad] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outcome = Outcome(self.claimed.object_id, self.claimed.key, last_modified=self.position.modified_at)
+
+
+class _Record(NamedTuple):
+    """A record on its way: whose it is, and where it stands."""
+
+    opened: Opened
+    chunk: Chunk
+    place: int
+    """Index in the chunk."""
+
+
+class Loader:
+    """Loads objects over one connection, which nobody else may use meanwhile.
+
+    `worker` is the name under which the objects were claimed.
+    """
+
+    def __init__(self, connection: Connection, worker: str) -> None:
+        self._connection = connection
+        self._worker = worker
+        with connection.transaction():
+            connection.execute("SET client_min_messages = warning")  # the tables may be there
+            connection.execute(query("ingest/staging"))
+
+    def load_one(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome | None:
+        """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
+        try:
+            with self._load(source, dataset) as load:
+                if not load.hold([opened]):
+                    return None
+                load.run([_Record(opened, chunk, i) for i in range(len(chunk.records))] for chunk in opened.chunks)
+                check_whole(
+                    source,
+                    opened.envelope,
+                    opened.outcome.records,
+                    opened.bad_ordinals,
+                    opened.first_bad,
+                    opened.totals,
+                )
+                load.settle([opened])
+        except ObjectFault as fault:
+            # What was written of it is rolled back; that it failed is told in a transaction of its own.
+            opened.outcome.refuse(fault)
+            with self._load(source, dataset) as load:
+                if not load.hold([opened]):
+                    return None
+                load.settle([opened])
+        return opened.outcome
+
+    def load_many(self, source: Source, dataset: Dataset, opened: Sequence[Opened]) -> list[Outcome]:
+        """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
+
+        All their records are in memory at once. Objects that another worker has taken are left out.
+        """
+        records: list[_Record] = []
+        for each in opened:
+            try:
+                records += [_Record(each, chunk, i) for chunk in each.chunks for i in range(len(chunk.records))]
+            except ObjectFault as fault:
+                each.outcome.refuse(fault)
+        with self._load(source, dataset) as load:
+            held = load.hold(opened)
+            load.run(
+                [[record for record in records if record.opened in held and record.opened.outcome.fault is None]],
+                whole=True,
+            )
+            load.settle(held)
+        return [each.outcome for each in held]
+
+    @contextmanager
+    def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
+        # In this order: the connection has to be idle before it can commit or roll back.
+        with self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
+            yield _Load(self._connection, self._worker, source, dataset, postgres)
+
+
+class _Load:
+    """The work of one transaction."""
+
+    def __init__(
+        self, connection: Connection, worker: str, source: Source, dataset: Dataset, postgres: ThreadPoolExecutor
+    ) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._source = source
+        self._dataset: Dataset = dataset
+        self._mapper: Mapper = MAPPERS[dataset](source)
+        self._postgres = postgres
+        self._steps: list[Future[None]] = []
+        self._held: dict[int, Opened] = {}
+        # Whether an object may already have said something about an entity that is not its current state any more.
+        self._repeats = False
+        self._open_rejects = False
+
+    def hold(self, opened: Sequence[Opened]) -> list[Opened]:
+        """Take the lock and the ledger rows; those of the objects that are still the worker's."""
+        lock = f"ingest {self._source.name} {self._dataset}"
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+        ids = [each.claimed.object_id for each in opened]
+        rows = self._connection.execute(query("ingest/hold"), {"object_ids": ids, "worker": self._worker}).fetchall()
+        held = {object_id for (object_id,) in rows}
+        self._held = {each.claimed.object_id: each for each in opened if each.claimed.object_id in held}
+        self._repeats = any(each.claimed.replayed for each in opened)
+        any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
+        if self._dataset == "entities":
+            self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
+        return list(self._held.values())
+
+    def run(self, pieces: Iterable[list[_Record]], *, whole: bool = False) -> None:
+        """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
+        previous: tuple[list[_Record], Future[set[tuple[int, int]]]] | None = None
+        for records in pieces:
+            probe = self._postgres.submit(self._probe, records, self._peek(records))
+            if previous is not None:
+                self._finish(*previous, whole=whole)
+            previous = (records, probe)
+        if previous is not None:
+            self._finish(*previous, whole=whole)
+        while self._steps:
+            self._steps.pop(0).result()
+
+    def settle(self, opened: Sequence[Opened]) -> None:
+        """Data version, what became of rejects, and the ledger."""
+        for each in opened:
+            outcome = each.outcome
+            outcome.format = each.envelope.format
+            if outcome.fault is not None:
+                self._add_rejects(each, each.first_bad)
+                continue
+            outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
+            if each.claimed.replayed:
+                which = {"object_id": each.claimed.object_id, "bad": each.bad_ordinals}
+                self._connection.execute(query("ingest/resolve_rejects"), which)
+        if with_bad := [each.claimed.object_id for each in opened if each.bad_ordinals]:
+            self._connection.execute(query("ingest/supersede_own_rejects"), {"object_ids": with_bad})
+        if any(each.outcome.inserted or each.outcome.updated or each.outcome.stale for each in opened):
+            version = {"source": self._source.name, "dataset": self._dataset}
+            self._connection.execute(query("ingest/raise_data_version"), version)
+        ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
+
+    # --- decoding side
+
+    def _peek(self, records: list[_Record]) -> list[Peek | None]:
+        mapper = self._mapper
+        if not isinstance(mapper, EntityMapper) or self._source.totals:
+            return []
+        peeks: list[Peek | None] = []
+        places: dict[tuple[int, str], int] = {}
+        twice: set[int] = set()
+        for opened, chunk, place in records:
+            peek = None if place in chunk.oversize else mapper.peek(chunk.records[place], opened.position)
+            if peek is not None:
+                # Of two records for one entity the newer counts, if it is good: that is known after mapping.
+                first = places.setdefault((opened.position.object_id, peek.key), len(peeks))
+                if first != len(peeks):
+                    twice.update((first, len(peeks)))
+            peeks.append(peek)
+        for index in twice:
+            peeks[index] = None
+        return peeks
+
+    def _finish(self, records: list[_Record], probe: Future[set[tuple[int, int]]], *, whole: bool) -> None:
+        """Map what the probe did not know, and hand it to PostgreSQL."""
+        known = probe.result()
+        rows: dict[tuple[int, str], Row] = {}
+        bad: list[tuple[Opened, Bad]] = []
+        for record in records:
+            opened, chunk, place = record
+            opened.outcome.records += 1
+            ordinal = chunk.first_ordinal + place
+            if (opened.position.object_id, ordinal) in known:
+                continue
+            mapped = self._mapper.map(chunk.records[place], ordinal, opened.position, oversize=place in chunk.oversize)
+            if isinstance(mapped, Bad):
+                bad.append((opened, self._note_bad(opened, mapped, chunk.line(place))))
+                continue
+            for column in self._source.totals.values():
+                opened.totals[column] = opened.totals.get(column, Decimal(0)) + (mapped.fields.get(column) or 0)
+            first = rows.setdefault((opened.position.object_id, mapped.key), mapped)
+            if first is not mapped:
+                opened.outcome.stale += 1
+                if (mapped.updated_at, ordinal) > (first.updated_at, first.ordinal):
+                    rows[opened.position.object_id, mapped.key] = mapped
+        if whole:
+            for opened in self._held.values():
+                self._refuse_if_faulty(opened)
+        accepted = [(self._held[object_id], row) for (object_id, _), row in rows.items()]
+        if whole:
+            accepted = [(opened, row) for opened, row in accepted if opened.outcome.fault is None]
+            bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
+        self._steps.append(self._postgres.submit(self._merge, accepted, bad))
+        while len(self._steps) > STEPS_AHEAD:
+            self._steps.pop(0).result()
+
+    def _note_bad(self, opened: Opened, bad: Bad, line: int | None) -> Bad:
+        bad = bad._replace(
+            line=line, raw=bad.raw[:RAW_LIMIT], raw_complete=bad.raw_complete and len(bad.raw) <= RAW_LIMIT
+        )
+        opened.outcome.rejected += 1
+        opened.bad_ordinals.append(bad.ordinal)
+        if len(opened.first_bad) < REJECTS_OF_REFUSED:
+            opened.first_bad.append(bad)
+        return bad
+
+    def _refuse_if_faulty(self, opened: Opened) -> None:
+        if opened.outcome.fault is None:
+            try:
+                check_whole(
+                    self._source,
+                    opened.envelope,
+                    opened.outcome.records,
+                    opened.bad_ordinals,
+                    opened.first_bad,
+                    opened.totals,
+                )
+            except ObjectFault as fault:
+                opened.outcome.refuse(fault)
+
+    # --- PostgreSQL's side: these run in its thread
+
+    def _probe(self, records: list[_Record], peeks: list[Peek | None]) -> set[tuple[int, int]]:
+        """The (object id, ordinal) of the records that are there already; they are counted."""
+        if not any(peeks):
+            return set()
+        self._connection.execute("TRUNCATE peeked, known")
+        lines = [
+            f"{escape(peek.key)}\t{peek.updated_at.isoformat()}\t{opened.position.modified_at.isoformat()}\t"
+            f"{opened.position.object_id}\t{chunk.first_ordinal + place}\t{peek.digest}\n"
+            for (opened, chunk, place), peek in zip(records, peeks, strict=True)
+            if peek is not None
+        ]
+        with self._connection.cursor() as cursor:
+            with cursor.copy("COPY peeked FROM STDIN (NULL '')") as copy:
+                copy.write("".join(lines).encode())
+            rows = cursor.execute(query("ingest/probe_entities"), {"repeats": self._repeats}).fetchall()
+        for object_id, _, newer in rows:
+            self._held[object_id].outcome.count("unchanged" if newer else "stale", 1, 0)
+        return {(object_id, ordinal) for object_id, ordinal, _ in rows}
+
+    def _merge(self, rows: list[tuple[Opened, Row]], bad: list[tuple[Opened, Bad]]) -> None:
+        if self._dataset == "entities":
+            refused = [object_id for object_id, opened in self._held.items() if opened.outcome.fault is not None]
+            self._connection.execute(query("ingest/confirm_entities"), {"refused": refused})
+        for opened in {id(opened): opened for opened, _ in bad}.values():
+            self._add_rejects(opened, [each for owner, each in bad if owner is opened])
+        if rows:
+            self._stage(rows)
+            with self._connection.cursor() as cursor:
+                merge = query(f"ingest/merge_{self._dataset}")
+                late = False
+                for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
+                    self._held[object_id].outcome.count(result, count, deleted)
+                    late = late or result == "late"
+                if late:
+                    self._place_late(cursor)
+        if self._open_rejects:
+            self._connection.execute(query("ingest/supersede_rejects"))
+
+    def _stage(self, rows: list[tuple[Opened, Row]]) -> None:
+        # Objects of one batch may speak of the same entity: the newest row is merged, the others are placed behind it.
+        newest: dict[str, tuple[ObjectPosition, Row]] = {}
+        for opened, row in rows:
+            best = newest.get(row.key)
+            if best is None or _position(row, opened.position) > _position(best[1], best[0]):
+                newest[row.key] = (opened.position, row)
+        lines = (f"{'f' if newest[row.key][1] is row else 't'}\t{row.line}\n" for _, row in rows)
+        table = sql.Identifier(f"incoming_{self._dataset}")
+        columns = sql.SQL(", ").join(map(sql.Identifier, ("late", *self._mapper.columns)))
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql.SQL("TRUNCATE {}").format(table))
+            with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (NULL '')").format(table, columns)) as copy:
+                copy.write("".join(lines).encode())
+            if self._dataset == "metrics":
+                cursor.execute(
+                    "SELECT canonical.ensure_month_partitions(array_agg(DISTINCT metric_date)) FROM incoming_metrics"
+                )
+
+    def _place_late(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        """Give late rows their place in history. Some may be the current state after all."""
+        self._repeats = True
+        cursor.execute("TRUNCATE timeline")
+        cursor.execute(query("ingest/place_late_entities"))
+        cursor.execute(query("ingest/rewrite_versions"))
+        for object_id, count, deleted in cursor.execute(query("ingest/rewrite_entities")).fetchall():
+            outcome = self._held[object_id].outcome
+            outcome.stale -= count
+            outcome.count("changed", count, deleted)
+        cursor.execute("TRUNCATE late_entities")
+
+    def _add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:
+        if not bad:
+            return
+        rejects = [
+            {
+                "object_id": opened.claimed.object_id,
+                "ordinal": each.ordinal,
+                "line": each.line,
+                "source": self._source.name,
+                "dataset": self._dataset,
+                "record_key": each.key,
+                "source_updated_at": each.updated_at,
+                "object_modified_at": opened.position.modified_at,
+                "raw": each.raw,
+                "raw_complete": each.raw_complete,
+                "errors": json.dumps([error._asdict() for error in each.errors]).replace("\\u0000", "\\ufffd"),
+                "mapping_version": self._source.mapping_version,
+            }
+            for each in bad
+        ]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(query("ingest/add_rejects"), rejects)
+
+
+def _position(row: Row, position: ObjectPosition) -> tuple[datetime, datetime, int]:
+    return (row.updated_at, position.modified_at, position.object_id)

@@ -1,0 +1,479 @@
+"""From the text of a record to a row of the canonical model, or to the list of what is wrong with it. Pure.
+
+A row is a line for COPY. What is common to a whole object (its id, its time) is part of it, so that rows of several
+objects can be staged together. The content hash is taken over the content columns of the line.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import AliasChoices, AliasPath, ValidationError
+
+from pipeline_project.ingest.json_records import OVERSIZE, RawRecord
+from pipeline_project.sources.records import Dataset, EntityRecord, MetricRecord, RelationshipRecord
+from pipeline_project.sources.source import Source
+
+FUTURE = timedelta(days=1)
+"""A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
+NULL = ""
+"""COPY's null: blank texts count as not sent, so it stands for nothing else."""
+LARGEST_EXPONENT = 300
+DIGITS_OF_INTEGER = 1024
+"""In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+_TO_ESCAPE = re.compile(r"[\\\t\n\r]")
+_ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+
+class FieldError(NamedTuple):
+    """What is wrong with a field: its name in the record, a stable rule, and a sentence for people."""
+
+    field: str
+    rule: str
+    message: str
+
+
+class ObjectPosition(NamedTuple):
+    """What places an object's rows among those of others."""
+
+    object_id: int
+    modified_at: datetime
+
+
+class Row(NamedTuple):
+    """A record that can be loaded. Of the same key in one object, the greatest (updated_at, ordinal) counts."""
+
+    key: str
+    updated_at: datetime
+    ordinal: int
+    line: str
+    fields: Mapping[str, Any]
+    """The validated fields, for control totals."""
+
+
+class Bad(NamedTuple):
+    """A record that cannot be loaded. `errors` is never empty."""
+
+    key: str | None
+    updated_at: datetime
+    ordinal: int
+    raw: bytes
+    raw_complete: bool
+    errors: list[FieldError]
+    line: int | None = None
+
+
+class Peek(NamedTuple):
+    """What tells whether a record is already there in this very form."""
+
+    key: str
+    updated_at: datetime
+    digest: str
+
+
+class Mapper:
+    """Maps records of one dataset of one source. `columns` names the COPY columns, in the order of the line."""
+
+    dataset: Dataset
+    content_columns: tuple[str, ...]
+    key_columns: tuple[str, ...]
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.model = source.record(self.dataset)
+        # The spellings a field may have, the preferred first; a path into a nested object as a tuple.
+        self._spellings: dict[str, list[tuple[str, ...]]] = {
+            name: _spellings(name, field.validation_alias) for name, field in self.model.model_fields.items()
+        }
+        self._top_level = frozenset(path[0] for paths in self._spellings.values() for path in paths)
+        self._competing = [paths for paths in self._spellings.values() if len(paths) > 1 or len(paths[0]) > 1]
+        self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (
+            *self.key_columns,
+            *("source", "source_updated_at", "object_modified_at", "object_id", "ordinal", "content_hash"),
+            *self.content_columns,
+        )
+
+    def id_spellings(self) -> Collection[str]:
+        """The names that a record's id may have."""
+        return frozenset(path[0] for path in self._spellings["source_id"])
+
+    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, *, oversize: bool = False) -> Row | Bad:
+        """The row, or what is wrong. Never raises for a bad record."""
+        if oversize:
+            return self._bad(raw, ordinal, position, [FieldError("", "too_large", OVERSIZE)], complete=False)
+        try:
+            fields = _decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            return self._bad(raw, ordinal, position, [_syntax(error)])
+        if not isinstance(fields, dict):
+            return self._bad(raw, ordinal, position, [FieldError("", "not_an_object", "a record is an object: {…}")])
+        fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+        try:
+            record = self.model.model_validate(fields)
+        except ValidationError as error:
+            return self._bad(raw, ordinal, position, self._field_errors(error), fields)
+        updated_at = record.updated_at
+        if updated_at is None:
+            updated_at = position.modified_at
+        elif updated_at.tzinfo is None:
+            updated_at = updated_at.replace(tzinfo=UTC)
+        errors = self._check(record)
+        if updated_at > position.modified_at + FUTURE:
+            errors.append(
+                FieldError(
+                    "updated_at", "in_future", "lies more than a day after the upload: correct the clock or the date"
+                )
+            )
+        others = self._others(fields)
+        if faulty := next((name for name, value in others.items() if _unstorable(value)), None):
+            errors.append(FieldError(faulty, "number_too_large", "holds a number that is too large to be stored"))
+        if errors:
+            return self._bad(raw, ordinal, position, errors, fields, updated_at)
+        content = self._content(record, others)
+        # NUL has no place in PostgreSQL's texts. The JSON columns would hold it as an escape.
+        if ("\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
+            error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
+            return self._bad(raw, ordinal, position, [error], fields, updated_at)
+        key = self._key(record)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:32]
+        line = (
+            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.modified_at.isoformat()}\t"
+            f"{position.object_id}\t{ordinal}\t{digest}\t{content}"
+        )
+        return Row(key, updated_at, ordinal, line, record.__dict__)
+
+    # --- what the datasets differ in
+
+    def _key(self, record: Any) -> str:
+        raise NotImplementedError
+
+    def _key_line(self, record: Any) -> str:
+        raise NotImplementedError
+
+    def _check(self, record: Any) -> list[FieldError]:
+        """Rules beyond types and bounds of single fields."""
+        raise NotImplementedError
+
+    def _content(self, record: Any, others: dict[str, Any]) -> str:
+        """The content columns as COPY text."""
+        raise NotImplementedError
+
+    # --- common parts
+
+    def _canonical(self, source_id: str) -> str:
+        return f"{self.source.name}_{source_id}"
+
+    def _others(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """All that was sent and that no field of the model took."""
+        others = {name: value for name, value in fields.items() if name not in self._top_level}
+        for paths in self._competing:
+            taken = False
+            for path in paths:
+                value = fields.get(path[0])
+                if value is None:
+                    continue
+                if len(path) == 1:
+                    if taken:
+                        others[path[0]] = value
+                    taken = True
+                elif isinstance(value, dict):
+                    rest = others.setdefault(path[0], dict(value))
+                    if not taken and path[1] in rest:
+                        del rest[path[1]]
+                        taken = True
+                    if not rest:
+                        del others[path[0]]
+                else:
+                    others[path[0]] = value
+        return others
+
+    def _bad(
+        self,
+        raw: RawRecord,
+        ordinal: int,
+        position: ObjectPosition,
+        errors: list[FieldError],
+        fields: dict[str, Any] | None = None,
+        updated_at: datetime | None = None,
+        *,
+        complete: bool = True,
+    ) -> Bad:
+        key = self._key_of_bad(fields) if fields else None
+        text = bytes(raw)
+        return Bad(key, updated_at or position.modified_at, ordinal, text, complete, errors)
+
+    def _key_of_bad(self, fields: dict[str, Any]) -> str | None:  # noqa: ARG002 only entities can tell
+        return None
+
+    def _field_errors(self, error: ValidationError) -> list[FieldError]:
+        return [
+            FieldError(".".join(str(part) for part in detail["loc"]), detail["type"], detail["msg"])
+            for detail in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+
+
+class EntityMapper(Mapper):
+    """Entities. The only ones with a digest of the record: a re-sent record that did not change needs no mapping."""
+
+    dataset = "entities"
+    key_columns = ("canonical_id",)
+    hot_columns = (
+        *("name", "status", "industry", "region", "country", "customer_tier"),
+        *("revenue", "employees", "lifetime_value", "total_spent", "total_orders"),
+    )
+    content_columns = (
+        "entity_type",
+        "deleted",
+        *hot_columns,
+        "attributes",
+        "quality_score",
+        "mapping_version",
+        "record_digest",
+    )
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        columns = {*self.hot_columns, "source_id", "entity_type", "updated_at", "deleted"}
+        self._attributes = [name for name in self.model.model_fields if name not in columns]
+        self._described = [*self.hot_columns, *self._attributes]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        # Provenance stands behind the content and is no part of its hash.
+        return (*super().columns,)
+
+    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, *, oversize: bool = False) -> Row | Bad:
+        row = super().map(raw, ordinal, position, oversize=oversize)
+        if isinstance(row, Row):
+            return row._replace(line=f"{row.line}\t{self.source.mapping_version}\t{self.digest(raw)}")
+        return row
+
+    def digest(self, raw: RawRecord) -> str:
+        """Of the record's bytes, as they came, and of how they are mapped; 128 bits in hex."""
+        hashed = hashlib.sha256(self._digest_seed)
+        hashed.update(raw)
+        return hashed.hexdigest()[:32]
+
+    @cached_property
+    def _peek(self) -> msgspec.json.Decoder[Any] | None:
+        """Reads id and update time and skips all else; None where they lie in nested objects."""
+        paths = [*self._spellings["source_id"], *self._spellings["updated_at"]]
+        if any(len(path) > 1 for path in paths):
+            return None
+        names = [(f"f{i}", Any, None) for i in range(len(paths))]
+        keys = msgspec.defstruct("Peek", names, rename={f"f{i}": path[0] for i, path in enumerate(paths)})
+        return msgspec.json.Decoder(keys)
+
+    def peek(self, raw: RawRecord, position: ObjectPosition) -> Peek | None:
+        """Key, time and digest of a record that looks ordinary; None where it has to be mapped to know."""
+        if self._peek is None:
+            return None
+        try:
+            values = msgspec.structs.astuple(self._peek.decode(raw))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+            return None
+        ids = len(self._spellings["source_id"])
+        source_id = next((value for value in values[:ids] if value is not None and value != ""), None)
+        updated = next((value for value in values[ids:] if value is not None and value != ""), None)
+        if type(source_id) is int:
+            source_id = str(source_id)
+        elif type(source_id) is not str or not source_id.strip():
+            return None
+        updated_at = position.modified_at
+        if updated is not None:
+            if type(updated) is not str or updated[4:5] != "-" or updated[7:8] != "-":
+                return None
+            try:
+                updated_at = datetime.fromisoformat(updated)
+            except ValueError:
+                return None
+            if updated_at.tzinfo is None:
+                updated_at = updated_at.replace(tzinfo=UTC)
+        return Peek(self._canonical(source_id.strip()), updated_at, self.digest(raw))
+
+    def _key(self, record: EntityRecord) -> str:
+        return self._canonical(record.source_id)
+
+    def _key_line(self, record: EntityRecord) -> str:
+        return escape(self._canonical(record.source_id))
+
+    def _check(self, record: EntityRecord) -> list[FieldError]:
+        if record.name is None and not _is_deleted(record):
+            return [FieldError(self._spellings["name"][0][-1], "missing", "is required: an entity has a name")]
+        return []
+
+    def _content(self, record: EntityRecord, others: dict[str, Any]) -> str:
+        values = record.__dict__
+        deleted = _is_deleted(record)
+        attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
+        attributes.update((name, value) for name, value in others.items() if name not in attributes)
+        filled = sum(values[name] is not None for name in self._described)
+        quality = round(filled / len(self._described), 2)
+        return "\t".join(
+            (
+                escape(record.entity_type or self.source.entity_type),
+                "t" if deleted else "f",
+                *[copy_text(values[name]) for name in self.hot_columns],
+                escape(_encode(attributes).decode()),
+                str(quality),
+            )
+        )
+
+    def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
+        for path in self._spellings["source_id"]:
+            value: Any = fields
+            for name in path:
+                value = value.get(name) if isinstance(value, dict) else None
+            if isinstance(value, str | int) and not isinstance(value, bool) and (text := str(value).strip()):
+                return None if "\0" in text else self._canonical(text)[:500]
+        return None
+
+
+class RelationshipMapper(Mapper):
+    """Relationships. An end that is not there yet is no error: the relationship counts once both ends are."""
+
+    dataset = "relationships"
+    key_columns = ("parent_canonical_id", "child_canonical_id", "relationship_type", "valid_from")
+    content_columns = ("valid_to", "deleted", "attributes")
+
+    def id_spellings(self) -> Collection[str]:
+        return ("parent_canonical_id", "parent_id")
+
+    def _ends(self, record: RelationshipRecord) -> tuple[str | None, str | None]:
+        parent = record.parent_canonical_id or (self._canonical(record.parent_id) if record.parent_id else None)
+        child = record.child_canonical_id or (self._canonical(record.child_id) if record.child_id else None)
+        return parent, child
+
+    def _key(self, record: RelationshipRecord) -> str:
+        return "\t".join((*map(str, self._ends(record)), record.relationship_type, str(record.valid_from)))
+
+    def _key_line(self, record: RelationshipRecord) -> str:
+        return "\t".join(map(copy_text, (*self._ends(record), record.relationship_type, record.valid_from)))
+
+    def _check(self, record: RelationshipRecord) -> list[FieldError]:
+        errors = [
+            FieldError(f"{end}_id", "missing", f"is required: {end}_id (of this source) or {end}_canonical_id")
+            for end, value in zip(("parent", "child"), self._ends(record), strict=True)
+            if value is None
+        ]
+        parent, child = self._ends(record)
+        if parent is not None and parent == child:
+            errors.append(FieldError("child_id", "self_reference", "is the parent itself"))
+        if record.valid_to is not None and record.valid_to < record.valid_from:
+            errors.append(FieldError("valid_to", "before_start", "lies before valid_from"))
+        return errors
+
+    def _content(self, record: RelationshipRecord, others: dict[str, Any]) -> str:
+        deleted = "t" if record.deleted else "f"
+        return "\t".join((copy_text(record.valid_to), deleted, escape(_encode(others).decode())))
+
+
+class MetricMapper(Mapper):
+    """Metrics: a value of a type, of an entity, on a day. What else was sent joins the tags."""
+
+    dataset = "metrics"
+    key_columns = ("canonical_id", "metric_type", "metric_date")
+    content_columns = ("value", "quality", "tags", "deleted")
+
+    def _key(self, record: MetricRecord) -> str:
+        return "\t".join((self._canonical(record.source_id), record.metric_type, str(record.metric_date)))
+
+    def _key_line(self, record: MetricRecord) -> str:
+        return "\t".join(map(copy_text, (self._canonical(record.source_id), record.metric_type, record.metric_date)))
+
+    def _check(self, record: MetricRecord) -> list[FieldError]:
+        if record.value is None and not record.deleted:
+            return [FieldError("value", "missing", "is required: a metric has a value")]
+        return []
+
+    def _content(self, record: MetricRecord, others: dict[str, Any]) -> str:
+        tags = record.tags if record.tags is not None else {}
+        if others:
+            tags = {**others, **tags} if isinstance(tags, dict) else {**others, "tags": tags}
+        deleted = "t" if record.deleted else "f"
+        return "\t".join((copy_text(record.value), copy_text(record.quality), escape(_encode(tags).decode()), deleted))
+
+
+MAPPERS: Mapping[Dataset, type[Mapper]] = {
+    "entities": EntityMapper,
+    "relationships": RelationshipMapper,
+    "metrics": MetricMapper,
+}
+
+
+def escape(text: str) -> str:
+    """A text as COPY's text format wants it."""
+    if "\\" in text or not text.isprintable():
+        return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text)
+    return text
+
+
+def copy_text(value: Any) -> str:
+    """A validated value as COPY text; equal numbers give equal texts (1.10 and 1.1)."""
+    if value is None:
+        return NULL
+    if type(value) is str:
+        return escape(value)
+    if type(value) is Decimal:
+        text = format(value, "f")
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _is_deleted(record: EntityRecord) -> bool:
+    return record.deleted or (record.status is not None and record.status.lower() == "deleted")
+
+
+def _spellings(name: str, alias: Any) -> list[tuple[str, ...]]:
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+    return [
+        tuple(str(part) for part in choice.path) if isinstance(choice, AliasPath) else (str(choice),)
+        for choice in choices
+    ]
+
+
+def _syntax(error: Exception) -> FieldError:
+    if isinstance(error, RecursionError):
+        return FieldError("", "nested_too_deeply", "objects are nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
+    return FieldError("", "bad_json", f"not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+def _unstorable(value: Any) -> bool:
+    """Whether a number in it would be spelled out over megabytes, or not at all."""
+    if type(value) is Decimal:
+        return not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT
+    if type(value) is int:
+        return value.bit_length() > DIGITS_OF_INTEGER
+    if type(value) is dict:
+        return any(map(_unstorable, value.values()))
+    return type(value) is list and any(map(_unstorable, value))
+
+
+def _nul_field(fields: dict[str, Any]) -> str | None:
+    """The first field with a NUL character in it, at any depth."""
+
+    def has_nul(value: Any) -> bool:
+        if isinstance(value, str):
+            return "\0" in value
+        if isinstance(value, dict):
+            return any("\0" in name or has_nul(item) for name, item in value.items())
+        return isinstance(value, list) and any(map(has_nul, value))
+
+    return next((name for name, value in fields.items() if "\0" in name or has_nul(value)), None)

@@ -1,0 +1,67 @@
+"""What must hold for an object as a whole: the share of bad rows, the sender's own account of it, its control totals."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pipeline_project.ingest.faults import ObjectFault
+from pipeline_project.ingest.json_records import Envelope
+from pipeline_project.ingest.mapping import Bad
+from pipeline_project.sources.source import Source
+
+
+def check_whole(
+    source: Source,
+    envelope: Envelope,
+    records: int,
+    bad_ordinals: Sequence[int],
+    first_bad: Sequence[Bad],
+    totals: Mapping[str, Decimal],
+) -> None:
+    """Raise ObjectFault unless the object may be loaded. `totals` are sums of its good rows, by canonical field."""
+    metadata = envelope.fields.get("metadata")
+    summary = envelope.fields.get("summary")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    summary = summary if isinstance(summary, dict) else {}
+    sender = metadata.get("sourceSystem", envelope.fields.get("sourceSystem"))
+    if sender is not None and str(sender).strip().lower() != source.name:
+        raise ObjectFault(
+            "wrong_source",
+            f"says that it comes from {str(sender)[:100]!r} but lies below {source.prefix}/: "
+            "upload it to the folder of its own source",
+        )
+    for place, count in (("metadata", metadata.get("recordCount")), ("summary", summary.get("recordCount"))):
+        if count is not None and _number(count) != records:
+            raise ObjectFault(
+                "count_mismatch",
+                f"{place}.recordCount is {str(count)[:50]}, but there are {records} records: "
+                "the export is incomplete, run it again",
+            )
+    if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
+        reasons = "; ".join(f"record {bad.ordinal}: {_sentence(bad)}" for bad in first_bad[:3])
+        raise ObjectFault(
+            "too_many_rejects",
+            f"{len(bad_ordinals)} of {records} records are bad (at most {source.reject_threshold:.0%} may be), "
+            f"so nothing was loaded: {reasons}",
+            line=first_bad[0].line,
+        )
+    if not bad_ordinals:  # a row that was refused is missing in the sum, which then tells nothing
+        for name, column in source.totals.items():
+            declared = summary.get(name)
+            if declared is not None and _number(declared) != totals.get(column, Decimal(0)):
+                raise ObjectFault(
+                    "total_mismatch",
+                    f"summary.{name} is {str(declared)[:50]}, but the records sum up to {totals.get(column, Decimal(0))}: "
+                    "the export is incomplete, run it again",
+                )
+
+
+def _number(value: Any) -> Decimal | None:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _sentence(bad: Bad) -> str:
+    return ", ".join(f"{error.field} {error.message}".strip() for error in bad.errors)[:200]

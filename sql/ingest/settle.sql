@@ -1,0 +1,9 @@
+-- Writes how an object ended, in the transaction that wrote its data.
+UPDATE ingest.objects SET
+    state = %(state)s, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
+    last_modified = coalesce(%(last_modified)s, last_modified), format = %(format)s,
+    records = %(records)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s, stale = %(stale)s,
+    rejected = %(rejected)s, deleted = %(deleted)s,
+    error_code = %(error_code)s, error_message = %(error_message)s,
+    error_line = %(error_line)s, error_column = %(error_column)s
+WHERE object_id = %(object_id)s AND state = 'claimed' AND claimed_by = %(worker)s

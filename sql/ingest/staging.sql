@@ -1,0 +1,115 @@
+-- The temporary tables of a loader's connection. They are emptied with each commit.
+
+-- Records by key, time and digest: are they there already in this very form?
+CREATE TEMPORARY TABLE IF NOT EXISTS peeked (
+    canonical_id text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    record_digest uuid NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- Those that are.
+CREATE TEMPORARY TABLE IF NOT EXISTS known (
+    entity_id bigint NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    newer boolean NOT NULL,
+    recorded boolean NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_entities (
+    late boolean NOT NULL,                  -- another row of the same batch is newer
+    canonical_id text NOT NULL,
+    source text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    content_hash uuid NOT NULL,
+    entity_type text NOT NULL,
+    deleted boolean NOT NULL,
+    name text,
+    status text,
+    industry text,
+    region text,
+    country text,
+    customer_tier text,
+    revenue numeric,
+    employees bigint,
+    lifetime_value numeric,
+    total_spent numeric,
+    total_orders bigint,
+    attributes jsonb NOT NULL,
+    quality_score real NOT NULL,
+    mapping_version integer NOT NULL,
+    record_digest uuid NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS late_entities (LIKE incoming_entities) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS timeline (
+    entity_id bigint NOT NULL,
+    begins boolean NOT NULL,                -- a state, rather than the confirmation of one
+    version integer NOT NULL,
+    valid_to timestamptz,                   -- null: the current state
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    content_hash uuid NOT NULL,
+    entity_type text NOT NULL,
+    deleted boolean NOT NULL,
+    name text,
+    status text,
+    industry text,
+    region text,
+    country text,
+    customer_tier text,
+    revenue numeric,
+    employees bigint,
+    lifetime_value numeric,
+    total_spent numeric,
+    total_orders bigint,
+    attributes jsonb NOT NULL,
+    quality_score real NOT NULL,
+    mapping_version integer NOT NULL,
+    record_digest uuid NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_relationships (
+    late boolean NOT NULL,
+    parent_canonical_id text NOT NULL,
+    child_canonical_id text NOT NULL,
+    relationship_type text NOT NULL,
+    valid_from date NOT NULL,
+    source text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    content_hash uuid NOT NULL,
+    valid_to date,
+    deleted boolean NOT NULL,
+    attributes jsonb NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_metrics (
+    late boolean NOT NULL,
+    canonical_id text NOT NULL,
+    metric_type text NOT NULL,
+    metric_date date NOT NULL,
+    source text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    content_hash uuid NOT NULL,
+    value numeric,
+    quality real,
+    tags jsonb NOT NULL,
+    deleted boolean NOT NULL
+) ON COMMIT DELETE ROWS;

@@ -1,0 +1,9 @@
+-- Gives a worker's objects back after a transient fault; those that were tried often enough have failed.
+-- Parameters: object_ids, worker, max_attempts, error_code, error_message.
+UPDATE ingest.objects SET
+    state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE 'discovered' END,
+    finished_at = CASE WHEN attempts >= %(max_attempts)s THEN now() END,
+    claimed_by = NULL, claim_expires_at = NULL,
+    error_code = %(error_code)s, error_message = %(error_message)s
+WHERE object_id = ANY (%(object_ids)s) AND state = 'claimed' AND claimed_by = %(worker)s
+RETURNING object_id, state
