@@ -1,0 +1,148 @@
+"""The Lambda bundle: complete, small, the same bytes each time, and not built again without need."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from deploy import bundle
+from pipeline_project.errors import Permanent
+
+# What the Lambda runtime itself has.
+IN_THE_RUNTIME = {"boto3", "botocore"}
+# Imports everything with nothing but the bundle and the standard library.
+IMPORT_ALONE = """
+import sys
+sys.path.append(sys.argv[1])
+import aws_lambda_powertools.event_handler, msgspec, psycopg, pydantic
+import pipeline_project.settings
+assert psycopg.pq.__impl__ == "binary", psycopg.pq.__impl__
+for module in (aws_lambda_powertools, msgspec, psycopg, pydantic, pipeline_project):
+    assert module.__file__.startswith(sys.argv[1]), module.__file__
+print(pipeline_project.settings.__cached__)
+"""
+
+
+@pytest.fixture(scope="module")
+def host_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("bundle") / "nested" / "api.zip"
+    assert bundle.build(output, bundle.HOST)
+    return output
+
+
+def pins(path: Path) -> dict[str, str]:
+    lines = path.read_text("utf-8").splitlines()
+    return dict(re.split("==", line.split(" ;")[0], maxsplit=1) for line in lines if "==" in line)
+
+
+def test_the_pins_are_those_of_the_platform_and_complete() -> None:
+    api = pins(bundle.REQUIREMENTS)
+    run = pins(bundle.ROOT / "requirements" / "run.txt")
+    assert {name: run.get(name) for name in api} == api
+    extras = {"psycopg": "binary"}
+    for name in api:
+        for line in requires(name) or []:
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker is None or marker.evaluate({"extra": extras.get(name, "")}):
+                assert requirement.name.lower().replace("_", "-") in api.keys() | IN_THE_RUNTIME, f"{name} needs {line}"
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports; `from a import b` gives `a` and, as it may be a module, `a.b`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_import_of_the_bundled_code_is_in_the_bundle() -> None:
+    files = set(bundle.source_files())
+    pinned = {name.replace("-", "_") for name in pins(bundle.REQUIREMENTS)}
+    for source in files:
+        if source.suffix != ".py":
+            continue
+        for name in imports(source):
+            top, *rest = name.split(".")
+            if top == "pipeline_project":
+                there = [bundle.ROOT.joinpath(top, *rest[:-1], f"{rest[-1]}.py")] if rest else []
+                there = [p for p in there if p.is_file()]
+                assert set(there) <= files, f"{source} imports {name}"
+            else:
+                assert top in sys.stdlib_module_names | pinned | IN_THE_RUNTIME, f"{source} imports {name}"
+
+
+@pytest.mark.slow
+def test_the_bundle_runs_alone_from_its_byte_code(host_bundle: Path, tmp_path: Path) -> None:
+    assert host_bundle.stat().st_size <= bundle.MAX_BYTES
+    with zipfile.ZipFile(host_bundle) as archive:
+        archive.extractall(tmp_path)
+    command = [sys.executable, "-I", "-S", "-c", IMPORT_ALONE, str(tmp_path)]
+    cached = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    # PEP 552: the flags of a hash-based .pyc that is not checked against its source.
+    assert cached.is_relative_to(tmp_path)
+    assert cached.read_bytes()[4:8] == (0b01).to_bytes(4, "little")
+    assert str(Path(sys.prefix)).encode() not in cached.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_bytes(host_bundle: Path, tmp_path: Path) -> None:
+    again = tmp_path / "api.zip"
+    bundle.build(again, bundle.HOST)
+    assert again.read_bytes() == host_bundle.read_bytes()
+    with zipfile.ZipFile(again) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert {entry.date_time for entry in archive.infolist()} == {bundle.EARLIEST_ZIP_TIME}
+        assert not [n for n in names if n.endswith(("RECORD", "uv_cache.json")) or n.startswith("bin/")]
+        assert bundle.ROOT.as_posix().encode() not in b"".join(
+            archive.read(n) for n in names if n.startswith("pipeline_project")
+        )
+    assert not [p for p in tmp_path.iterdir() if p != again], "unfinished files were left"
+
+
+@pytest.mark.slow
+def test_only_a_change_builds_it_again(host_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = tmp_path / "api.zip"
+    current.write_bytes(host_bundle.read_bytes())
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("built again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle, "_install", refuse)
+        start = time.perf_counter()
+        assert not bundle.build(current, bundle.HOST)
+        assert time.perf_counter() - start < 1
+        with pytest.raises(AssertionError, match="built again"):
+            bundle.build(current, bundle.Target("arm64", "3.13"))
+        pinned_anew = bundle.ROOT / "requirements" / "bootstrap.txt"
+        patch.setattr(bundle, "REQUIREMENTS", pinned_anew)
+        with pytest.raises(AssertionError, match="built again"):
+            bundle.build(current, bundle.HOST)
+        patch.setattr(bundle, "REQUIREMENTS", bundle.ROOT / "requirements" / "api.txt")
+        truncated = tmp_path / "truncated.zip"
+        truncated.write_bytes(host_bundle.read_bytes()[:1000])
+        with pytest.raises(AssertionError, match="built again"):
+            bundle.build(truncated, bundle.HOST)
+    assert current.read_bytes() == host_bundle.read_bytes()
+
+
+def test_a_package_that_cannot_be_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = bundle.ROOT / "requirements" / "bootstrap.txt"
+    monkeypatch.setattr(bundle, "REQUIREMENTS", requirements)
+    monkeypatch.setattr(bundle, "PLATFORMS", {"arm64": "aarch64-unknown-nothing"})
+    output = tmp_path / "api.zip"
+    with pytest.raises(Permanent, match="aarch64-unknown-nothing"):
+        bundle.build(output, bundle.Target("arm64", "3.13"))
+    assert not output.exists()
