@@ -46,6 +46,9 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@PYRIGHT_PYTHON_GLOBAL_NODE=off $(BIN)/pyright
 
+bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api latency"; SCALE=0.01 for a quick try
+	@$(BIN)/python -m pipeline_project_tests.bench $(ONLY) --scale $(or $(SCALE),1)
+
 requirements: $(VENV)/.dev ## pin the newest versions that pyproject.toml admits
 	@for set in run dev; do \
 	  extras=$$([ $$set = run ] && echo "--extra local" || echo "--extra local --extra deploy --extra dev"); \

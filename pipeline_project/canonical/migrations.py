@@ -31,10 +31,10 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str]) -> None:
     database = str(target["dbname"])
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))  # held until the connection closes
-        if not admin.execute("SELECT FROM pg_roles WHERE rolname = 'pipeline_owner'").fetchone():
+        if admin.execute("SELECT FROM pg_roles WHERE rolname = 'pipeline_owner'").fetchone() is None:
             admin.execute("CREATE ROLE pipeline_owner LOGIN CREATEROLE")
         _set_password(admin, "pipeline_owner", passwords["owner"])
-        if not admin.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone():
+        if admin.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
             admin.execute("GRANT pipeline_owner TO CURRENT_USER")
             admin.execute(sql.SQL("CREATE DATABASE {} OWNER pipeline_owner").format(sql.Identifier(database)))
         _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"])

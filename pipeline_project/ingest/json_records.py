@@ -28,6 +28,10 @@ RAW_LIMIT = 64 * 1024
 CUTS_TRIED = 6
 """Ends of nested objects look like ends of records; after this many tries the brackets are counted."""
 
+RECORDS = b'"records"'
+KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
+"""What is kept of an envelope besides its records."""
+
 OVERSIZE = f"larger than {RECORD_LIMIT:,} bytes: split the record"
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -58,7 +62,7 @@ class Chunk:
 
 @dataclass
 class Envelope:
-    """What stands around the records: `metadata`, `summary` and whatever else, once all records were read."""
+    """What stands around the records (KEPT_FIELDS of it), once all records were read."""
 
     format: str = "unknown"
     fields: dict[str, Any] = field(default_factory=dict)
@@ -73,15 +77,17 @@ class Window:
         self.position = 0
         self.ended = False
         self._lines_before = 0  # line feeds before buffer[0]
-        self._last_line = b""  # the piece of the current line before buffer[0]
+        self._column_before = 0  # bytes of the current line before buffer[0]
+        self._marked = (0, 1)  # a place in the buffer, and its line
 
     def fill(self, size: int) -> None:
         """Have at least `size` unused bytes, or all there are."""
         if self.ended or len(self.buffer) - self.position >= size:
             return
-        used = self.buffer[: self.position]
-        self._lines_before += used.count(b"\n")
-        self._last_line = used[used.rfind(b"\n") + 1 :] if b"\n" in used else (self._last_line + used)[-RAW_LIMIT:]
+        self._lines_before = self.line() - 1
+        begin = self.buffer.rfind(b"\n", 0, self.position) + 1
+        self._column_before = self.position - begin + (self._column_before if begin == 0 else 0)
+        self._marked = (0, self._lines_before + 1)
         pieces = [self.buffer[self.position :]]
         have = len(pieces[0])
         self.position = 0
@@ -105,14 +111,24 @@ class Window:
 
     def line(self, position: int | None = None) -> int:
         """The line, from 1, of a place in the buffer (by default the current one)."""
-        return self._lines_before + self.buffer.count(b"\n", 0, self.position if position is None else position) + 1
+        position = self.position if position is None else position
+        place, number = self._marked if position >= self._marked[0] else (0, self._lines_before + 1)
+        number += self.buffer.count(b"\n", place, position)
+        self._marked = (position, number)
+        return number
 
     def fault(self, code: str, message: str, position: int | None = None) -> ObjectFault:
         """A fault at a place in the buffer."""
         position = self.position if position is None else position
         begin = self.buffer.rfind(b"\n", 0, position) + 1
-        column = position - begin + 1 + (len(self._last_line) if begin == 0 else 0)
+        column = position - begin + 1 + (self._column_before if begin == 0 else 0)
         return ObjectFault(code, message, line=self.line(position), column=column)
+
+    def unexpected(self, expected: str) -> ObjectFault:
+        """The fault that something else than the current byte was to be here."""
+        if self.position == len(self.buffer):
+            return self.fault("truncated", "the file ends too early: upload the whole file")
+        return self.fault("bad_json", f"{expected} is expected here")
 
     def value_end(self) -> int:
         """Where the JSON value that begins at the position ends, by brackets and quotes alone; grows the window as needed.
@@ -156,6 +172,11 @@ class Window:
 
     def skip_value(self) -> None:
         """Go past a value of any size, keeping none of it."""
+        if self.buffer[self.position : self.position + 1] not in (b"{", b"[", b'"'):
+            while match := _SCALAR.match(self.buffer, self.position):
+                self.position = match.end()
+                self.fill(WINDOW)
+            return
         depth = 0
         inside = False
         while True:
@@ -164,6 +185,8 @@ class Window:
                 if match:
                     inside = False
                     self.position = match.end()
+                    if depth == 0:
+                        return
                 else:
                     # A backslash at the very end belongs to the byte after it.
                     tail = len(self.buffer) - len(self.buffer.rstrip(b"\\"))
@@ -240,7 +263,8 @@ def _nothing_after(window: Window) -> None:
 
 def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     """An envelope if it has `records`, else a record itself."""
-    if window.ended:
+    # With "records" more than once (inside of a record, perhaps), all is looked at in its order.
+    if window.ended and window.buffer.count(RECORDS, window.position) <= 1:
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
@@ -249,8 +273,8 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         else:
             if records is not None:
                 envelope.format = "envelope"
-                envelope.fields = {name: _anything.decode(value) for name, value in fields.items()}
-                yield from _pieces(window, list(records))
+                envelope.fields = {name: _anything.decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+                yield from _pieces(window, list(records), max(window.buffer.find(RECORDS), window.position))
             else:
                 envelope.format = "object"
                 line = window.line()
@@ -264,14 +288,17 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     """An object that is too large to be looked at as a whole, or has a fault somewhere."""
     begin, line, whole = window.position, window.line(), window.ended
     window.position += 1
-    while (first := window.skip_space()) != b"}":
-        if first != b'"':
-            raise window.fault("bad_json", 'a field name in double quotes, or "}", is expected here')
+    after = b"}" if window.skip_space() == b"}" else b","
+    while after == b",":
+        if window.skip_space() != b'"':
+            raise window.unexpected("a field name in double quotes")
         key = _decoded(window, window.value_end())
         if window.skip_space() != b":":
-            raise window.fault("bad_json", "a colon is expected here")
+            raise window.unexpected("a colon")
         window.position += 1
         if window.skip_space() == b"[" and key == "records":
+            if envelope.format == "envelope":
+                raise window.fault("bad_json", 'a second "records": put all records into one')
             envelope.format = "envelope"
             window.position += 1
             yield from _array(window)
@@ -279,10 +306,12 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
             end = window.value_end()
             if end < 0:
                 raise window.fault("too_large", f"field {str(key)[:50]!r} is {OVERSIZE}")
-            envelope.fields[str(key)] = _decoded(window, end)
+            value = _decoded(window, end)
+            if key in KEPT_FIELDS:
+                envelope.fields[key] = value
         after = window.skip_space()
         if after not in (b",", b"}"):
-            raise window.fault("bad_json", 'a comma or "}" is expected here')
+            raise window.unexpected('a comma or "}"')
         window.position += after == b","
     window.position += 1
     if envelope.format != "envelope":
@@ -315,9 +344,7 @@ def _array(window: Window) -> Iterator[Chunk]:
         yield from chunk
         after = window.skip_space()
         if after not in (b",", b"]"):
-            if not after:
-                raise window.fault("truncated", "the file ends before its array does: upload the whole file")
-            raise window.fault("bad_json", 'a comma or "]" is expected here')
+            raise window.unexpected('a comma or "]"')
         window.position += 1
         if after == b"]":
             return
@@ -339,7 +366,7 @@ def _cut(window: Window) -> list[Chunk] | None:
             records = _raw_list.decode(b"[" + window.buffer[begin : end + 1] + b"]")
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             continue
-        chunk = list(_pieces(window, list(records)))
+        chunk = list(_pieces(window, list(records), begin))
         window.position = end + 1
         return chunk
     return None
@@ -352,12 +379,9 @@ def _walk(window: Window) -> list[Chunk]:
     oversize: set[int] = set()
     size = 0
     while True:
-        first = window.skip_space()
-        if not first:
-            raise window.fault("truncated", "the file ends before its array does: upload the whole file")
+        if window.skip_space() in (b",", b"]", b""):
+            raise window.unexpected("a value")
         lines.append(window.line())
-        if first in (b",", b"]"):
-            raise window.fault("bad_json", "a value is missing here: remove the comma")
         end = window.value_end()
         if end < 0:
             oversize.add(len(records))
@@ -367,22 +391,25 @@ def _walk(window: Window) -> list[Chunk]:
             records.append(window.buffer[window.position : end])
             window.position = end
         size += len(records[-1]) if isinstance(records[-1], bytes) else 0
-        if window.skip_space() != b"," or size >= WINDOW // 2 or end < 0:
+        if window.skip_space() != b"," or size >= WINDOW // 2 or len(records) == CHUNK_RECORDS or end < 0:
             break
         comma = window.position
         window.position += 1
         if window.skip_space() == b"]":
-            raise window.fault("bad_json", "a comma before the end of an array: remove it", comma)
+            raise window.fault("bad_json", "a comma before the end of an array: remove it")
         if len(window.buffer) - window.position < WINDOW // 8 and not window.ended:
             window.position = comma
             break
     return [Chunk(0, records, frozenset(oversize), lambda index: lines[index])]
 
 
-def _pieces(window: Window, records: list[RawRecord]) -> Iterator[Chunk]:
-    """Chunks of a bounded number of records, with lines that are looked up only when they are asked for."""
-    buffer, position = window.buffer, window.position
-    first_line = window.line()
+def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator[Chunk]:
+    """Chunks of a bounded number of records, with lines that are looked up only when they are asked for.
+
+    `position` is a place before the first record, with none of the records' texts in between.
+    """
+    buffer = window.buffer
+    first_line = window.line(position)
     known = [(0, position, first_line)]  # (index, place before the record, line of that place), as far as asked
 
     def line(index: int) -> int:

@@ -21,6 +21,9 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import route
 
+ALL = 2**31 - 1
+"""A limit that is none."""
+
 DiscoveredBy = Literal["event", "listing", "replay"]
 
 

@@ -123,6 +123,14 @@ class Loader:
             load.settle(held)
         return [each.outcome for each in held]
 
+    def load_rejected(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome:
+        """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
+        with self._load(source, dataset) as load:
+            load.take_turn([opened])
+            load.run([_Record(opened, chunk, i) for i in range(len(chunk.records))] for chunk in opened.chunks)
+            load.raise_data_version([opened])
+        return opened.outcome
+
     @contextmanager
     def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
@@ -149,18 +157,23 @@ class _Load:
         self._open_rejects = False
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
-        """Take the lock and the ledger rows; those of the objects that are still the worker's."""
-        lock = f"ingest {self._source.name} {self._dataset}"
-        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+        """Take the turn and the ledger rows; those of the objects that are still the worker's."""
         ids = [each.claimed.object_id for each in opened]
         rows = self._connection.execute(query("ingest/hold"), {"object_ids": ids, "worker": self._worker}).fetchall()
         held = {object_id for (object_id,) in rows}
-        self._held = {each.claimed.object_id: each for each in opened if each.claimed.object_id in held}
+        still = [each for each in opened if each.claimed.object_id in held]
+        self.take_turn(still)
+        return still
+
+    def take_turn(self, opened: Sequence[Opened]) -> None:
+        """Wait until nobody else loads this source and dataset."""
+        lock = f"ingest {self._source.name} {self._dataset}"
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+        self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
         any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
         if self._dataset == "entities":
             self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
-        return list(self._held.values())
 
     def run(self, pieces: Iterable[list[_Record]], *, whole: bool = False) -> None:
         """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
@@ -189,10 +202,14 @@ class _Load:
                 self._connection.execute(query("ingest/resolve_rejects"), which)
         if with_bad := [each.claimed.object_id for each in opened if each.bad_ordinals]:
             self._connection.execute(query("ingest/supersede_own_rejects"), {"object_ids": with_bad})
+        self.raise_data_version(opened)
+        ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
+
+    def raise_data_version(self, opened: Sequence[Opened]) -> None:
+        """Unless none of the objects has changed anything. A stale row has: it is in the history."""
         if any(each.outcome.inserted or each.outcome.updated or each.outcome.stale for each in opened):
             version = {"source": self._source.name, "dataset": self._dataset}
             self._connection.execute(query("ingest/raise_data_version"), version)
-        ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
 
     # --- decoding side
 

@@ -7,16 +7,18 @@ objects can be staged together. The content hash is taken over the content colum
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 from pydantic import AliasChoices, AliasPath, ValidationError
 
 from pipeline_project.ingest.json_records import OVERSIZE, RawRecord
-from pipeline_project.sources.records import Dataset, EntityRecord, MetricRecord, RelationshipRecord
+from pipeline_project.sources.records import Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
@@ -41,11 +43,17 @@ class FieldError(NamedTuple):
     message: str
 
 
-class ObjectPosition(NamedTuple):
+@dataclass(frozen=True)
+class ObjectPosition:
     """What places an object's rows among those of others."""
 
     object_id: int
     modified_at: datetime
+
+    @cached_property
+    def line(self) -> str:
+        """As COPY text: object_modified_at and object_id."""
+        return f"{self.modified_at.isoformat()}\t{self.object_id}"
 
 
 class Row(NamedTuple):
@@ -93,8 +101,8 @@ class Mapper:
         self._spellings: dict[str, list[tuple[str, ...]]] = {
             name: _spellings(name, field.validation_alias) for name, field in self.model.model_fields.items()
         }
-        self._top_level = frozenset(path[0] for paths in self._spellings.values() for path in paths)
-        self._competing = [paths for paths in self._spellings.values() if len(paths) > 1 or len(paths[0]) > 1]
+        self._validate = self.model.__pydantic_validator__.validate_python
+        self._nested = [paths for paths in self._spellings.values() if any(len(path) > 1 for path in paths)]
         self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
 
     @property
@@ -113,15 +121,17 @@ class Mapper:
         """The row, or what is wrong. Never raises for a bad record."""
         if oversize:
             return self._bad(raw, ordinal, position, [FieldError("", "too_large", OVERSIZE)], complete=False)
+        data = bytes(raw)
         try:
-            fields = _decode(raw)
+            fields = _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
             return self._bad(raw, ordinal, position, [_syntax(error)])
         if not isinstance(fields, dict):
             return self._bad(raw, ordinal, position, [FieldError("", "not_an_object", "a record is an object: {…}")])
-        fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+        if b"null" in data or b'""' in data:
+            fields = {name: value for name, value in fields.items() if value is not None and value != ""}
         try:
-            record = self.model.model_validate(fields)
+            record = self._validated(fields)
         except ValidationError as error:
             return self._bad(raw, ordinal, position, self._field_errors(error), fields)
         updated_at = record.updated_at
@@ -130,15 +140,16 @@ class Mapper:
         elif updated_at.tzinfo is None:
             updated_at = updated_at.replace(tzinfo=UTC)
         errors = self._check(record)
-        if updated_at > position.modified_at + FUTURE:
+        if updated_at > position.modified_at and updated_at > position.modified_at + FUTURE:
             errors.append(
                 FieldError(
                     "updated_at", "in_future", "lies more than a day after the upload: correct the clock or the date"
                 )
             )
-        others = self._others(fields)
-        if faulty := next((name for name, value in others.items() if _unstorable(value)), None):
-            errors.append(FieldError(faulty, "number_too_large", "holds a number that is too large to be stored"))
+        others = self._others(fields, record)
+        for name, value in others.items():
+            if type(value) is not str and _unstorable(value):
+                errors.append(FieldError(name, "number_too_large", "holds a number that is too large to be stored"))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
         content = self._content(record, others)
@@ -146,13 +157,24 @@ class Mapper:
         if ("\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
-        key = self._key(record)
         digest = hashlib.sha256(content.encode()).hexdigest()[:32]
         line = (
-            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.modified_at.isoformat()}\t"
-            f"{position.object_id}\t{ordinal}\t{digest}\t{content}"
+            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
+            f"{digest}\t{content}{self._provenance(data)}"
         )
-        return Row(key, updated_at, ordinal, line, record.__dict__)
+        return Row(self._key(record), updated_at, ordinal, line, record.__dict__)
+
+    def _validated(self, fields: dict[str, Any]) -> Any:
+        try:
+            return self._validate(fields)
+        except ValidationError:
+            # A blank counts as not sent: perhaps that is all that was wrong.
+            blank = [name for name, value in fields.items() if isinstance(value, str) and not value.strip()]
+            if not blank:
+                raise
+            for name in blank:
+                del fields[name]
+            return self._validate(fields)
 
     # --- what the datasets differ in
 
@@ -170,34 +192,44 @@ class Mapper:
         """The content columns as COPY text."""
         raise NotImplementedError
 
+    def _provenance(self, data: bytes) -> str:  # noqa: ARG002 of entities only
+        """What stands behind the content, outside of its hash, as COPY text."""
+        return ""
+
     # --- common parts
 
     def _canonical(self, source_id: str) -> str:
         return f"{self.source.name}_{source_id}"
 
-    def _others(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
         """All that was sent and that no field of the model took."""
-        others = {name: value for name, value in fields.items() if name not in self._top_level}
-        for paths in self._competing:
-            taken = False
-            for path in paths:
-                value = fields.get(path[0])
-                if value is None:
-                    continue
-                if len(path) == 1:
-                    if taken:
-                        others[path[0]] = value
-                    taken = True
-                elif isinstance(value, dict):
-                    rest = others.setdefault(path[0], dict(value))
-                    if not taken and path[1] in rest:
-                        del rest[path[1]]
-                        taken = True
-                    if not rest:
-                        del others[path[0]]
-                else:
-                    others[path[0]] = value
+        others = record.__pydantic_extra__ or {}
+        if self._nested:
+            others = dict(others)
+            for paths in self._nested:
+                self._keep_rest(fields, paths, others)
         return others
+
+    def _keep_rest(self, fields: dict[str, Any], paths: list[tuple[str, ...]], others: dict[str, Any]) -> None:
+        """Of a nested object out of which a value was taken, the rest; and the spellings that were not preferred."""
+        taken = False
+        for path in paths:
+            value = fields.get(path[0])
+            if value is None:
+                continue
+            if len(path) == 1:
+                if taken:
+                    others[path[0]] = value
+                taken = True
+            elif isinstance(value, dict):
+                rest = others.setdefault(path[0], dict(value))
+                if not taken and path[1] in rest:
+                    del rest[path[1]]
+                    taken = True
+                if not rest:
+                    del others[path[0]]
+            else:
+                others[path[0]] = value
 
     def _bad(
         self,
@@ -247,18 +279,12 @@ class EntityMapper(Mapper):
         super().__init__(source)
         columns = {*self.hot_columns, "source_id", "entity_type", "updated_at", "deleted"}
         self._attributes = [name for name in self.model.model_fields if name not in columns]
-        self._described = [*self.hot_columns, *self._attributes]
+        self._id_names = tuple(self._peeked("source_id"))
+        self._update_names = tuple(self._peeked("updated_at"))
+        self._hot = itemgetter(*self.hot_columns)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        # Provenance stands behind the content and is no part of its hash.
-        return (*super().columns,)
-
-    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, *, oversize: bool = False) -> Row | Bad:
-        row = super().map(raw, ordinal, position, oversize=oversize)
-        if isinstance(row, Row):
-            return row._replace(line=f"{row.line}\t{self.source.mapping_version}\t{self.digest(raw)}")
-        return row
+    def _provenance(self, data: bytes) -> str:
+        return f"\t{self.source.mapping_version}\t{self.digest(data)}"
 
     def digest(self, raw: RawRecord) -> str:
         """Of the record's bytes, as they came, and of how they are mapped; 128 bits in hex."""
@@ -269,30 +295,41 @@ class EntityMapper(Mapper):
     @cached_property
     def _peek(self) -> msgspec.json.Decoder[Any] | None:
         """Reads id and update time and skips all else; None where they lie in nested objects."""
-        paths = [*self._spellings["source_id"], *self._spellings["updated_at"]]
-        if any(len(path) > 1 for path in paths):
+        paths = {**self._peeked("source_id"), **self._peeked("updated_at")}
+        if any(len(path) > 1 for path in paths.values()):
             return None
-        names = [(f"f{i}", Any, None) for i in range(len(paths))]
-        keys = msgspec.defstruct("Peek", names, rename={f"f{i}": path[0] for i, path in enumerate(paths)})
+        keys = msgspec.defstruct(
+            "Peek", [(name, Any, None) for name in paths], rename={name: path[0] for name, path in paths.items()}
+        )
         return msgspec.json.Decoder(keys)
+
+    def _peeked(self, name: str) -> dict[str, tuple[str, ...]]:
+        """The spellings of a field, each with the name it has in a peek."""
+        return {f"{name}_{i}": path for i, path in enumerate(self._spellings[name])}
 
     def peek(self, raw: RawRecord, position: ObjectPosition) -> Peek | None:
         """Key, time and digest of a record that looks ordinary; None where it has to be mapped to know."""
         if self._peek is None:
             return None
         try:
-            values = msgspec.structs.astuple(self._peek.decode(raw))
+            keys = self._peek.decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
             return None
-        ids = len(self._spellings["source_id"])
-        source_id = next((value for value in values[:ids] if value is not None and value != ""), None)
-        updated = next((value for value in values[ids:] if value is not None and value != ""), None)
+        source_id = updated = None
+        for name in self._id_names:
+            source_id = getattr(keys, name)
+            if source_id is not None and source_id != "":
+                break
+        for name in self._update_names:
+            updated = getattr(keys, name)
+            if updated is not None and updated != "":
+                break
         if type(source_id) is int:
             source_id = str(source_id)
-        elif type(source_id) is not str or not source_id.strip():
+        elif type(source_id) is not str or not (source_id := source_id.strip()):
             return None
         updated_at = position.modified_at
-        if updated is not None:
+        if updated is not None and updated != "":
             if type(updated) is not str or updated[4:5] != "-" or updated[7:8] != "-":
                 return None
             try:
@@ -301,7 +338,7 @@ class EntityMapper(Mapper):
                 return None
             if updated_at.tzinfo is None:
                 updated_at = updated_at.replace(tzinfo=UTC)
-        return Peek(self._canonical(source_id.strip()), updated_at, self.digest(raw))
+        return Peek(self._canonical(source_id), updated_at, self.digest(raw))
 
     def _key(self, record: EntityRecord) -> str:
         return self._canonical(record.source_id)
@@ -316,20 +353,20 @@ class EntityMapper(Mapper):
 
     def _content(self, record: EntityRecord, others: dict[str, Any]) -> str:
         values = record.__dict__
-        deleted = _is_deleted(record)
         attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
-        attributes.update((name, value) for name, value in others.items() if name not in attributes)
-        filled = sum(values[name] is not None for name in self._described)
-        quality = round(filled / len(self._described), 2)
-        return "\t".join(
-            (
-                escape(record.entity_type or self.source.entity_type),
-                "t" if deleted else "f",
-                *[copy_text(values[name]) for name in self.hot_columns],
-                escape(_encode(attributes).decode()),
-                str(quality),
-            )
-        )
+        if others:
+            attributes = {**others, **attributes}
+        quality = (len(record.model_fields_set) - len(record.__pydantic_extra__ or ())) / len(values)
+        hot = [
+            value if type(value) is str else "" if value is None else copy_text(value) for value in self._hot(values)
+        ]
+        kind = record.entity_type or self.source.entity_type
+        columns = "\t".join((kind, "t" if _is_deleted(record) else "f", *hot))
+        if "\\" in columns or "\n" in columns or "\r" in columns or columns.count("\t") > len(hot) + 1:
+            columns = "\t".join((escape(kind), "t" if _is_deleted(record) else "f", *map(copy_text, self._hot(values))))
+        # JSON has its control characters escaped; only the backslashes of that are COPY's too.
+        text = _encode(attributes).decode() if attributes else "{}"
+        return f"{columns}\t{escape(text)}\t{quality:.2f}"
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
         for path in self._spellings["source_id"]:
@@ -415,7 +452,7 @@ MAPPERS: Mapping[Dataset, type[Mapper]] = {
 
 def escape(text: str) -> str:
     """A text as COPY's text format wants it."""
-    if "\\" in text or not text.isprintable():
+    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
         return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text)
     return text
 
@@ -427,8 +464,11 @@ def copy_text(value: Any) -> str:
     if type(value) is str:
         return escape(value)
     if type(value) is Decimal:
-        text = format(value, "f")
-        text = text.rstrip("0").rstrip(".") if "." in text else text
+        text = str(value)
+        if "E" in text:
+            text = format(value, "f")
+        if "." in text and text[-1] == "0":
+            text = text.rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
     if isinstance(value, date):
         return value.isoformat()

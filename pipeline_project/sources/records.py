@@ -23,9 +23,9 @@ def _day(value: Any) -> Any:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-# Bounded, so that nothing sent as a number can grow into megabytes of digits (1e9999).
-Money = Annotated[Decimal, Field(ge=-(10**18), le=10**18, decimal_places=12)]
-Amount = Annotated[Decimal, Field(ge=0, le=10**18, decimal_places=12)]
+# Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2). Bounded, so that nothing sent as a number can grow into megabytes of digits (1e9999).
+Money = Annotated[Decimal, Field(ge=-(10**18), le=10**18, decimal_places=20)]
+Amount = Annotated[Decimal, Field(ge=0, le=10**18, decimal_places=20)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Day = Annotated[date, BeforeValidator(_day)]
 
@@ -39,7 +39,7 @@ def spelled(*spellings: str, required: bool = False) -> Any:
 class Record(BaseModel):
     """What every record may say of itself, whatever the dataset."""
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
     updated_at: datetime | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
     """When the source last changed the record; without a zone it is UTC. It decides which of two records is newer."""

@@ -3,12 +3,12 @@
 -- Names are compared by trigrams (pg_trgm). Names that are equal in both systems (lower case, without punctuation and legal form)
 -- are matched first; of the rest, two are matched if each is the other's best and they are at least `min_similarity` alike.
 --
--- Nothing is compared that cannot be alike, and nothing alike is missed (prefix filtering: Chaudhuri et al., ICDE 2006; with two
+-- Nothing is compared that cannot be alike, and nothing alike is missed (prefix filtering: Chaudhuri et al., ICDE 2006; with several
 -- shared elements: Wang et al., SIGMOD 2012). Two sets that are alike to a share t have at least o = ceil(t * n) elements in common,
--- n being either's size; ordered from the rarest on, their first n - o + 2 elements then have at least two in common. So each
--- name has a key for each pair out of these few rare trigrams, and only names with an equal key meet. Pairs of rare trigrams are
--- so selective that the work grows with the number of names and not with its square. Computed here, in a
--- few seconds for 200,000 names, and not kept in an index: a GIN index on names would cost every load for this one query.
+-- n being either's size. Ordered from the rarest on, their first n - o + 3 elements then have three in common (or both, where o is 2).
+-- So a name has a key for each pair out of these few rare trigrams; a pair that many names share is lengthened by a third one; and
+-- only names with an equal key meet. Such keys are so selective that the work grows with the number of names and
+-- not with its square. Computed here and not kept in an index: a GIN index on names would slow every load for this one query.
 WITH named AS MATERIALIZED (
     SELECT source, canonical_id, name, industry, country, revenue, employees,
            -- A hundred characters tell names apart; one of ten thousand would have a million keys.
@@ -25,23 +25,25 @@ names AS MATERIALIZED (
     FROM named
     GROUP BY source, match_name
 ),
+pairs AS MATERIALIZED (
+    SELECT l.source AS left_source, r.source AS right_source, row_number() OVER (ORDER BY l.source, r.source) AS pair_id
+    FROM (SELECT DISTINCT source FROM names) AS l JOIN (SELECT DISTINCT source FROM names) AS r ON r.source > l.source
+),
 equals AS MATERIALIZED (
-    SELECT l.name_id AS left_id, r.name_id AS right_id, l.source AS left_source, r.source AS right_source
-    FROM names l JOIN names r ON r.match_name = l.match_name AND r.source > l.source
+    SELECT pair_id, l.name_id AS left_id, r.name_id AS right_id
+    FROM pairs
+    JOIN names l ON l.source = left_source
+    JOIN names r ON r.source = right_source AND r.match_name = l.match_name
 ),
-settled AS (
-    SELECT name_id, array_agg(other) AS others
-    FROM (SELECT left_id, right_source FROM equals UNION ALL SELECT right_id, left_source FROM equals) AS e (name_id, other)
-    GROUP BY name_id
-),
--- Names that at least one other system does not have.
+-- Each name once for each pair of systems in which it has no equal. With set operators, which hash whatever the planner
+-- guesses of the sizes: it takes anti joins for cheap here and loops.
 open AS MATERIALIZED (
-    SELECT name_id, source, match_name, coalesce(others, '{}') AS others
-    FROM names LEFT JOIN settled USING (name_id)
-    WHERE coalesce(cardinality(others), 0) < (SELECT count(DISTINCT source) - 1 FROM names)
+    SELECT pair_id, name_id, source = right_source AS on_right FROM names JOIN pairs ON source IN (left_source, right_source)
+    EXCEPT (SELECT pair_id, left_id, false FROM equals UNION ALL SELECT pair_id, right_id, true FROM equals)
 ),
 trigrams AS MATERIALIZED (
-    SELECT name_id, extensions.show_trgm(match_name) AS trigrams FROM open
+    SELECT name_id, extensions.show_trgm(match_name) AS trigrams
+    FROM names JOIN (SELECT DISTINCT name_id FROM open) AS left_over USING (name_id)
 ),
 rarity AS MATERIALIZED (
     SELECT trigram, row_number() OVER (ORDER BY count(*), trigram)::int AS rarity
@@ -49,21 +51,39 @@ rarity AS MATERIALIZED (
     GROUP BY trigram
 ),
 prefixes AS MATERIALIZED (
-    SELECT name_id, size, (array_agg(rarity ORDER BY rarity))[1:size - ceil(%(min_similarity)s::numeric * size)::int + 2] AS prefix
-    FROM (SELECT name_id, cardinality(trigrams) AS size, unnest(trigrams) AS trigram FROM trigrams) AS each_trigram
+    SELECT name_id, size, needed, (array_agg(rarity ORDER BY rarity))[1:size - needed + 3] AS prefix
+    FROM (
+        SELECT name_id, cardinality(trigrams) AS size, unnest(trigrams) AS trigram,
+               ceil(%(min_similarity)s::numeric * cardinality(trigrams))::int AS needed
+        FROM trigrams
+    ) AS each_trigram
     JOIN rarity USING (trigram)
-    GROUP BY name_id, size
+    GROUP BY name_id, size, needed
+),
+-- A key brings along all that the join needs, so that there is nothing to join but keys.
+pair_keys AS MATERIALIZED (
+    SELECT name_id, size, needed, on_right, prefix[place + inner_place + 1:] AS rest,
+           (pair_id << 56) + (rarer::bigint << 28) + commoner AS key
+    FROM prefixes JOIN open USING (name_id),
+         unnest(prefix) WITH ORDINALITY AS outer_trigram (rarer, place),
+         unnest(prefix[place + 1:]) WITH ORDINALITY AS inner_trigram (commoner, inner_place)
+),
+common AS MATERIALIZED (
+    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 30
 ),
 keys AS MATERIALIZED (
-    SELECT name_id, size, (prefix[i]::bigint << 32) + prefix[j] AS key
-    FROM prefixes, generate_series(1, cardinality(prefix) - 1) AS i, generate_series(i + 1, cardinality(prefix)) AS j
+    SELECT name_id, size, on_right, key, 0 AS third
+    FROM pair_keys LEFT JOIN common USING (key)
+    WHERE common.key IS NULL OR needed < 3
+    UNION ALL
+    SELECT name_id, size, on_right, key, third
+    FROM pair_keys JOIN common USING (key), unnest(rest) AS third
 ),
 candidates AS (
-    SELECT DISTINCT l.name_id AS left_id, r.name_id AS right_id
-    FROM (SELECT * FROM keys JOIN open USING (name_id)) AS l
-    JOIN (SELECT * FROM keys JOIN open USING (name_id)) AS r ON r.key = l.key AND r.source > l.source
-    -- Sets of too different a size cannot be alike enough.
-    WHERE l.size >= %(min_similarity)s::numeric * r.size AND r.size >= %(min_similarity)s::numeric * l.size
-      AND NOT r.source = ANY (l.others) AND NOT l.source = ANY (r.others)
+    SELECT DISTINCT l.key >> 56 AS pair_id, l.name_id AS left_id, r.name_id AS right_id
+    FROM (SELECT * FROM keys WHERE NOT on_right) AS l
+    JOIN (SELECT * FROM keys WHERE on_right) AS r ON r.key = l.key AND r.third = l.third
+    -- Sets of too different a size cannot be alike enough. (A thousandth of leeway for the float.)
+    WHERE l.size >= %(min_similarity)s::float * r.size - 0.001 AND r.size >= %(min_similarity)s::float * l.size - 0.001
 )
-SELECT count(*) from candidates
+SELECT count(*), count(*) filter (where extensions.similarity(a.match_name,b.match_name)>=0.7), count(distinct left_id) filter (where extensions.similarity(a.match_name,b.match_name)>=0.7) from candidates join names a on a.name_id=left_id join names b on b.name_id=right_id

@@ -1,0 +1,219 @@
+"""Runs an operation as `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
+back, and the session is discarded. Serves Lambda, job and CLI alike: no pandas, no dagster, no boto3 here.
+
+The platform's own statements are streamed (libpq's chunked mode), since PostgreSQL plans nothing parallel for a
+cursor; a person's statement goes through a named cursor, which takes exactly one SELECT whatever the guard missed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import IsolationLevel, ServerCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.postgres import types as postgres_types
+
+from pipeline_project.analytics.catalogue import Operation
+from pipeline_project.analytics.failures import TIMED_OUT, QueryTimedOut, translated
+from pipeline_project.analytics.parameters import Parameters
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection, Database
+
+BATCH_ROWS = 1_000
+LOCK_TIMEOUT_SECONDS = 5
+WATCHDOG_SECONDS = 2
+"""How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
+
+Row = tuple[Any, ...]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a result. `type` is PostgreSQL's name for it."""
+
+    name: str
+    type: str
+
+
+class Rows:
+    """A result while it is being read: iterate it once, in batches. A JSON value is a `msgspec.Raw`."""
+
+    def __init__(
+        self,
+        *,
+        operation: str,
+        parameters: Parameters,
+        data_version: int,
+        columns: Sequence[Column],
+        batches: Iterator[list[Row]],
+        row_limit: int | None = None,
+    ) -> None:
+        self.operation = operation
+        self.parameters = parameters
+        self.data_version = data_version
+        """Of the snapshot that the rows were read from."""
+        self.columns = list(columns)
+        self.truncated = False
+        """Whether `row_limit` left rows out; known once all was read."""
+        self._batches = batches
+        self._row_limit = row_limit
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        left = self._row_limit
+        for batch in self._batches:
+            if left is None:
+                yield batch
+                continue
+            if len(batch) > left:
+                self.truncated = True
+                if left:
+                    yield batch[:left]
+                return
+            left -= len(batch)
+            yield batch
+
+
+class _RawJson(Loader):
+    """JSON passes as it is stored: parsed, its numbers would be floats."""
+
+    def load(self, data: Buffer) -> msgspec.Raw:
+        return msgspec.Raw(bytes(data))
+
+
+@contextmanager
+def execute(
+    database: Database,
+    operation: Operation,
+    parameters: Parameters,
+    *,
+    timeout_seconds: float,
+    row_limit: int | None = None,
+    on_backend: Callable[[int], None] | None = None,
+) -> Iterator[Rows]:
+    """The rows of an operation; `parameters` come from `operation.validate`. `on_backend` is told the backend's pid.
+
+    Raises the errors of failures.py, on entry and while the rows are read; none carries database text.
+    """
+    with database.connect() as connection:
+        if on_backend:
+            on_backend(connection.info.backend_pid)
+        deadline = time.monotonic() + timeout_seconds
+        watchdog = threading.Timer(timeout_seconds + WATCHDOG_SECONDS, _cancel, (connection,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            data_version = _begin(connection, timeout_seconds)
+            columns, batches = _stream(connection, operation, parameters)
+            yield Rows(
+                operation=operation.name,
+                parameters=parameters,
+                data_version=data_version,
+                columns=columns,
+                batches=_until(deadline, batches),
+                row_limit=row_limit,
+            )
+        except psycopg.Error as error:
+            raise translated(error, timed_out=time.monotonic() >= deadline) from None
+        finally:
+            watchdog.cancel()
+            _leave_clean(connection)
+
+
+def data_version(database: Database) -> int:
+    """Rises with every load, in the load's own transaction."""
+    with database.connect(autocommit=True) as connection:
+        try:
+            row = connection.execute(query("analytics/data_version")).fetchone()
+        except psycopg.Error as error:
+            raise translated(error, timed_out=False) from None
+    assert row is not None  # noqa: S101 an aggregate without GROUP BY always gives a row
+    return row[0]
+
+
+def _begin(connection: Connection, timeout_seconds: float) -> int:
+    """Open the read-only snapshot with its limits; gives the data version that it shows."""
+    connection.read_only = True
+    connection.isolation_level = IsolationLevel.REPEATABLE_READ
+    limits = {
+        "statement_ms": int(timeout_seconds * 1000),
+        "transaction_ms": int((timeout_seconds + 2 * WATCHDOG_SECONDS) * 1000),
+        "lock_ms": LOCK_TIMEOUT_SECONDS * 1000,
+    }
+    row = connection.execute(query("analytics/limits"), limits).fetchone()
+    assert row is not None  # noqa: S101 a SELECT without FROM always gives a row
+    return row[-1]
+
+
+def _stream(
+    connection: Connection, operation: Operation, parameters: Parameters
+) -> tuple[list[Column], Iterator[list[Row]]]:
+    statement, arguments = query(f"analytics/{operation.sql}"), parameters.model_dump(mode="json")
+    cursor = connection.cursor()
+    _pass_json_through(cursor)
+    stream = cursor.stream(statement, arguments, size=BATCH_ROWS)
+    first = list(islice(stream, BATCH_ROWS))
+    if cursor.description is None:
+        # A stream without rows does not say what its columns are; a cursor says so without running.
+        with ServerCursor(connection, "columns") as described:
+            described.execute(statement, arguments)
+            return _columns(described), iter(())
+    return _columns(cursor), chain([first] if first else [], _batches(stream))
+
+
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch
+
+
+def _until(deadline: float, batches: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    for batch in batches:
+        if time.monotonic() > deadline:
+            raise QueryTimedOut(TIMED_OUT)
+        yield batch
+
+
+def _columns(cursor: psycopg.Cursor[Row]) -> list[Column]:
+    """Names are made distinct (`count`, `count_2`), so that a row can be an object."""
+    columns: dict[str, Column] = {}
+    for described in cursor.description or ():
+        name, n = described.name, 1
+        while name in columns:
+            n += 1
+            name = f"{described.name}_{n}"
+        columns[name] = Column(name, _type_name(described))
+    return list(columns.values())
+
+
+def _type_name(described: psycopg.Column) -> str:
+    info = postgres_types.get(described.type_code)
+    if info is None:
+        return "text"  # psycopg, too, hands a type that it does not know on as text
+    name = info.regtype
+    if described.type_code == info.array_oid:
+        return f"{name}[]"
+    if name == "numeric" and described.precision:
+        return f"numeric({described.precision},{described.scale or 0})"
+    return name
+
+
+def _pass_json_through(cursor: psycopg.Cursor[Row]) -> None:
+    for name in ("json", "jsonb"):
+        cursor.adapters.register_loader(name, _RawJson)
+
+
+def _cancel(connection: Connection) -> None:
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=WATCHDOG_SECONDS)
+
+
+def _leave_clean(connection: Connection) -> None:
+    """Nothing of a query outlives it, whatever it was: no transaction, setting, lock, cursor or temporary table."""
+    with suppress(psycopg.Error):
+        connection.rollback()
+        connection.autocommit = True
+        connection.execute("DISCARD ALL")

@@ -1,0 +1,84 @@
+"""Questions answered while the caller waits: from the cache, or from the database within bounds of time and size."""
+
+import hashlib
+from typing import NamedTuple
+
+import msgspec
+
+from pipeline_project.analytics.catalogue import Operation
+from pipeline_project.analytics.parameters import Parameters
+from pipeline_project.api.services import Services
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.errors import Permanent
+from pipeline_project.jobs.cache import cache_key
+
+
+class Answer(NamedTuple):
+    """`body` is JSON; `etag` is of question and data together."""
+
+    body: bytes
+    etag: str
+    hit: bool
+
+
+class TooMuch(Permanent):
+    """It cannot be answered at once. `reason` is what the job's record will say."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def answer(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
+    """The answer within `seconds`. Raises TooMuch, and the errors of analytics/failures.py."""
+    from pipeline_project.analytics.execution import data_version  # noqa: PLC0415 psycopg
+
+    key = _key(operation, parameters, data_version(services.database))
+    if kept := services.cache.get(key):
+        return Answer(kept, key, hit=True)
+    body, version = _ask(services, operation, parameters, seconds)
+    key = _key(operation, parameters, version)
+    services.cache.put(key, body)
+    return Answer(body, key, hit=False)
+
+
+def _key(operation: Operation, parameters: Parameters, version: int) -> str:
+    code_version = hashlib.sha256(query(f"analytics/{operation.sql}")).hexdigest()
+    return cache_key(operation.name, code_version, parameters.model_dump(mode="json"), version)
+
+
+def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> tuple[bytes, int]:
+    """The answer, and the data version that it shows: a load may have come since the question was looked up."""
+    from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
+    from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
+    from pipeline_project.results.store import to_json  # noqa: PLC0415
+
+    settings = services.settings
+    rows: list[bytes] = []
+    size = 0
+    try:
+        with execute(
+            services.database, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
+        ) as found:
+            names = [column.name for column in found.columns]
+            for batch in found:
+                for row in batch:
+                    rows.append(to_json(dict(zip(names, row, strict=True))))
+                    size += len(rows[-1])
+                    if size > settings.inline_bytes:
+                        raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
+    except QueryTimedOut:
+        raise TooMuch("slow", f"the answer takes longer than {seconds:g} s") from None
+    if found.truncated:
+        raise TooMuch("large", f"the answer has more than {settings.inline_rows:,} rows")
+    body = to_json(
+        {
+            "operation": operation.name,
+            "parameters": parameters.model_dump(mode="json"),
+            "data_version": found.data_version,
+            "columns": [{"name": column.name, "type": column.type} for column in found.columns],
+            "row_count": len(rows),
+            "rows": [msgspec.Raw(row) for row in rows],
+        }
+    )
+    return body, found.data_version

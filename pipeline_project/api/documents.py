@@ -1,0 +1,22 @@
+"""`/openapi.json` and `/docs`."""
+
+from pipeline_project.api.docs_page import page
+from pipeline_project.api.openapi import document
+from pipeline_project.api.replies import Links, Reply
+from pipeline_project.api.requests import Request
+from pipeline_project.api.services import Services
+
+# The page holds its style and nothing else that a browser would run or fetch.
+DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+def openapi(request: Request, services: Services) -> Reply:
+    request.query()
+    return Reply(200, document(Links(request, services.settings).to("") or "/"), {"Cache-Control": "max-age=300"})
+
+
+def docs(request: Request, services: Services) -> Reply:
+    request.query()
+    text = page(document(Links(request, services.settings).to("") or "/"))
+    headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "max-age=300"}
+    return Reply(200, text, headers, "text/html; charset=utf-8")

@@ -1,0 +1,64 @@
+"""What the routes work with, made when first needed and kept for as long as the Lambda lives.
+
+psycopg (0.17 s) and boto3 (0.3 s) are imported on the way: a cold start pays for what the request needs.
+"""
+
+from contextlib import ExitStack, closing
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pipeline_project.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline_project.api.kept_database import KeptDatabase
+    from pipeline_project.jobs.cache import QueryCache
+    from pipeline_project.jobs.store import JobStore
+
+
+class Services:
+    """Injectable whole: a test makes one from settings of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._opened = ExitStack()
+
+    def close(self) -> None:
+        """Let go of all connections. A Lambda is just frozen instead."""
+        self._opened.close()
+
+    def _client(self, name: str) -> Any:
+        from pipeline_project import aws  # noqa: PLC0415
+
+        return self._opened.enter_context(closing(aws.client(self.settings, name)))
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        return self._client("dynamodb")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self._client("s3")
+
+    @cached_property
+    def database(self) -> "KeptDatabase":
+        from pipeline_project.api.kept_database import KeptDatabase  # noqa: PLC0415
+
+        kept = KeptDatabase.from_settings(self.settings, "reader", self._client("secretsmanager"))
+        return self._opened.enter_context(closing(kept))
+
+    @cached_property
+    def jobs(self) -> "JobStore":
+        from pipeline_project.jobs.store import JobStore  # noqa: PLC0415
+
+        return JobStore(
+            self.dynamodb,
+            self.settings.table_name,
+            retention_days=self.settings.job_retention_days,
+            open_jobs=self.settings.api_open_jobs,
+        )
+
+    @cached_property
+    def cache(self) -> "QueryCache":
+        from pipeline_project.jobs.cache import QueryCache  # noqa: PLC0415
+
+        return QueryCache(self.dynamodb, self.settings.table_name, seconds=self.settings.api_cache_seconds)

@@ -1,0 +1,30 @@
+"""The tables that hold what was loaded, as other parts of the platform speak of them."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection
+
+
+class Table(NamedTuple):
+    """A table; `dataset` is the one whose records it holds."""
+
+    schema: str
+    name: str
+    dataset: str
+    description: str
+
+
+TABLES = (
+    Table("canonical", "entities", "entities", "Current state of every customer, supplier and account."),
+    Table("canonical", "entity_versions", "entities", "The states before the current one, each with its validity."),
+    Table("canonical", "entity_relationships", "relationships", "Typed edges between entities, with validity."),
+    Table("canonical", "time_series_data", "metrics", "Values of metrics by entity and day, partitioned by month."),
+)
+
+
+def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str, int]:
+    """Rows by table name, as PostgreSQL's statistics have it: a moment old, and free."""
+    parameters = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
+    return dict(connection.execute(query("canonical/row_estimates"), parameters).fetchall())

@@ -1,0 +1,33 @@
+"""`pipeline …`: the commands of all parts under one name. An error that was foreseen is one line and status 1."""
+
+import sys
+from importlib.util import find_spec
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pipeline_project.errors import PipelineError
+from pipeline_project.ingest import commands as ingest
+
+app = typer.Typer(
+    help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.command("status")(ingest.status)
+app.command("explain")(ingest.explain_entity)
+app.command("replay")(ingest.replay_objects)
+app.add_typer(ingest.rejects, name="rejects")
+app.add_typer(ingest.systems, name="sources")
+if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
+    from pipeline_project.local.commands import app as local
+
+    app.add_typer(local, name="local")
+
+
+def main() -> None:
+    """The entry point of the `pipeline` script."""
+    try:
+        app()
+    except PipelineError as error:
+        Console(stderr=True).print(Text(str(error)), style="red")
+        sys.exit(1)

@@ -1,0 +1,29 @@
+"""The only place where Dagster's definitions are assembled. Loading it reads no settings and opens no connection."""
+
+import dagster as dg
+
+from pipeline_project.orchestration.analytics_assets import analytics_assets
+from pipeline_project.orchestration.analytics_job import analytics_job
+from pipeline_project.orchestration.ingest_assets import ingest_assets, ingest_job
+from pipeline_project.orchestration.landing_assets import landing_assets
+from pipeline_project.orchestration.landing_sensors import landing_sensors
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project.orchestration.run_sensors import job_sensor, run_failure_events
+from pipeline_project.orchestration.schedules import refresh_jobs, refresh_schedules
+from pipeline_project.orchestration.table_assets import table_assets
+
+
+def definitions(platform: Platform) -> dg.Definitions:
+    """Everything, on this platform."""
+    return dg.Definitions(
+        assets=[*landing_assets(), *ingest_assets(), *table_assets(), *analytics_assets()],
+        jobs=[ingest_job(), analytics_job, *refresh_jobs()],
+        sensors=[*landing_sensors(), run_failure_events, job_sensor],
+        schedules=refresh_schedules(),
+        resources={"platform": platform},
+        # A process for each step would cost seconds a run; the steps of a run are few and mostly wait for PostgreSQL.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions(Platform())

@@ -1,0 +1,256 @@
+"""`pipeline status | rejects | sources | explain | replay`: ingestion from a terminal."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline_project import aws
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection, Database
+from pipeline_project.errors import Permanent
+from pipeline_project.ingest import quarantine
+from pipeline_project.ingest.explain import Explanation, State, explain
+from pipeline_project.ingest.preview import Preview, preview
+from pipeline_project.ingest.quarantine import Selection, Status
+from pipeline_project.ingest.replay import Objects, put_back
+from pipeline_project.settings import Settings
+from pipeline_project.sources.registry import sources
+
+rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
+systems = typer.Typer(help="The source systems that are known.", no_args_is_help=True)
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source system.")]
+PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only of objects whose key begins so.")]
+IdArguments = Annotated[list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.")]
+
+
+@contextmanager
+def _loader() -> Iterator[Connection]:
+    settings = Settings.load()
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    with database.connect(autocommit=True) as connection:
+        yield connection
+
+
+def status(limit: Annotated[int, typer.Option(help="Most objects with a fault to show.")] = 20) -> None:
+    """What became of the objects: how many are in which state, and what somebody has to look at."""
+    with _loader() as connection:
+        summary = connection.execute(query("ingest/status_summary")).fetchall()
+        attention = connection.execute(query("ingest/status_attention"), {"limit": limit}).fetchall()
+    console = Console()
+    console.print(_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary))
+    if attention:
+        shown = [
+            (key, state, _place(message, line, column), at) for key, state, _, message, line, column, _, at in attention
+        ]
+        console.print(_table("object", "state", "reason", "at", rows=shown, title="To be looked at"))
+
+
+@rejects.command("list")
+def list_rejects(
+    source: SourceOption = None,
+    prefix: PrefixOption = None,
+    state: Annotated[str, typer.Option("--status", help=f"{', '.join(get_args(Status))} or all.")] = "open",
+    limit: int = 100,
+) -> None:
+    """Show rejected rows, the latest first."""
+    if state not in (*get_args(Status), "all"):
+        raise Permanent(f"--status {state}: it is {', '.join(get_args(Status))} or all")
+    wanted: Status | None = None if state == "all" else state  # pyright: ignore[reportAssignmentType] checked above
+    with _loader() as connection:
+        found = quarantine.listed(connection, source=source, key_prefix=prefix, status=wanted, limit=limit)
+    rows = [
+        (each.reject_id, each.key, each.ordinal, each.line, each.record_key, each.status, each.reasons)
+        for each in found
+    ]
+    Console().print(_table("reject", "object", "record", "line", "entity", "status", "reason", rows=rows))
+
+
+@rejects.command("show")
+def show_reject(reject_id: int) -> None:
+    """Show one rejected row as it was sent, and all that is wrong with it."""
+    with _loader() as connection:
+        reject = quarantine.shown(connection, reject_id)
+    console = Console()
+    line = f", line {reject.line}" if reject.line else ""
+    console.print(Text(f"reject {reject.reject_id}: {reject.key}, record {reject.ordinal}{line} — {reject.status}"))
+    for error in reject.errors:
+        console.print(Text(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})"))
+    console.print(Text(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …")))
+
+
+@rejects.command("replay")
+def replay_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
+    """Map open rejects anew, after a mapping was mended, and load those that are good now."""
+    with _loader() as connection:
+        result = quarantine.replay(connection, _selection(reject_ids, source, prefix))
+    print_line(f"{result.resolved} resolved, {result.still_bad} still bad")
+    if result.not_tried:
+        print_line(
+            f"{result.not_tried} not tried: their object was refused whole or the row is too long; replay the object"
+        )
+
+
+@rejects.command("discard")
+def discard_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
+    """Settle open rejects that nobody will mend. They stay in the table."""
+    with _loader() as connection:
+        print_line(f"{quarantine.discard(connection, _selection(reject_ids, source, prefix))} discarded")
+
+
+def _selection(reject_ids: list[int] | None, source: str | None, prefix: str | None) -> Selection:
+    if not reject_ids and source is None and prefix is None:
+        raise Permanent("say which rejects: their numbers, --source or --prefix")
+    return Selection(reject_ids or None, source, prefix)
+
+
+@systems.command("list")
+def list_sources() -> None:
+    """Show the source systems, the folders of their objects and what they may send."""
+    rows = [
+        (
+            each.name,
+            f"{each.prefix}/",
+            each.entity_type,
+            each.mapping_version,
+            f"{each.reject_threshold:.0%}",
+            each.description,
+        )
+        for each in sources().values()
+    ]
+    Console().print(_table("source", "folder", "entity type", "mapping", "bad rows at most", "description", rows=rows))
+
+
+@systems.command("check")
+def check_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    key: Annotated[
+        str | None, typer.Option(help="Key it would be uploaded to (default: its path from <source>-data/ on).")
+    ] = None,
+) -> None:
+    """Say what loading a file would do, and load nothing."""
+    with _loader() as connection:
+        result = preview(connection, file, key or _key(file))
+    _show_preview(Console(), result)
+    if result.outcome.fault is not None:
+        raise typer.Exit(1)
+
+
+def _key(file: Path) -> str:
+    folders = {source.prefix for source in sources().values()}
+    parts = file.absolute().parts
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] in folders:
+            return "/".join(parts[place:])
+    raise Permanent(
+        f"{file} does not lie below one of {', '.join(sorted(folders))}: say --key <source>-data/{file.name}"
+    )
+
+
+def _show_preview(console: Console, result: Preview) -> None:
+    outcome = result.outcome
+    console.print(Text(f"{result.key} would be {outcome.state} ({outcome.format})"))
+    counts = (outcome.records, outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale, outcome.rejected)
+    console.print(_table("records", "new", "changed", "unchanged", "stale", "rejected", rows=[counts]))
+    if outcome.fault:
+        console.print(Text(_place(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
+    if result.changed:
+        console.print(_table("field", "entities", rows=list(result.changed.items()), title="Changes"))
+    if result.first_bad:
+        rows = [
+            (bad.ordinal, bad.line, error.field, error.message) for bad in result.first_bad[:20] for error in bad.errors
+        ]
+        console.print(_table("record", "line", "field", "reason", rows=rows, title="Rejected"))
+
+
+def explain_entity(
+    canonical_id: Annotated[str, typer.Argument(help="For instance crm_CUST-0001.")],
+    field: Annotated[str | None, typer.Argument(help="Only this field.")] = None,
+) -> None:
+    """Say which object and record set each value of an entity, what lost to it and why."""
+    with _loader() as connection:
+        _show_explanation(Console(), explain(connection, canonical_id, field))
+
+
+def _show_explanation(console: Console, found: Explanation) -> None:
+    if found.deleted:
+        console.print(Text(f"{found.canonical_id} is deleted: its last record is a tombstone."))
+    rows = [
+        (
+            value.field,
+            value.value,
+            _origin(value.set_by),
+            value.set_by.valid_from,
+            "\n".join(f"{lost!r} of {_origin(state)}: {_why(state)}" for lost, state in value.lost),
+        )
+        for value in found.values
+    ]
+    console.print(_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.canonical_id))
+    history = [
+        (
+            state.version,
+            state.valid_from,
+            state.valid_to or "now",
+            _origin(state),
+            state.confirmations,
+            state.recorded_at,
+        )
+        for state in found.states
+    ]
+    console.print(
+        _table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
+    )
+    if found.rejects:
+        lost = [(each.reject_id, each.key, each.ordinal, each.status, each.reasons) for each in found.rejects]
+        console.print(_table("reject", "object", "record", "status", "reason", rows=lost, title="Could not be loaded"))
+
+
+def _origin(state: State) -> str:
+    return f"{state.key or state.object_id} record {state.ordinal} (mapping {state.mapping_version})"
+
+
+def _why(state: State) -> str:
+    return f"older, as of {state.valid_from:%Y-%m-%d %H:%M:%S}"
+
+
+def replay_objects(
+    object_ids: Annotated[list[int] | None, typer.Argument(help="Ids of objects in the ledger.")] = None,
+    prefix: PrefixOption = None,
+    source: SourceOption = None,
+    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of arrival, UTC.")] = None,
+) -> None:
+    """Load objects once more; what is there already stays as it is."""
+    if not object_ids and prefix is None and source is None and day is None:
+        raise Permanent("say which objects: their ids, --prefix, --source or --day")
+    with _loader() as connection:
+        waiting = put_back(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
+    print_line(f"{len(waiting)} objects wait to be loaded; the landing sensor takes them")
+
+
+def print_line(text: str) -> None:
+    """A line for a person; markup in it means nothing."""
+    Console().print(Text(text))
+
+
+def _place(message: str | None, line: int | None, column: int | None) -> str:
+    where = f" (line {line}, column {column})" if line and column else f" (line {line})" if line else ""
+    return f"{message or ''}{where}"
+
+
+def _table(*columns: str, rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(
+            *(
+                Text("" if cell is None else f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else str(cell))
+                for cell in row
+            )
+        )
+    return table

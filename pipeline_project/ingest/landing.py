@@ -1,0 +1,257 @@
+"""What arrives: from queue and listing into the ledger, and from the ledger into batches, one for each run.
+
+    SQS ──receive──► ledger (commit) ──► delete        a message is deleted only once the ledger knows its objects
+    listing ───────► ledger                            finds what events missed; goes on where it stopped
+    ledger ──assign──► batches                         never an object that a living run has already
+
+Nothing here knows who runs the batches.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection, Database
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.discovery import from_event, list_pages
+from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.ingest.replay import Objects, put_back
+from pipeline_project.settings import Settings
+
+MESSAGES = 10
+"""Most messages that SQS gives, or deletes, at once."""
+LONGEST_WAIT = 20
+"""Longest long poll that SQS takes, in seconds."""
+BACKLOG_WAIT = 1
+"""How long to listen when objects wait only for a run to end."""
+LONGEST_GATHERING = 2.0
+"""After this many seconds with events the first of them get their run, however many are still to come."""
+PAUSE = 15
+"""Seconds until an object whose run ended without it is asked for again; doubled with each attempt at it. It also covers
+the moments between the giving of a batch and the launch of its run."""
+
+
+class Received(NamedTuple):
+    """What messages tell of, and what is needed to delete them."""
+
+    seen: list[ObjectSeen]
+    ignored: int
+    receipts: list[str]
+
+
+class Candidate(NamedTuple):
+    """An object that may be given to a batch; `day` is the one of its arrival (UTC)."""
+
+    object_id: int
+    day: date
+    size: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Objects of one source that arrived on one day, for one run."""
+
+    id: str
+    source: str
+    day: date
+    object_ids: list[int]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Living:
+    """The batches of runs that are waiting or at work, and how many of those runs each source has."""
+
+    batches: Collection[str] = ()
+    runs: Mapping[str, int] | None = None
+
+    def of(self, source: str) -> int:
+        return (self.runs or {}).get(source, 0)
+
+
+@dataclass(frozen=True)
+class ListingCursor:
+    """How far the listing has come: `resume` is None between two passes, of which the last began at `began`."""
+
+    began: datetime | None = None
+    resume: dict[str, str] | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> "ListingCursor":
+        """What `str` gave. Anything else is the beginning: a pass more does no harm."""
+        try:
+            known = json.loads(text or "")
+            return cls(datetime.fromisoformat(known["began"]), known["resume"])
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        return json.dumps({"began": self.began.isoformat() if self.began else None, "resume": self.resume})
+
+    def is_due(self, now: datetime, every: timedelta) -> bool:
+        """Whether there is a page to be listed: in a pass always, otherwise once the last is long enough ago."""
+        return self.resume is not None or self.began is None or now - self.began >= every
+
+
+class Landing:
+    """The landing queue and bucket of one deployment. `sqs` and `s3` are boto3 clients, `database` is the loader's."""
+
+    def __init__(
+        self,
+        database: Database,
+        sqs: Any,
+        s3: Any,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._sqs = sqs
+        self._s3 = s3
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+
+    def watch(
+        self, living: Callable[[], Living], *, seconds: float, linger: float, runs_per_source: int
+    ) -> list[Batch]:
+        """Listen for up to `seconds`; return at the first objects that can be given to a run.
+
+        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together.
+        `living` is asked only when something waits. A source has at most `runs_per_source` living runs: meanwhile
+        what arrives gathers, and the next run takes it all.
+        """
+        deadline = self._clock() + seconds
+        with self._database.connect() as connection:
+            while True:
+                batches, backlog = self.assign(connection, living, runs_per_source)
+                left = deadline - self._clock()
+                if batches or left < 1:  # SQS waits for whole seconds
+                    return batches
+                self._listen(connection, min(left, BACKLOG_WAIT) if backlog else left, linger)
+
+    def _listen(self, connection: Connection, seconds: float, linger: float) -> None:
+        received = self._receive(seconds)
+        begin = self._clock()
+        while received.receipts:
+            ledger.discover(connection, received.seen)
+            connection.commit()
+            self._delete(received.receipts)
+            if self._clock() - begin > LONGEST_GATHERING:
+                return
+            received = self._receive(0)
+            while not received.receipts and self._clock() - begin < linger:
+                self._sleep(linger / 4)
+                received = self._receive(0)
+
+    def _receive(self, seconds: float) -> Received:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._settings.landing_queue_url,
+            MaxNumberOfMessages=MESSAGES,
+            WaitTimeSeconds=min(int(seconds), LONGEST_WAIT),
+        )
+        messages = answer.get("Messages", [])
+        told = [from_event(message["Body"]) for message in messages]
+        return Received(
+            [each for message in told for each in message.seen],
+            sum(message.ignored for message in told),
+            [message["ReceiptHandle"] for message in messages],
+        )
+
+    def _delete(self, receipts: list[str]) -> None:
+        """What is not deleted comes again, and changes nothing."""
+        entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
+        self._sqs.delete_message_batch(QueueUrl=self._settings.landing_queue_url, Entries=entries)
+
+    def list_some(self, cursor: ListingCursor, now: datetime, *, every: timedelta, seconds: float) -> ListingCursor:
+        """Compare pages of the bucket with the ledger for up to `seconds` (at least one page), if a pass is due.
+
+        Where to go on; a pass begins `every` so often.
+        """
+        if not cursor.is_due(now, every):
+            return cursor
+        began = cursor.began if cursor.resume is not None else now
+        deadline = self._clock() + seconds
+        with self._database.connect() as connection:
+            for page in list_pages(self._s3, self._settings.landing_bucket, cursor.resume):
+                ledger.discover(connection, page.seen)
+                connection.commit()
+                if self._clock() >= deadline:
+                    return ListingCursor(began, page.resume)
+        return ListingCursor(began)
+
+    def assign(
+        self, connection: Connection, living: Callable[[], Living], runs_per_source: int
+    ) -> tuple[list[Batch], bool]:
+        """Give what waits to new batches, and commit. The second is whether objects are in line or in work."""
+        waiting = [source for (source,) in connection.execute(query("ingest/waiting_sources"))]
+        connection.commit()
+        if not waiting:
+            return [], False
+        alive = living()
+        given: list[Batch] = []
+        for source in waiting:
+            room = runs_per_source - alive.of(source)
+            if room <= 0:
+                continue
+            parameters = {
+                "source": source,
+                "live": list(alive.batches),
+                "pause": PAUSE,
+                "limit": room * self._settings.ingest_batch_objects,
+            }
+            candidates = [Candidate(*row) for row in connection.execute(query("ingest/unassigned"), parameters)]
+            packed = pack(
+                candidates, objects=self._settings.ingest_batch_objects, size=self._settings.ingest_batch_bytes
+            )
+            for batch, _ in zip((_batch(source, part) for part in packed), range(room), strict=False):
+                assign_to(connection, batch.object_ids, batch.id)
+                given.append(batch)
+            connection.commit()
+        return given, True
+
+
+def assign_to(connection: Connection, object_ids: Collection[int], batch: str) -> None:
+    """Note that these objects are somebody's, so that no other run is asked for while that one lives."""
+    connection.execute(query("ingest/assign"), {"object_ids": list(object_ids), "batch": batch})
+
+
+def pack(candidates: Iterable[Candidate], *, objects: int, size: int) -> Iterator[list[Candidate]]:
+    """Candidates of one day together, in their order, within both bounds; a larger object by itself."""
+    days: dict[date, list[Candidate]] = {}
+    for candidate in candidates:
+        days.setdefault(candidate.day, []).append(candidate)
+    for day in sorted(days):
+        part: list[Candidate] = []
+        for candidate in days[day]:
+            if part and (len(part) == objects or sum(each.size for each in part) + candidate.size > size):
+                yield part
+                part = []
+            part.append(candidate)
+        yield part
+
+
+def _batch(source: str, part: list[Candidate]) -> Batch:
+    return Batch(
+        id=f"{source}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
+        source=source,
+        day=part[0].day,
+        object_ids=[each.object_id for each in part],
+        bytes=sum(each.size for each in part),
+    )
+
+
+def arrivals(connection: Connection, source: str, day: date, batch: str) -> list[int]:
+    """All objects of a source that arrived on a day (UTC), put back in line if they were at an end, and given to `batch`.
+
+    The caller commits.
+    """
+    object_ids = put_back(connection, Objects(source=source, day=day))
+    assign_to(connection, object_ids, batch)
+    return object_ids

@@ -1,0 +1,90 @@
+"""What a person wants to know about a batch that was loaded: totals, reasons, and a line for each object."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Connection
+from pipeline_project.ingest.ledger import Outcome
+
+COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
+LINES = 100
+"""Most objects that are listed; those that need somebody come first."""
+URGENCY = {"failed": 0, "loaded_with_rejects": 1, "superseded": 2}
+
+
+class DatasetShare(NamedTuple):
+    """What the objects of one dataset amount to; `longest_lag` is in seconds, from discovery to the end."""
+
+    dataset: str
+    objects: int
+    bytes: int
+    longest_lag: float | None
+
+
+class RejectReason(NamedTuple):
+    """Why rows were rejected; `example` names one of them."""
+
+    field: str | None
+    message: str
+    rows: int
+    example: str
+
+
+def totals(outcomes: Iterable[Outcome]) -> Counter[str]:
+    """The sum of each count, and the number of objects in each state (`objects_loaded`, …)."""
+    sums: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+    for outcome in outcomes:
+        sums.update({name: getattr(outcome, name) for name in COUNTS})
+        sums[f"objects_{outcome.state}"] += 1
+    return sums
+
+
+def shares(connection: Connection, object_ids: Sequence[int]) -> list[DatasetShare]:
+    rows = connection.execute(query("ingest/batch_datasets"), {"object_ids": list(object_ids)})
+    return [DatasetShare(*row) for row in rows]
+
+
+def reject_reasons(connection: Connection, object_ids: Sequence[int]) -> list[RejectReason]:
+    """The most frequent reasons, of rows that are still open."""
+    rows = connection.execute(query("ingest/batch_reject_reasons"), {"object_ids": list(object_ids)})
+    return [RejectReason(*row) for row in rows]
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table with a line for each object, the urgent ones first."""
+    ordered = sorted(outcomes, key=lambda outcome: (URGENCY.get(outcome.state, 3), outcome.key))
+    rows = [
+        [outcome.key, outcome.state, *(getattr(outcome, name) for name in COUNTS), _reason(outcome)]
+        for outcome in ordered[:LINES]
+    ]
+    table = markdown_table(["object", "state", *COUNTS, "reason"], rows)
+    left = len(ordered) - len(rows)
+    return f"{table}\n\n… and {left:,} more" if left else table
+
+
+def reasons_table(reasons: Sequence[RejectReason]) -> str:
+    return markdown_table(RejectReason._fields, reasons)
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Whatever the cells hold, the table keeps its shape."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _reason(outcome: Outcome) -> str:
+    if outcome.fault is None:
+        return ""
+    place = f" (line {outcome.fault.line})" if outcome.fault.line else ""
+    return f"{outcome.fault.message}{place}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = " ".join(str(value).split())
+    for character in "\\|`<[*_":
+        text = text.replace(character, f"\\{character}")
+    return text

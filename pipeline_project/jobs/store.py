@@ -1,0 +1,392 @@
+"""Job records in DynamoDB. Every write is conditional on the state before it: of two who would move a job one wins.
+
+A submission with an Idempotency-Key has an id that follows from key and principal: however many arrive at once, one
+record is written, by one conditional put. A principal's open jobs are kept as a set beside the records; adding and
+removing an id are idempotent, and the set is put right from the records whenever it is found full.
+"""
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline_project.errors import Permanent, Transient
+from pipeline_project.jobs import outbox
+from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Result, State, moment, now, timestamp
+from pipeline_project.jobs.table import BY_STATE, BY_TIME, EXPIRY, Change, Item, Raw, decode, encode
+
+ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
+JSON_FIELDS = ("parameters", "error", "result")
+LONGEST_PAGE = 100
+FILTERED_PAGES = 10
+"""A filter may discard all of a page. After this many the caller gets what there is and a cursor to go on."""
+
+
+class IdempotencyConflict(Permanent):
+    """The Idempotency-Key was used before, for something else."""
+
+
+class TooManyJobs(Transient):
+    """The principal has as many open jobs as are allowed."""
+
+
+class StateConflict(Permanent):
+    """The job is not in a state from which it may go there; `job` is as it stands, None if there is none."""
+
+    def __init__(self, job: Job | None) -> None:
+        super().__init__(f"job {job.id} is {job.state}" if job else "no such job")
+        self.job = job
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Jobs, newest first; `after` continues the listing, None at its end."""
+
+    jobs: list[Job]
+    after: str | None
+
+
+class JobStore:
+    """The records of one table. `dynamodb` is a boto3 client; `clock` gives the time in UTC."""
+
+    def __init__(
+        self,
+        dynamodb: Any,
+        table: str,
+        clock: Callable[[], dt.datetime] = now,
+        *,
+        retention_days: int = 30,
+        open_jobs: int = 20,
+    ) -> None:
+        """`open_jobs` is how many jobs one principal may have that are not at an end."""
+        self._dynamodb = dynamodb
+        self._table = table
+        self._clock = clock
+        self._retention = dt.timedelta(days=retention_days)
+        self._open_jobs = open_jobs
+
+    # --- submit and read
+
+    def submit(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        principal: str,
+        *,
+        idempotency_key: str | None = None,
+        result_format: str = "json",
+        reason: str | None = None,
+    ) -> tuple[Job, bool]:
+        """The job, and whether it is new. Its state is SUBMITTED; nothing is launched yet.
+
+        Raises IdempotencyConflict and TooManyJobs.
+        """
+        job = self._new(
+            self._job_id(principal, idempotency_key),
+            operation=operation,
+            parameters=parameters,
+            owner=principal,
+            format=result_format,
+            reason=reason,
+        )
+        if idempotency_key is not None and (known := self.get(job.id)):
+            return self._same(known, job), False
+        self._reserve(job)
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=_item(job),
+                # What DynamoDB has not yet deleted has still expired.
+                ConditionExpression="attribute_not_exists(pk) OR #expiry <= :now",
+                ExpressionAttributeNames={"#expiry": EXPIRY},
+                ExpressionAttributeValues=encode({":now": int(self._clock().timestamp())}),
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            known = self.get(job.id)
+            if known is None:
+                raise Transient("the job record cannot be read") from None
+            if known.state.is_final:
+                self._release(known)
+            return self._same(known, job), False
+        return job, True
+
+    @staticmethod
+    def _job_id(principal: str, idempotency_key: str | None) -> str:
+        if idempotency_key is None:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(ID_NAMESPACE, f"{principal}\n{idempotency_key}"))
+
+    def _new(self, job_id: str, **asked: Any) -> Job:
+        question = [asked["operation"], asked["parameters"], asked["format"]]
+        created = self._clock()
+        return Job(
+            id=job_id,
+            **asked,
+            state=State.SUBMITTED,
+            fingerprint=hashlib.sha256(msgspec.json.encode(question, order="sorted")).hexdigest(),
+            created_at=timestamp(created),
+            updated_at=timestamp(created),
+            expires_at=timestamp(created + self._retention),
+        )
+
+    @staticmethod
+    def _same(known: Job, asked: Job) -> Job:
+        if known.fingerprint != asked.fingerprint:
+            raise IdempotencyConflict("this Idempotency-Key was used for another request; take a new one")
+        return known
+
+    def get(self, job_id: str) -> Job | None:
+        """The job as it stands, None if there is none or it has expired."""
+        found = self._dynamodb.get_item(TableName=self._table, Key=_key(job_id), ConsistentRead=True).get("Item")
+        if found is None or int(found[EXPIRY]["N"]) <= self._clock().timestamp():
+            return None
+        return _job(found)
+
+    def listing(
+        self,
+        principal: str,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        states: Iterable[State] = (),
+        operation: str | None = None,
+        created_from: str | None = None,
+        created_before: str | None = None,
+    ) -> Page:
+        """A principal's jobs, newest first. `after` is of the page before; times are as `timestamp` writes them."""
+        names: dict[str, str] = {"#expiry": EXPIRY}
+        values: dict[str, Any] = {
+            ":owner": f"jobs#{principal}",
+            ":from": created_from or "0",
+            # "#" is what follows the time in the key, and sorts before any digit: the bound itself is left out.
+            ":before": created_before or "9",
+            ":now": int(self._clock().timestamp()),
+        }
+        filters = ["#expiry > :now"]
+        if wanted := list(states):
+            names["#state"] = "state"
+            values |= {f":state{n}": state for n, state in enumerate(wanted)}
+            filters.append(f"#state IN ({', '.join(f':state{n}' for n in range(len(wanted)))})")
+        if operation is not None:
+            names["#operation"] = "operation"
+            values[":operation"] = operation
+            filters.append("#operation = :operation")
+        query: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": BY_TIME,
+            "ScanIndexForward": False,
+            "KeyConditionExpression": "gsi1pk = :owner AND gsi1sk BETWEEN :from AND :before",
+            "FilterExpression": " AND ".join(filters),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": encode(values),
+        }
+        if after is not None:
+            job_id = after.rpartition("#")[2]
+            query["ExclusiveStartKey"] = {**_key(job_id), **encode({"gsi1pk": f"jobs#{principal}", "gsi1sk": after})}
+        jobs: list[Job] = []
+        last: Item | None = None
+        for _ in range(FILTERED_PAGES):
+            page = self._dynamodb.query(**query, Limit=limit - len(jobs))
+            jobs += [_job(found) for found in page["Items"]]
+            last = page.get("LastEvaluatedKey")
+            if last is None or len(jobs) == limit:
+                break
+            query["ExclusiveStartKey"] = last
+        return Page(jobs, last["gsi1sk"]["S"] if last else None)
+
+    def untouched(self, state: State, since: dt.datetime, limit: int = LONGEST_PAGE) -> list[Job]:
+        """Jobs of all principals in an open state that nobody has written to since a time, the longest so first."""
+        page = self._dynamodb.query(
+            TableName=self._table,
+            IndexName=BY_STATE,
+            KeyConditionExpression="gsi2pk = :state AND gsi2sk < :since",
+            ExpressionAttributeValues=encode({":state": state, ":since": timestamp(since)}),
+            Limit=limit,
+        )
+        return [_job(found) for found in page["Items"]]
+
+    # --- the life of a job
+
+    def transition(
+        self, job_id: str, expected: Iterable[State], new: State, *, unchanged: Job | None = None, **fields: Any
+    ) -> Job:
+        """Move a job from one of `expected` to `new` and set `fields` of it. Raises StateConflict.
+
+        `unchanged`: nobody may have written to the job since it was read as this. To a final state, the event that
+        tells of it is written in the same transaction.
+        """
+        change = Change()
+        if unchanged is not None:
+            change.where("updated_at", "=", unchanged.updated_at)
+        return self._move(job_id, expected, new, change, fields)
+
+    def launched(self, job_id: str, run_id: str) -> Job | None:
+        """A run was launched for the job. None if it has moved on by itself already."""
+        try:
+            return self._move(job_id, (State.SUBMITTED,), State.QUEUED, Change().add("launches", 1), {"run_id": run_id})
+        except StateConflict:
+            return None
+
+    def claim(self, job_id: str, run_id: str) -> Job:
+        """The job, for the run that may execute it. Raises StateConflict for every other run, which has to leave."""
+        began = timestamp(self._clock())
+        return self._move(
+            job_id,
+            (State.SUBMITTED, State.QUEUED),
+            State.RUNNING,
+            Change().add("attempts", 1),
+            {"run_id": run_id, "started_at": began, "heartbeat_at": began, "rows_written": None},
+        )
+
+    def heartbeat(self, job_id: str, run_id: str, rows_written: int | None = None) -> Job:
+        """Say that the run lives, and learn how the job stands. Raises StateConflict if it is no longer the run's."""
+        beat = timestamp(self._clock())
+        change = Change().set(heartbeat_at=beat, updated_at=beat, gsi2sk=beat)
+        if rows_written is not None:
+            change.set(rows_written=rows_written)
+        change.where_in("state", (State.RUNNING, State.CANCELLING)).where("run_id", "=", run_id)
+        return self._update(job_id, change)
+
+    def finish(self, job: Job, new: State, *, error: Failure | None = None, result: Result | None = None) -> Job:
+        """End a job that this run holds (`job` as claimed). Raises StateConflict if it does not, or not any more."""
+        expected = (state for state in (State.RUNNING, State.CANCELLING) if new in TRANSITIONS[state])
+        change = Change().where("run_id", "=", job.run_id)
+        return self._move(job.id, expected, new, change, {"error": error, "result": result})
+
+    def request_cancel(self, job_id: str) -> Job:
+        """CANCELLED at once if no run has claimed it; CANCELLING, for its run to see, if one has.
+
+        Asking again, or after the end, changes nothing. Raises StateConflict only if there is no such job.
+        """
+        asked = timestamp(self._clock())
+        for expected, new in (
+            ((State.SUBMITTED, State.QUEUED), State.CANCELLED),
+            ((State.RUNNING,), State.CANCELLING),
+        ):
+            try:
+                return self.transition(job_id, expected, new, cancel_requested_at=asked)
+            except StateConflict as conflict:
+                if conflict.job is None:
+                    raise
+                if conflict.job.state is State.CANCELLING or conflict.job.state.is_final:
+                    return conflict.job
+        raise Transient("the job is changing state; ask again")
+
+    def _move(
+        self, job_id: str, expected: Iterable[State], new: State, change: Change, fields: Mapping[str, Any]
+    ) -> Job:
+        changed = timestamp(self._clock())
+        change.where_in("state", expected)
+        change.set(state=new, updated_at=changed)
+        change.set(**{n: Raw(msgspec.to_builtins(v)) if n in JSON_FIELDS and v else v for n, v in fields.items()})
+        if not new.is_final:
+            change.set(gsi2pk=new, gsi2sk=changed)
+            return self._update(job_id, change)
+        change.set(gsi2pk=None, gsi2sk=None, finished_at=changed)
+        before = self.get(job_id)
+        if before is None:
+            raise StateConflict(None)
+        after = msgspec.structs.replace(
+            before, **{**fields, "state": new, "updated_at": changed, "finished_at": changed}
+        )
+        self._end(job_id, change, outbox.job_ended(after))
+        self._release(after)
+        return after
+
+    def _update(self, job_id: str, change: Change) -> Job:
+        try:
+            done = self._dynamodb.update_item(
+                TableName=self._table, Key=_key(job_id), ReturnValues="ALL_NEW", **change.arguments()
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            raise StateConflict(self.get(job_id)) from None
+        return _job(done["Attributes"])
+
+    def _end(self, job_id: str, change: Change, event: outbox.Event) -> None:
+        update = {"TableName": self._table, "Key": _key(job_id), **change.arguments()}
+        put = {"TableName": self._table, "Item": outbox.item(event)}
+        try:
+            self._dynamodb.transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+            if "ConditionalCheckFailed" in codes:
+                raise StateConflict(self.get(job_id)) from None
+            raise Transient("the job record is being written by somebody else") from error
+
+    # --- the bound on a principal's open jobs
+
+    def _reserve(self, job: Job) -> None:
+        if self._add_open(job):
+            return
+        if self._forget_ended(job.owner) and self._add_open(job):
+            return
+        raise TooManyJobs(f"{self._open_jobs} jobs of yours are not at an end yet; wait for one or cancel one")
+
+    def _add_open(self, job: Job) -> bool:
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_open_key(job.owner),
+                UpdateExpression="ADD jobs :id",
+                ConditionExpression="attribute_not_exists(jobs) OR size(jobs) < :most OR contains(jobs, :one)",
+                ExpressionAttributeValues={
+                    ":id": {"SS": [job.id]},
+                    **encode({":most": self._open_jobs, ":one": job.id}),
+                },
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _forget_ended(self, principal: str) -> bool:
+        """Take out ids whose end was written but not their leaving, or whose record never came to be."""
+        found = self._dynamodb.get_item(TableName=self._table, Key=_open_key(principal), ConsistentRead=True)
+        ids = found.get("Item", {}).get("jobs", {}).get("SS", [])
+        ended = [job_id for job_id in ids if (job := self.get(job_id)) is None or job.state.is_final]
+        if ended:
+            self._remove_open(principal, ended)
+        return bool(ended)
+
+    def _release(self, job: Job) -> None:
+        self._remove_open(job.owner, [job.id])
+
+    def _remove_open(self, principal: str, ids: list[str]) -> None:
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_open_key(principal),
+            UpdateExpression="DELETE jobs :ids",
+            ExpressionAttributeValues={":ids": {"SS": ids}},
+        )
+
+
+def _key(job_id: str) -> Item:
+    return encode({"pk": f"job#{job_id}", "sk": "job"})
+
+
+def _open_key(principal: str) -> Item:
+    return encode({"pk": f"principal#{principal}", "sk": "open"})
+
+
+def _item(job: Job) -> Item:
+    fields = {
+        name: Raw(msgspec.to_builtins(value)) if name in JSON_FIELDS and value is not None else value
+        for name, value in msgspec.structs.asdict(job).items()
+    }
+    index = {
+        "gsi1pk": f"jobs#{job.owner}",
+        "gsi1sk": f"{job.created_at}#{job.id}",
+        "gsi2pk": job.state,
+        "gsi2sk": job.updated_at,
+    }
+    expiry = {EXPIRY: int(moment(job.expires_at).timestamp())}
+    return {**_key(job.id), **encode({**fields, **index, **expiry})}
+
+
+def _job(item: Item) -> Job:
+    values = decode(item)
+    for name in JSON_FIELDS:
+        if name in values:
+            values[name] = msgspec.json.decode(values[name])
+    return msgspec.convert(values, Job)

@@ -1,0 +1,92 @@
+"""Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
+
+`python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
+only when it ends in order. The two names used here are private: its version is pinned, and a test fails when they move.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+HOST = "127.0.0.1"
+CHECKPOINT_SECONDS = 1.0
+CHECKPOINT_SHARE = 0.05
+"""At most this part of the time goes into checkpoints: a state that has grown large is written less often."""
+SHUTDOWN_SECONDS = 0.5
+"""What open requests (mostly queue pollers, who come again) are given at the end."""
+
+
+def environment(port: int, folder: Path) -> dict[str, str]:
+    """The emulator's settings. It takes them when it is imported, from nowhere else than the process environment."""
+    return {
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "PERSIST_STATE": "1",
+        "S3_PERSIST": "1",
+        "STATE_DIR": str(folder / "state"),
+        "S3_DATA_DIR": str(folder / "s3"),
+        # Functions are unpacked here; a killed server leaves them behind, and the next start removes them.
+        "TMPDIR": str(folder / "tmp"),
+        "LAMBDA_EXECUTOR": "local",
+        "LOG_LEVEL": "WARNING",
+        # Parts that would listen on ports of their own, and a Docker daemon whose containers are none of our business.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{folder / 'no-docker.sock'}",
+    }
+
+
+def checkpoint(emulator: ModuleType) -> None:
+    """Write the state of all services that were used. Each file is replaced whole."""
+    emulator.save_all(emulator._build_persistence_save_dict())
+
+
+async def serve(emulator: ModuleType, port: int) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
+    from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
+    from hypercorn.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.bind = [f"{HOST}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = SHUTDOWN_SECONDS
+    config.loglevel = "WARNING"
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def keep() -> None:
+        # On the loop, between requests: a thread would meet tables that are just changing.
+        while True:
+            started = time.perf_counter()
+            checkpoint(emulator)
+            await asyncio.sleep(max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE))
+
+    async def trigger() -> None:
+        # Hypercorn asks for this when it serves, so the state has been restored: no checkpoint of an empty one before.
+        keeper = asyncio.create_task(keep())
+        await stop.wait()
+        keeper.cancel()
+
+    await hypercorn_serve(emulator.app, config, shutdown_trigger=trigger)
+
+
+def main() -> None:
+    port, folder = int(sys.argv[1]), Path(sys.argv[2]).resolve()
+    shutil.rmtree(folder / "tmp", ignore_errors=True)
+    for part in ("state", "s3", "tmp"):
+        (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ.update(environment(port, folder))
+    import ministack.app  # noqa: PLC0415 reads the environment
+
+    asyncio.run(serve(ministack.app, port))
+
+
+if __name__ == "__main__":
+    main()

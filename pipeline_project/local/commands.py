@@ -1,0 +1,191 @@
+"""`pipeline local …`: the whole platform on this machine."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline_project.database import Database, Role
+from pipeline_project.errors import PipelineError, Transient
+from pipeline_project.local import deployment, examples
+from pipeline_project.local.console import StepConsole
+from pipeline_project.local.demo import Demo
+from pipeline_project.local.postgres import wheel_binaries
+from pipeline_project.local.stack import Stack
+from pipeline_project.local.state import AlreadyRunning, State
+from pipeline_project.local.supervision import call, end_leftovers
+from pipeline_project.settings import Settings
+
+app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
+LOAD_SECONDS = 180
+STOP_SECONDS = 60
+"""What `stop` waits for the other process."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED_STATUS = 130
+
+Binaries = Annotated[
+    Path | None,
+    typer.Option(
+        "--postgres-bin",
+        envvar="PIPELINE_PG_BIN",
+        help="Folder with the binaries of PostgreSQL 18 or newer, instead of those that come with the package.",
+        exists=True,
+        file_okay=False,
+    ),
+]
+
+
+@app.command()
+def run(binaries: Binaries = None) -> None:
+    """Start everything, load examples/, show what happened; stay until Ctrl-C."""
+    with _session(binaries) as (console, stack):
+        settings = stack.start()
+        _load_examples(console, stack, settings)
+        _stay(console, stack, settings)
+
+
+@app.command()
+def up(binaries: Binaries = None) -> None:
+    """Start everything and stay until Ctrl-C; load nothing."""
+    with _session(binaries) as (console, stack):
+        _stay(console, stack, stack.start())
+
+
+@app.command()
+def demo(binaries: Binaries = None) -> None:
+    """Start everything, load examples/, verify each step, stop; status 0 only if every step holds."""
+    with _session(binaries) as (console, stack):
+        settings = stack.start()
+        failures = _load_examples(console, stack, settings).verify(console)
+    for failure in failures:
+        console.print(f"[red]{escape(failure)}[/]")
+    console.print("[red]The demo failed.[/]" if failures else "[green]Every step holds.[/]")
+    raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def status() -> None:
+    """What runs, and where."""
+    console, state = StepConsole(), State.of_working_folder()
+    holder = state.holder()
+    if holder is None:
+        console.print("Nothing runs here. Start it with `make run`.")
+        raise typer.Exit(3)
+    table = Table("part", "state", "process", "since")
+    try:
+        for info in call(state, "getAllProcessInfo"):
+            if info["statename"] not in ("STOPPED", "EXITED"):
+                since = time.strftime("%H:%M:%S", time.localtime(info["start"]))
+                table.add_row(info["name"], info["statename"], str(info["pid"]), since)
+        console.print(table)
+    except Transient:
+        console.print("It is just starting or stopping.")
+    _show_addresses(console, holder.addresses)
+
+
+@app.command()
+def stop() -> None:
+    """Stop what `run` or `up` has started in another terminal."""
+    console, state = StepConsole(), State.of_working_folder()
+    holder = state.holder()
+    if holder is None:
+        console.print("Nothing runs here.")
+        return
+    if not holder.pid:
+        raise typer.BadParameter("it is just starting; try again")
+    with console.step(f"Stopping process {holder.pid}"):
+        with suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while state.holder() is not None:
+            if time.monotonic() > deadline:
+                raise PipelineError(f"process {holder.pid} does not end")
+            time.sleep(0.1)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = None) -> None:
+    """psql on the running database; further arguments are psql's (for instance -c 'SELECT …')."""
+    conninfo = State.of_working_folder().psql_conninfo(role)
+    program = (binaries or wheel_binaries()) / "psql"
+    os.execv(program, ["psql", conninfo, *context.args])  # noqa: S606 a shell is what this avoids
+
+
+class Interrupted(BaseException):
+    """Somebody asked us to stop."""
+
+
+@contextmanager
+def _session(binaries: Path | None) -> Iterator[tuple[StepConsole, Stack]]:
+    """The locked state folder and a stack on it, stopped at the end; an error is told in one line and is status 1."""
+    console, state = StepConsole(), State.of_working_folder()
+    try:
+        with state.locked():
+            if ended := end_leftovers(state):
+                console.note(f"ended {ended} processes that an earlier run had left behind")
+            stack = Stack(state, console, binaries or wheel_binaries())
+            _raise_on_signal()
+            try:
+                yield console, stack
+            finally:
+                _ignore_signals()
+                stack.stop()
+    except AlreadyRunning as error:
+        console.print(f"It runs already, as process {error.holder.pid}. `pipeline local stop` stops it.")
+        _show_addresses(console, error.holder.addresses)
+        raise typer.Exit(1) from None
+    except PipelineError as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        raise typer.Exit(1) from None
+    except Interrupted:
+        raise typer.Exit(INTERRUPTED_STATUS) from None
+
+
+def _raise_on_signal() -> None:
+    """The first of them ends whatever the main thread does; those after it change nothing, as it is ending already."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        _ignore_signals()
+        raise Interrupted
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _load_examples(console: StepConsole, stack: Stack, settings: Settings) -> Demo:
+    s3 = deployment.client(stack.endpoint, "s3")
+    secrets = deployment.client(stack.endpoint, "secretsmanager")
+    loader = Database.from_settings(settings, "loader", secrets)
+    files = examples.example_files()
+    with console.step(f"Uploaded {len(files)} files of examples/ to s3://{settings.landing_bucket}"):
+        uploaded = examples.upload(s3, settings.landing_bucket, files)
+    with console.step("Loaded"):
+        rows = examples.await_ledger(loader, uploaded, seconds=LOAD_SECONDS)
+    rejected = examples.rejects(loader, uploaded)
+    examples.show(console, uploaded, rows, rejected)
+    reader = Database.from_settings(settings, "reader", secrets)
+    return Demo(examples.expected(), rows, rejected, reader, str(settings.api_url))
+
+
+def _stay(console: StepConsole, stack: Stack, settings: Settings) -> None:
+    _show_addresses(console, stack.addresses(settings))
+    console.print("Ctrl-C stops everything; what was loaded stays.")
+    with suppress(Interrupted):
+        stack.watch()
+
+
+def _show_addresses(console: StepConsole, addresses: Mapping[str, str]) -> None:
+    for label, address in addresses.items():
+        console.print(f"[bold]{label:<13}[/]{escape(address)}")

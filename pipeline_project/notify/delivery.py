@@ -1,0 +1,35 @@
+"""Takes events from the outbox to SNS. Whoever ends a job sends its event at once; a sensor sends what was left."""
+
+import logging
+
+from pipeline_project.jobs.outbox import Event, Outbox
+from pipeline_project.notify.events import Notifier
+
+logger = logging.getLogger("pipeline.notify")
+
+
+class Delivery:
+    """An event is marked as sent after SNS has taken it: it may be sent twice, and is never lost."""
+
+    def __init__(self, outbox: Outbox, notifier: Notifier) -> None:
+        self._outbox = outbox
+        self._notifier = notifier
+
+    def send(self, event: Event) -> bool:
+        """Send one that is in the outbox. A failure is logged only: the event stays there."""
+        try:
+            self._notifier.publish(event)
+            self._outbox.sent(event)
+        except Exception as error:  # whatever it is, the event must not take down what it tells of
+            logger.warning("event %s was not sent: %s", event["id"], type(error).__name__)
+            return False
+        return True
+
+    def send_waiting(self, limit: int = 100) -> int:
+        """Send what is waiting, oldest first, until one fails; how many were sent."""
+        sent = 0
+        for event in self._outbox.waiting(limit):
+            if not self.send(event):
+                break
+            sent += 1
+        return sent

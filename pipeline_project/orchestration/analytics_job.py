@@ -1,0 +1,47 @@
+"""The Dagster job behind a job of the REST facade: one op, which executes the record with the given id."""
+
+import dagster as dg
+from pydantic import Field
+
+from pipeline_project.jobs.model import State
+from pipeline_project.jobs.run import run_job
+from pipeline_project.orchestration.analytics_assets import ANALYTICS_POOL
+from pipeline_project.orchestration.names import ANALYTICS_JOB
+from pipeline_project.orchestration.resources import Platform
+
+FAILURES = (State.FAILED, State.TIMED_OUT)
+
+
+class JobConfig(dg.Config):
+    """Which job."""
+
+    job_id: str = Field(description="Id of the job record.")
+
+
+@dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
+def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
+    # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
+    job = run_job(
+        config.job_id,
+        context.run.run_id,
+        store=platform.jobs,
+        database=platform.reader,
+        s3=platform.s3,
+        settings=platform.settings,
+        notifier=platform.delivery,
+    )
+    if job.run_id != context.run.run_id:
+        context.log.info(f"job {job.id} is {job.state}; it is another run's ({job.run_id})")
+        return
+    if job.result:
+        context.add_output_metadata(
+            {"rows": job.result.rows, "bytes": job.result.bytes, "key": job.result.key, "state": str(job.state)}
+        )
+    if job.state in FAILURES:
+        reason = f"{job.error.code}: {job.error.detail}" if job.error else str(job.state)
+        raise dg.Failure(f"{job.operation} {reason}", allow_retries=False)
+
+
+@dg.job(name=ANALYTICS_JOB, description="A job submitted over REST; launched by the facade, or by the job sensor.")
+def analytics_job() -> None:
+    run_operation()

@@ -1,0 +1,155 @@
+"""One asset for each source: its objects, loaded into the canonical tables. Partitioned by the day of arrival (UTC); the
+ledger, and not Dagster, knows each object.
+"""
+
+import time
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from pipeline_project.ingest import landing, report
+from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.worker import Worker
+from pipeline_project.orchestration.names import (
+    CANONICAL,
+    INGEST_JOB,
+    OWNERS,
+    SOURCE_TAG,
+    ingest_key,
+    landing_key,
+)
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project.orchestration.retries import retried
+from pipeline_project.orchestration.table_assets import log_tables
+from pipeline_project.sources.registry import sources
+from pipeline_project.sources.source import Source
+
+ARRIVAL_DAY = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
+INGEST_POOL = "ingest"
+WHOLE_OBJECTS = "whole_objects"
+REJECT_RATE = "reject_rate"
+TOLERATED_REJECTS = 0.01
+"""A batch with a larger share of bad rows deserves a look. Far larger ones are refused by the source's own threshold."""
+
+
+class IngestConfig(dg.Config):
+    """Which objects to load."""
+
+    object_ids: list[int] = Field(
+        default=[],
+        description=(
+            "Ids from the ledger. Those loaded already are left alone. None: all objects that arrived on the partition's "
+            "day, the loaded ones again: that is how a day is replayed after a mapping was mended."
+        ),
+    )
+
+
+def ingest_assets() -> list[dg.AssetsDefinition]:
+    return [_ingest_asset(source) for source in sources().values()]
+
+
+def ingest_job():  # the type of its result is private to dagster
+    keys = [ingest_key(source) for source in sources()]
+    return dg.define_asset_job(
+        INGEST_JOB,
+        selection=dg.AssetSelection.assets(*keys) | dg.AssetSelection.checks_for_assets(*keys),
+        description="Loads objects; the landing sensors ask for it.",
+    )
+
+
+def _ingest_asset(source: Source) -> dg.AssetsDefinition:
+    key = ingest_key(source.name)
+
+    @dg.asset(
+        key=key,
+        deps=[landing_key(source.name)],
+        group_name=CANONICAL,
+        partitions_def=ARRIVAL_DAY,
+        kinds={"python", "postgres"},
+        owners=OWNERS,
+        tags={SOURCE_TAG: source.name},
+        pool=INGEST_POOL,
+        code_version=str(source.mapping_version),
+        description=(
+            f"{source.description}, loaded into the canonical tables: decoded, validated, mapped and merged, one "
+            "transaction for each object. A partition is the day on which objects arrived. Materializing a partition "
+            "without configuration replays all objects of that day."
+        ),
+        check_specs=[
+            dg.AssetCheckSpec(WHOLE_OBJECTS, asset=key, description="Every object of the batch could be loaded."),
+            dg.AssetCheckSpec(
+                REJECT_RATE, asset=key, description=f"At most {TOLERATED_REJECTS:.0%} of the batch's rows are bad."
+            ),
+        ],
+    )
+    def records(
+        context: dg.AssetExecutionContext, config: IngestConfig, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult:
+        with retried(context):
+            started = time.monotonic()
+            object_ids = config.object_ids or _arrived(platform, source, context)
+            outcomes = []
+            worker = Worker(platform.loader, platform.s3, platform.settings, run_id=context.run.run_id)
+            step = platform.settings.ingest_batch_objects
+            for begin in range(0, len(object_ids), step):
+                for outcome in worker.ingest(object_ids[begin : begin + step]):
+                    outcomes.append(outcome)
+                    if outcome.fault:
+                        context.log.warning(f"{outcome.key}: {outcome.fault.message}")
+            return _result(context, platform, object_ids, outcomes, time.monotonic() - started)
+
+    return records
+
+
+def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionContext) -> list[int]:
+    days = [date.fromisoformat(key) for key in context.partition_keys]
+    with platform.loader.connect() as connection:
+        return [each for day in days for each in landing.arrivals(connection, source.name, day, context.run.run_id)]
+
+
+def _result(
+    context: dg.AssetExecutionContext,
+    platform: Platform,
+    object_ids: list[int],
+    outcomes: list[Outcome],
+    seconds: float,
+) -> dg.MaterializeResult:
+    loaded = [outcome.object_id for outcome in outcomes]
+    with platform.loader.connect() as connection:
+        shares = report.shares(connection, loaded)
+        reasons = report.reject_reasons(connection, loaded)
+        log_tables(context, connection, [share.dataset for share in shares])
+    totals = report.totals(outcomes)
+    table = dg.MetadataValue.md(report.outcomes_table(outcomes))
+    reasons_table = dg.MetadataValue.md(report.reasons_table(reasons))
+    metadata: dict[str, Any] = {
+        "objects": len(outcomes),
+        "objects not needed": len(object_ids) - len(outcomes),
+        **{name.replace("_", " "): count for name, count in totals.items()},
+        "bytes": sum(share.bytes for share in shares),
+        "seconds": round(seconds, 3),
+        "records per second": round(totals["records"] / seconds) if seconds else 0,
+        "outcomes": table,
+    }
+    if lags := [share.longest_lag for share in shares if share.longest_lag is not None]:
+        metadata["longest lag in seconds"] = round(max(lags), 3)
+    if reasons:
+        metadata["reject reasons"] = reasons_table
+    failed = totals["objects_failed"]
+    share = totals["rejected"] / totals["records"] if totals["records"] else 0.0
+    return dg.MaterializeResult(
+        metadata=metadata,
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=WHOLE_OBJECTS, passed=not failed, metadata={"objects failed": failed, "outcomes": table}
+            ),
+            dg.AssetCheckResult(
+                check_name=REJECT_RATE,
+                passed=share <= TOLERATED_REJECTS,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"rejected": totals["rejected"], "share": round(share, 6), "reasons": reasons_table},
+            ),
+        ],
+    )

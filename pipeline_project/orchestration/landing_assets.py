@@ -1,0 +1,24 @@
+"""The folders of the landing bucket, as assets that others fill."""
+
+import dagster as dg
+
+from pipeline_project.orchestration.names import LANDING, OWNERS, landing_key
+from pipeline_project.sources.registry import DATASETS, sources
+
+
+def landing_assets() -> list[dg.AssetSpec]:
+    return [
+        dg.AssetSpec(
+            landing_key(source.name),
+            description=(
+                f"{source.description}, as they are uploaded to `{source.prefix}/` of the landing bucket. "
+                f"The next folder may name the dataset ({', '.join(DATASETS)}; entities by default). "
+                "What became of each object is in the ledger, `ingest.objects`."
+            ),
+            group_name=LANDING,
+            kinds={"s3", "json"},
+            owners=OWNERS,
+            metadata={"prefix": f"{source.prefix}/"},
+        )
+        for source in sources().values()
+    ]

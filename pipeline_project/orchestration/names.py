@@ -1,0 +1,33 @@
+"""What things are called in Dagster: asset keys are `<layer>_<source>__<what>`, or `<layer>__<what>` where all sources
+meet; tags begin with `pipeline/`.
+"""
+
+import dagster as dg
+
+from pipeline_project.jobs.launch import DAGSTER_JOB
+
+LANDING = "landing"
+CANONICAL = "canonical"
+ANALYTICS = "analytics"
+OWNERS = ["team:data-engineering"]
+
+BATCH_TAG = "pipeline/batch"
+SOURCE_TAG = "pipeline/source"
+INGEST_JOB = "ingest_job"
+ANALYTICS_JOB = DAGSTER_JOB["jobName"]
+
+
+def landing_key(source: str) -> dg.AssetKey:
+    return dg.AssetKey(f"{LANDING}_{source}__objects")
+
+
+def ingest_key(source: str) -> dg.AssetKey:
+    return dg.AssetKey(f"{CANONICAL}_{source}__records")
+
+
+def table_key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(f"{CANONICAL}__{table}")
+
+
+def result_key(operation: str) -> dg.AssetKey:
+    return dg.AssetKey(f"{ANALYTICS}__{operation}")

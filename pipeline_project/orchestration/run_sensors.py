@@ -1,0 +1,70 @@
+"""Look after runs that went wrong: tell of them, and bring the jobs they leave behind to an end."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from pipeline_project.jobs.launch import JOB_TAG, launch
+from pipeline_project.jobs.model import timestamp
+from pipeline_project.jobs.outbox import cloud_event
+from pipeline_project.jobs.reconcile import Run, reconcile
+from pipeline_project.orchestration.names import SOURCE_TAG
+from pipeline_project.orchestration.resources import Platform
+
+SETTLE_SECONDS = 10
+LONGEST_MESSAGE = 1_000
+WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=SETTLE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells of failed runs over SNS. The end of a submitted job is told by the job itself.",
+)
+def run_failure_events(context: dg.RunFailureSensorContext, platform: dg.ResourceParam[Platform]) -> None:
+    run = context.dagster_run
+    if JOB_TAG in run.tags:
+        return
+    data = {
+        "run_id": run.run_id,
+        "job": run.job_name,
+        "source": run.tags.get(SOURCE_TAG),
+        "partition": run.tags.get("dagster/partition"),
+        "message": (context.failure_event.message or "")[:LONGEST_MESSAGE],
+        "url": f"{platform.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
+    }
+    event = cloud_event(f"run-{run.run_id}", "run.failed", f"runs/{run.run_id}", timestamp(datetime.now(UTC)), data)
+    if platform.outbox.put(event):
+        platform.delivery.send(event)
+
+
+@dg.sensor(
+    minimum_interval_seconds=SETTLE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Launches accepted jobs that were not launched, settles those whose run died, sends events that are left.",
+)
+def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+    settled = reconcile(
+        platform.jobs,
+        datetime.now(UTC),
+        launch=lambda job: launch(job, platform.settings),
+        runs=lambda run_ids: states(context.instance, run_ids),
+    )
+    sent = platform.delivery.send_waiting()
+    return dg.SkipReason(
+        f"jobs launched: {settled.launched}, put back: {settled.again}, brought to an end: {settled.ended}; "
+        f"events sent: {sent}"
+    )
+
+
+def states(instance: dg.DagsterInstance, run_ids: list[str]) -> Mapping[str, Run]:
+    """What Dagster knows of these runs."""
+    runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
+    return {run.run_id: _state(run) for run in runs}
+
+
+def _state(run: dg.DagsterRun) -> Run:
+    if run.is_finished:
+        return Run.ENDED
+    return Run.WAITING if run.status in WAITING else Run.STARTED

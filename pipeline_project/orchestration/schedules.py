@@ -1,0 +1,37 @@
+"""What happens by the clock (UTC)."""
+
+import dagster as dg
+
+from pipeline_project.orchestration.analytics_assets import refreshed_operations
+from pipeline_project.orchestration.names import result_key
+
+DAILY = "daily_refresh"
+MONTHLY = "monthly_refresh"
+CRONS = {DAILY: "0 5 * * *", MONTHLY: "30 5 1 * *"}
+
+
+def refresh_jobs():  # the type of its result is private to dagster
+    """Refresh what the catalogue offers: each day what is quick, each month all."""
+    operations = refreshed_operations()
+    quick = [result_key(operation.name) for operation in operations if not operation.long]
+    every = [result_key(operation.name) for operation in operations]
+    return [
+        dg.define_asset_job(
+            DAILY,
+            selection=dg.AssetSelection.assets(*quick),
+            description="Refreshes the results that are quick to make.",
+        ),
+        dg.define_asset_job(MONTHLY, selection=dg.AssetSelection.assets(*every), description="Refreshes all results."),
+    ]
+
+
+def refresh_schedules() -> list[dg.ScheduleDefinition]:
+    return [
+        dg.ScheduleDefinition(
+            name=f"{job}_schedule",
+            job_name=job,
+            cron_schedule=cron,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
+        for job, cron in CRONS.items()
+    ]

@@ -1,0 +1,35 @@
+"""The canonical tables, as assets that the ingest runs fill: each run says which of them it wrote to."""
+
+from collections.abc import Collection
+
+import dagster as dg
+
+from pipeline_project.canonical.tables import TABLES, row_estimates
+from pipeline_project.database import Connection
+from pipeline_project.orchestration.names import CANONICAL, OWNERS, ingest_key, table_key
+from pipeline_project.sources.registry import sources
+
+
+def table_assets() -> list[dg.AssetSpec]:
+    return [
+        dg.AssetSpec(
+            table_key(table.name),
+            deps=[ingest_key(source) for source in sources()],
+            description=table.description,
+            group_name=CANONICAL,
+            kinds={"postgres", "table"},
+            owners=OWNERS,
+            metadata={"dagster/table_name": f"{table.schema}.{table.name}"},
+        )
+        for table in TABLES
+    ]
+
+
+def log_tables(context: dg.AssetExecutionContext, connection: Connection, datasets: Collection[str]) -> None:
+    """Note in the run that it wrote to the tables of these datasets, with their sizes."""
+    touched = [table for table in TABLES if table.dataset in datasets]
+    rows = row_estimates(connection, touched)
+    for table in touched:
+        context.log_event(
+            dg.AssetMaterialization(table_key(table.name), metadata={"dagster/row_count": rows[table.name]})
+        )

@@ -1,0 +1,155 @@
+"""Rows as bytes: JSON, NDJSON, CSV and Parquet, a batch at a time. Knows nothing of S3.
+
+Money is exact in all four. A numeric NaN or infinity, which JSON does not have, is null there.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from pipeline_project.analytics.execution import Column, Row
+
+
+class Format(StrEnum):
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Encoder(Protocol):
+    """Gives the bytes of a file in order: `start`, then each `batch`, then `end`. `rows` counts."""
+
+    rows: int
+
+    def start(self) -> bytes: ...
+    def batch(self, rows: Sequence[Row]) -> bytes: ...
+    def end(self, truncated: bool, /) -> bytes: ...
+
+
+def encoder(format: Format, columns: Sequence[Column]) -> Encoder:  # noqa: A002 the field's word
+    if format is Format.PARQUET:
+        # Late, since only jobs write Parquet: the Lambda goes without pyarrow.
+        from pipeline_project.results.parquet import ParquetEncoder  # noqa: PLC0415
+
+        return ParquetEncoder(columns)
+    return {Format.JSON: JsonEncoder, Format.NDJSON: NdjsonEncoder, Format.CSV: CsvEncoder}[format](columns)
+
+
+_JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON with decimals as numbers, digit for digit. What JSON has no form for becomes text."""
+    body = _JSON.encode(value)
+    if b"NaN" in body or b"Infinity" in body:
+        body = _JSON.encode(_finite(value))
+    return body
+
+
+def _finite(value: Any) -> Any:
+    """`value` with null for each decimal that is no number (floats are null already)."""
+    match value:
+        case Decimal():
+            return value if value.is_finite() else None
+        case dict():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+class JsonEncoder:
+    """`{"columns": [{"name", "type"}, …], "rows": [{…}, …], "truncated": false}`"""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.rows = 0
+        self._columns = columns
+        self._names = [column.name for column in columns]
+
+    def start(self) -> bytes:
+        return b'{"columns":' + json_bytes(self._columns) + b',"rows":['
+
+    def batch(self, rows: Sequence[Row]) -> bytes:
+        separator = b",\n" if self.rows else b"\n"
+        self.rows += len(rows)
+        return separator + b",\n".join(json_bytes(dict(zip(self._names, row, strict=True))) for row in rows)
+
+    def end(self, truncated: bool, /) -> bytes:
+        return b'\n],"truncated":' + json_bytes(truncated) + b"}\n"
+
+
+class NdjsonEncoder:
+    """One object a line."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.rows = 0
+        self._names = [column.name for column in columns]
+
+    def start(self) -> bytes:
+        return b""
+
+    def batch(self, rows: Sequence[Row]) -> bytes:
+        self.rows += len(rows)
+        return b"".join(json_bytes(dict(zip(self._names, row, strict=True))) + b"\n" for row in rows)
+
+    def end(self, _truncated: bool, /) -> bytes:
+        return b""
+
+
+# https://owasp.org/www-community/attacks/CSV_Injection, and the full-width forms, which spreadsheets take for the same.
+FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+
+
+class CsvEncoder:
+    """RFC 4180 with a header. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.rows = 0
+        self._columns = columns
+
+    def start(self) -> bytes:
+        return self._lines([[column.name for column in self._columns]])
+
+    def batch(self, rows: Sequence[Row]) -> bytes:
+        self.rows += len(rows)
+        return self._lines(rows)
+
+    def end(self, _truncated: bool, /) -> bytes:
+        return b""
+
+    @staticmethod
+    def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
+        text = io.StringIO()
+        csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+        # A lone surrogate cannot come out of a UTF-8 database.
+        return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case None | int() | Decimal():
+            return value
+        case float():
+            return repr(value)
+        case str():
+            text = value
+        case _:
+            text = as_text(value)
+    return "'" + text if text.startswith(FORMULA_STARTS) else text
+
+
+def as_text(value: Any) -> str:
+    """A value that has no type of its own in the file, as text: ISO 8601 for times, JSON for arrays and JSON."""
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    text = json_bytes(value).decode()
+    return msgspec.json.decode(text) if text.startswith('"') and not isinstance(value, msgspec.Raw) else text

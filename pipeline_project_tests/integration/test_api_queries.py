@@ -1,0 +1,141 @@
+"""Questions over REST, against a real database and table: answered at once, from the cache, or made into a job."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from pipeline_project.api.services import Services
+from pipeline_project_tests.fix_api import Caller
+from pipeline_project_tests.fix_postgres import FreshDatabase
+
+QUESTION = {"operation": "revenue_analysis", "parameters": {"metric": "revenue", "group_by": "industry", "top_n": 3}}
+BY_NAME = "/analytics?operation=revenue_analysis&metric=revenue&group_by=industry&top_n=3"
+LOAD = """INSERT INTO ingest.data_versions VALUES ('crm', 'entities', 1)
+    ON CONFLICT (source, dataset) DO UPDATE SET version = data_versions.version + 1"""
+
+
+def load(database: FreshDatabase) -> None:
+    """What a load leaves behind that the cache looks at."""
+    with psycopg.connect(database.admin) as connection:
+        connection.execute(LOAD)
+
+
+@contextmanager
+def bounded(api: Caller, **settings: Any) -> Iterator[Caller]:
+    """The same API with other settings."""
+    with closing(Services(msgspec.structs.replace(api.services.settings, **settings))) as services:
+        yield Caller(services)
+
+
+def test_answer_and_kept_answer(api: Caller) -> None:
+    first = api("POST", "/analytics", QUESTION)
+    assert first.status == 200, first.text
+    assert first.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+    assert first.json["parameters"] == QUESTION["parameters"]
+    again = api("GET", BY_NAME)
+    assert again.headers["Cache-Status"] == "pipeline; hit"
+    assert again.text == first.text
+    assert again.headers["ETag"] == first.headers["ETag"]
+
+
+def test_defaults_and_spellings_are_one_question(api: Caller) -> None:
+    api("POST", "/analytics", {"operation": "revenue_analysis"})
+    as_json = json.dumps({"top_n": 10, "group_by": "industry"})
+    for target in ("?operation=revenue_analysis&top_n=10", f"?operation=revenue_analysis&parameters={as_json}"):
+        assert api("GET", f"/analytics{target}").headers["Cache-Status"] == "pipeline; hit"
+
+
+def test_answer_is_never_older_than_the_last_load(api: Caller, database: FreshDatabase) -> None:
+    before = api("POST", "/analytics", QUESTION)
+    load(database)
+    after = api("POST", "/analytics", QUESTION)
+    assert after.json["data_version"] == before.json["data_version"] + 1
+    assert after.headers["ETag"] != before.headers["ETag"]
+    assert after.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+
+
+def test_not_modified(api: Caller, database: FreshDatabase) -> None:
+    etag = api("GET", BY_NAME).headers["ETag"]
+    for named in (etag, f'"other", W/{etag}', "*"):
+        answer = api("GET", BY_NAME, headers={"If-None-Match": named})
+        assert (answer.status, answer.text, answer.headers["ETag"]) == (304, "", etag)
+    assert api("GET", BY_NAME, headers={"If-None-Match": '"other"'}).status == 200
+    assert api("POST", "/analytics", QUESTION, {"If-None-Match": etag}).status == 200
+    load(database)
+    assert api("GET", BY_NAME, headers={"If-None-Match": etag}).status == 200
+
+
+def test_what_has_expired_is_not_used(api: Caller) -> None:
+    with bounded(api, api_cache_seconds=-1) as forgetful:
+        forgetful("POST", "/analytics", QUESTION)
+        assert forgetful("POST", "/analytics", QUESTION).headers["Cache-Status"].startswith("pipeline; fwd=miss")
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "reason"),
+    [
+        ({}, {"Prefer": "respond-async"}, "asked"),
+        ({}, {"Prefer": "wait=1, respond-async"}, "asked"),
+        ({"inline_rows": 0}, {}, "large"),
+        ({"inline_bytes": 10}, {}, "large"),
+    ],
+)
+def test_becomes_a_job(api: Caller, settings: dict[str, int], headers: dict[str, str], reason: str) -> None:
+    with bounded(api, **settings) as small:
+        answer = small("POST", "/analytics", {"operation": "database_info"}, headers)
+        assert answer.status == 202, answer.text
+        assert (answer.json["reason"], answer.json["state"]) == (reason, "SUBMITTED")
+        assert answer.headers["Location"].endswith(f"/analytics/jobs/{answer.json['id']}")
+        assert answer.headers["Retry-After"] == "1"
+        if headers:
+            assert "respond-async" in answer.headers["Preference-Applied"]
+        else:
+            refused = small("GET", "/analytics?operation=database_info")
+            assert (refused.status, refused.json["code"]) == (422, "not_inline")
+
+
+def test_what_takes_longer_than_one_would_wait_becomes_a_job(api: Caller, database: FreshDatabase) -> None:
+    with psycopg.connect(database.admin) as lock:
+        lock.execute("LOCK TABLE canonical.entities")
+        answer = api("POST", "/analytics", QUESTION, {"Prefer": "wait=0"})
+        lock.rollback()
+    assert answer.status == 202, answer.text
+    assert answer.json["reason"] == "slow"
+    assert answer.headers["Preference-Applied"] == "wait=0"
+
+
+def test_preferences_that_are_not_known_are_ignored(api: Caller) -> None:
+    answer = api("POST", "/analytics", QUESTION, {"Prefer": 'return=minimal, wait=soon, foo; bar="respond-async"'})
+    assert answer.status == 200
+    assert "Preference-Applied" not in answer.headers
+
+
+def test_operations(api: Caller) -> None:
+    listed = {each["name"]: each for each in api("GET", "/analytics/operations").json["operations"]}
+    assert listed["revenue_analysis"]["parameters"]["properties"]["top_n"]["maximum"] == 1000
+    for each in listed.values():
+        answer = api("POST", "/analytics", each["example"])
+        assert answer.status in (200, 202), (each["name"], answer.text)
+
+
+def test_health(api: Caller) -> None:
+    answer = api("GET", "/health")
+    assert (answer.status, answer.json["status"]) == (200, "ok")
+
+
+def test_database_away_and_back(api: Caller, database: FreshDatabase) -> None:
+    """503 with Retry-After while it is away; recovered without a restart, whatever connections were open."""
+    assert api("POST", "/analytics", QUESTION).status == 200
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        for allowed, status in ((False, 503), (True, 200)):
+            admin.execute(f'ALTER DATABASE "{database.name}" ALLOW_CONNECTIONS {allowed}')  # pyright: ignore
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database.name,))
+            for method, path, body in (("POST", "/analytics", QUESTION), ("GET", "/health", None)):
+                answer = api(method, path, body)
+                assert answer.status == status, answer.text
+                assert ("Retry-After" in answer.headers) == (status == 503)

@@ -1,0 +1,109 @@
+"""The emulator as the local stack runs it: on the loopback only, and keeping its state when it is killed."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline_project.local.aws_server import CHECKPOINT_SECONDS
+from pipeline_project.local.deployment import client
+from pipeline_project.local.postgres import free_port
+from pipeline_project_tests.fix_aws import await_emulator
+
+
+@contextmanager
+def running(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    port = free_port()
+    command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
+    log = folder.with_suffix(".log")
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        await_emulator(f"http://127.0.0.1:{port}", process, log)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def clients(endpoint: str, *services: str) -> Iterator[list[Any]]:
+    made = [client(endpoint, service) for service in services]
+    try:
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def await_checkpoint(folder: Path) -> None:
+    """Until a checkpoint that began after this call is written: the second one from now."""
+    before = written = state_written(folder)
+    deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
+    for _ in range(2):
+        while written == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            written = state_written(folder)
+        before = written
+
+
+def state_written(folder: Path) -> int:
+    return max((path.stat().st_mtime_ns for path in (folder / "state").glob("sqs.json")), default=0)
+
+
+def test_a_killed_emulator_knows_everything_again(tmp_path: Path) -> None:
+    """It fails when the private names move by which the state is written: the checkpoint is theirs."""
+    folder = tmp_path / "aws"
+    with running(folder) as (endpoint, process):
+        with clients(endpoint, "s3", "sqs", "dynamodb", "secretsmanager") as (s3, sqs, dynamodb, secrets):
+            s3.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+            s3.put_object(Bucket="bucket", Key="a b+c.json", Body=b"bytes")
+            queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
+            sqs.send_message(QueueUrl=queue, MessageBody="message")
+            key = {"AttributeName": "pk", "KeyType": "HASH"}
+            attribute = {"AttributeName": "pk", "AttributeType": "S"}
+            dynamodb.create_table(
+                TableName="table", KeySchema=[key], AttributeDefinitions=[attribute], BillingMode="PAY_PER_REQUEST"
+            )
+            dynamodb.put_item(TableName="table", Item={"pk": {"S": "x"}})
+            secrets.create_secret(Name="secret", SecretString="secret")
+            await_checkpoint(folder)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with (
+        running(folder) as (endpoint, _),
+        clients(endpoint, "s3", "sqs", "dynamodb", "secretsmanager") as (s3, sqs, dynamodb, secrets),
+    ):
+        assert s3.get_object(Bucket="bucket", Key="a b+c.json")["Body"].read() == b"bytes"
+        (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+        assert message["Body"] == "message"
+        assert dynamodb.get_item(TableName="table", Key={"pk": {"S": "x"}})["Item"] == {"pk": {"S": "x"}}
+        assert secrets.get_secret_value(SecretId="secret")["SecretString"] == "secret"
+
+
+def test_an_ordered_end_keeps_the_last_moment(tmp_path: Path) -> None:
+    folder = tmp_path / "aws"
+    with running(folder) as (endpoint, process):
+        with closing(client(endpoint, "sqs")) as sqs:
+            queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    with running(folder) as (endpoint, _), closing(client(endpoint, "sqs")) as sqs:
+        assert sqs.get_queue_url(QueueName="queue")["QueueUrl"].rsplit("/", 1)[1] == queue.rsplit("/", 1)[1]
+
+
+def test_it_listens_on_the_loopback_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "aws" / "tmp" / "ministack-lambda-of-a-killed-server").mkdir(parents=True)
+    with running(tmp_path / "aws") as (endpoint, process):
+        listening = [
+            each for each in psutil.Process(process.pid).net_connections() if each.status == psutil.CONN_LISTEN
+        ]
+        assert [f"http://{each.laddr.ip}:{each.laddr.port}" for each in listening] == [endpoint]
+        assert list((tmp_path / "aws" / "tmp").iterdir()) == []

@@ -1,0 +1,190 @@
+"""`pipeline local …` as a person uses it, in a folder of its own: everything starts, survives `kill -9`, and ends."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pipeline_project.aws import client
+from pipeline_project.errors import Transient
+from pipeline_project.local.deployment import build_bundle
+from pipeline_project.local.http_json import request
+from pipeline_project.local.postgres import HOST, free_port
+from pipeline_project.local.state import State
+from pipeline_project.local.supervision import call, end_leftovers, leftovers
+from pipeline_project.settings import Settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.local.commands import app; app()")
+PARTS = {"postgres", "aws", "code-server", "dagster-webserver", "dagster-daemon"}
+SECONDS = 90
+
+
+class Console:
+    """A running `pipeline local up` and what it has written so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [*PIPELINE_LOCAL, "up"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def read_until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if text in line:
+                return
+        pytest.fail(f"it ended without {text!r}:\n{''.join(self.lines)}")
+
+    def end(self, number: signal.Signals) -> int:
+        """Send the signal; the exit status."""
+        self.process.send_signal(number)
+        self.lines += self.process.communicate(timeout=SECONDS)[0].splitlines(keepends=True)
+        return self.process.returncode
+
+
+@pytest.fixture
+def state(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    """A folder whose ports are nobody else's, whatever runs on this machine, and where the bundle is built already."""
+    state = State(tmp_path / ".pipeline")
+    state.folder.mkdir(mode=0o700)
+    built = tmp_path_factory.getbasetemp() / "api.zip"
+    build_bundle(built)
+    shutil.copy(built, state.bundle)
+    ports = {part: free_port() for part in ("dagster", "aws", "postgres")}
+    (state.folder / "ports.json").write_text(json.dumps(ports), "utf-8")
+    yield state
+    end_leftovers(state)
+
+
+@contextmanager
+def up(state: State) -> Iterator[Console]:
+    console = Console(state.folder.parent)
+    try:
+        yield console
+    finally:
+        console.process.kill()
+        console.process.communicate()
+
+
+def pipeline_local(state: State, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    folder = state.folder.parent
+    return subprocess.run([*PIPELINE_LOCAL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def settings_of(state: State) -> Settings:
+    pairs = (line.split("=", 1) for line in state.stack_environment.read_text("utf-8").splitlines())
+    return Settings.load(dict(pairs))
+
+
+def pids(state: State) -> dict[str, int]:
+    return {info["name"]: info["pid"] for info in call(state, "getAllProcessInfo") if info["name"] in PARTS}
+
+
+def sql(state: State, statement: bytes) -> list[tuple[object, ...]]:
+    with psycopg.connect(state.psql_conninfo("owner")) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            if condition():
+                return
+        except (Transient, OSError, psycopg.OperationalError):
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def all_is_there(state: State) -> bool:
+    """Every part serves, and knows what was given to it."""
+    settings = settings_of(state)
+    with closing(client(settings, "s3")) as s3:
+        kept = s3.get_object(Bucket=settings.landing_bucket, Key="crm-data/kept by us.json")["Body"].read()
+    return (
+        sql(state, b"SELECT n FROM public.kept") == [(1,)]
+        and kept == b"[]"
+        and request("GET", f"{settings.api_url}/health").status == 200
+        and request("GET", f"{settings.dagster_url}/server_info").status == 200
+        and set(pids(state)) == PARTS
+        and all(pids(state).values())
+    )
+
+
+def test_everything_survives_being_killed(state: State) -> None:
+    taken = json.loads((state.folder / "ports.json").read_bytes())["dagster"]
+    with socket.socket() as taker:
+        taker.bind((HOST, taken))
+        taker.listen()
+        with up(state) as console:
+            console.read_until("Ctrl-C")
+            settings = settings_of(state)
+            assert any(f"port {taken} is taken" in line for line in console.lines)
+            assert settings.dagster_url != f"http://{HOST}:{taken}"
+
+            with closing(client(settings, "s3")) as s3:
+                s3.put_object(Bucket=settings.landing_bucket, Key="crm-data/kept by us.json", Body=b"[]")
+            sql(state, b"CREATE TABLE public.kept AS SELECT 1 AS n")
+            assert all_is_there(state)
+
+            # A second one is refused, and says where the first is; the other commands find it.
+            second = pipeline_local(state, "up")
+            assert second.returncode == 1
+            assert f"process {console.process.pid}" in second.stdout
+            assert settings.dagster_url in second.stdout
+            assert all(part in pipeline_local(state, "status").stdout for part in PARTS)
+            assert pipeline_local(state, "psql", "-Atc", "SELECT current_user").stdout == "pipeline_reader\n"
+
+            # Nobody is left to stop the parts in order: they end by themselves or by the next start.
+            console.process.kill()
+
+    with up(state) as console:
+        console.read_until("Ctrl-C")
+        assert settings_of(state) == settings
+        assert all_is_there(state)
+
+        # All parts at once; then who looks after them.
+        before = pids(state)
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: all_is_there(state) and not set(before.values()) & set(pids(state).values()))
+        os.kill(call(state, "getPID"), signal.SIGKILL)
+        console.read_until("supervisord died")
+        until(lambda: all_is_there(state))
+
+        assert pipeline_local(state, "stop").returncode == 0
+        assert console.process.wait(SECONDS) == 0
+    assert leftovers(state) == []
+    assert not state.sockets.exists()
+    assert pipeline_local(state, "status").returncode == 3
+
+
+def test_it_can_be_stopped_while_it_starts(state: State) -> None:
+    with up(state) as console:
+        console.read_until("PostgreSQL at")
+        assert console.end(signal.SIGINT) == 130
+        assert leftovers(state) == []
+        assert "Stopped" in console.lines[-1]
+
+
+def test_a_part_that_cannot_start_is_named(state: State) -> None:
+    (state.folder / "aws").write_text("a file where a folder should be", "utf-8")
+    with up(state) as console:
+        console.read_until("aws does not stay up")
+        assert console.process.wait(SECONDS) == 1
+        assert leftovers(state) == []

@@ -1,0 +1,66 @@
+"""A landing bucket in memory and what it takes to load from it: for tests of semantics, where S3 itself is not the question.
+
+`Landing.put` gives an object its own second, so that the times of objects are as different as a test wants them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from pipeline_project.database import Database
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.ledger import ObjectSeen, Outcome
+from pipeline_project.ingest.worker import Worker
+from pipeline_project.settings import Settings
+
+BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
+BUCKET = "landing"
+SETTINGS = Settings(
+    landing_bucket=BUCKET, results_bucket="results", landing_queue_url="queue", table_name="table", events_topic_arn="topic"
+)
+
+
+class Landing:
+    """A versioned bucket that the ledger and the worker can be pointed at. Also the S3 client for the worker."""
+
+    def __init__(self) -> None:
+        self._contents: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        self.gets = 0
+
+    def put(self, key: str, content: bytes | Any, *, second: int | None = None) -> ObjectSeen:
+        """Store bytes, or anything as JSON; `second` after the beginning (default: one after another)."""
+        data = content if isinstance(content, bytes) else msgspec.json.encode(content)
+        at = BEGINNING + timedelta(seconds=len(self._contents) if second is None else second)
+        version = hashlib.sha256(f"{key} {at} ".encode() + data).hexdigest()[:16]
+        self._contents[key, version] = (data, at)
+        return ObjectSeen(
+            bucket=BUCKET, key=key, version_id=version, etag="", size=len(data), discovered_by="event", sequencer=version
+        )
+
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str) -> dict[str, Any]:  # noqa: N803 S3's names
+        """As boto3's."""
+        self.gets += 1
+        assert Bucket == BUCKET
+        try:
+            data, at = self._contents[Key, VersionId]
+        except KeyError:
+            raise ClientError({"Error": {"Code": "NoSuchVersion"}}, "GetObject") from None
+        return {"Body": BytesIO(data), "LastModified": at}
+
+
+def discover(database: Database, seen: Sequence[ObjectSeen]) -> list[int]:
+    """Write to the ledger; the ids of all that wait."""
+    with database.connect() as connection:
+        ledger.discover(connection, seen)
+        return [each.object_id for each in ledger.waiting(connection, 100_000)]
+
+
+def ingest(database: Database, landing: Landing, *seen: ObjectSeen) -> dict[str, Outcome]:
+    """Load whatever waits, with these objects added; outcomes by key."""
+    waiting = discover(database, seen)
+    return {outcome.key: outcome for outcome in Worker(database, landing, SETTINGS).ingest(waiting)}

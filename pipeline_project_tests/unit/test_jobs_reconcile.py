@@ -1,0 +1,73 @@
+"""What happens to a job that is not at an end, by its state, its age and its run."""
+
+import datetime as dt
+
+import pytest
+
+from pipeline_project.jobs.model import TRANSITIONS, Job, State, moment, timestamp
+from pipeline_project.jobs.reconcile import ATTEMPTS, LAUNCHES, Action, Run, decide
+
+THEN = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+
+
+def job(state: State, **fields: int) -> Job:
+    at = timestamp(THEN)
+    return Job(
+        id="1",
+        owner="me",
+        operation="simple_demo",
+        parameters={},
+        format="json",
+        state=state,
+        fingerprint="",
+        created_at=at,
+        updated_at=at,
+        expires_at=at,
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "run", "seconds", "action"),
+    [
+        (job(State.SUBMITTED), Run.UNKNOWN, 5, Action.LEAVE),
+        (job(State.SUBMITTED), Run.UNKNOWN, 11, Action.LAUNCH),
+        (job(State.SUBMITTED, launches=LAUNCHES), Run.UNKNOWN, 11, Action.FAIL_NEVER_STARTED),
+        (job(State.QUEUED, launches=1), Run.STARTED, 30, Action.LEAVE),
+        (job(State.QUEUED, launches=1), Run.WAITING, 3600, Action.LEAVE),
+        (job(State.QUEUED, launches=1), Run.ENDED, 61, Action.SUBMIT_AGAIN),
+        (job(State.QUEUED, launches=1), Run.UNKNOWN, 61, Action.SUBMIT_AGAIN),
+        (job(State.QUEUED, launches=LAUNCHES), Run.ENDED, 61, Action.FAIL_NEVER_STARTED),
+        (job(State.RUNNING, attempts=1), Run.STARTED, 29, Action.LEAVE),
+        (job(State.RUNNING, attempts=1), Run.STARTED, 31, Action.SUBMIT_AGAIN),
+        (job(State.RUNNING, attempts=ATTEMPTS), Run.ENDED, 31, Action.FAIL_WORKER_LOST),
+        (job(State.CANCELLING, attempts=1), Run.STARTED, 29, Action.LEAVE),
+        (job(State.CANCELLING, attempts=1), Run.ENDED, 31, Action.CANCEL),
+        (job(State.SUCCEEDED), Run.ENDED, 10**6, Action.LEAVE),
+    ],
+)
+def test_decide(given: Job, run: Run, seconds: int, action: Action) -> None:
+    assert decide(given, run, THEN + dt.timedelta(seconds=seconds)) is action
+
+
+def test_final_states_are_final() -> None:
+    assert {state for state in State if state.is_final} == {
+        State.SUCCEEDED,
+        State.FAILED,
+        State.CANCELLED,
+        State.TIMED_OUT,
+    }
+    assert all(state in TRANSITIONS for state in State)
+
+
+def test_every_open_state_leads_to_an_end() -> None:
+    reached = {state for state in State if state.is_final}
+    for _ in State:
+        reached |= {state for state in State if TRANSITIONS[state] & reached}
+    assert reached == set(State)
+
+
+def test_times_sort_as_text() -> None:
+    times = [THEN, THEN + dt.timedelta(milliseconds=1), THEN.replace(year=9999), THEN.replace(year=1000)]
+    assert sorted(map(timestamp, times)) == [timestamp(each) for each in sorted(times)]
+    assert all(moment(timestamp(each)) == each for each in times)

@@ -1,0 +1,17 @@
+-- In how many of the entities that an object changed each column differs from before; attributes by their names.
+-- Parameter: object_id.
+WITH pairs AS (
+    SELECT to_jsonb(e) - '{entity_id,canonical_id,source,attributes,source_updated_at,object_modified_at,object_id,ordinal,mapping_version,quality_score,content_hash,record_digest,version,created_at,updated_at,source_id}'::text[]
+               || e.attributes AS now,
+           to_jsonb(v) - '{entity_id,attributes,source_updated_at,object_modified_at,object_id,ordinal,mapping_version,quality_score,content_hash,record_digest,version,valid_to,recorded_at}'::text[]
+               || v.attributes AS before
+    FROM canonical.entities e JOIN canonical.entity_versions v ON v.entity_id = e.entity_id AND v.version = e.version - 1
+    WHERE e.object_id = %(object_id)s
+)
+SELECT key, count(*) AS entities
+FROM pairs CROSS JOIN LATERAL (
+    SELECT key
+    FROM jsonb_each(pairs.now) n FULL JOIN jsonb_each(pairs.before) b USING (key)
+    WHERE n.value IS DISTINCT FROM b.value AND NOT (coalesce(n.value, 'null') = 'null' AND coalesce(b.value, 'null') = 'null')
+) c
+GROUP BY key ORDER BY entities DESC, key

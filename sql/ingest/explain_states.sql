@@ -1,0 +1,15 @@
+-- All states of an entity in the order of their positions, and where each comes from. Parameter: canonical_id.
+WITH states AS (
+    SELECT e.entity_id, e.version, NULL::timestamptz AS valid_to, e.updated_at AS recorded_at, to_jsonb(e) AS state
+    FROM canonical.entities e WHERE e.canonical_id = %(canonical_id)s
+    UNION ALL
+    SELECT v.entity_id, v.version, v.valid_to, v.recorded_at, to_jsonb(v) AS state
+    FROM canonical.entity_versions v JOIN canonical.entities e USING (entity_id) WHERE e.canonical_id = %(canonical_id)s
+)
+SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key, o.version AS object_version, o.last_modified,
+       (SELECT count(*) FROM canonical.entity_confirmations c
+        WHERE c.entity_id = s.entity_id
+          AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz
+          AND (s.valid_to IS NULL OR c.source_updated_at < s.valid_to)) AS confirmations
+FROM states s LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint
+ORDER BY s.version

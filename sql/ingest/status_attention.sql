@@ -1,0 +1,6 @@
+-- Objects that somebody has to look at, the latest first. Parameter: limit.
+SELECT key, state, error_code, error_message, error_line, error_column, attempts,
+       coalesce(finished_at, started_at, discovered_at) AS at
+FROM ingest.objects
+WHERE state IN ('failed', 'unroutable', 'superseded')
+ORDER BY at DESC LIMIT %(limit)s
