@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pipeline_project.errors import PipelineError
 from pipeline_project.ingest import commands as ingest
+from pipeline_project.jobs.commands import app as jobs
 
 app = typer.Typer(
     help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -18,6 +19,7 @@ app.command("explain")(ingest.explain_entity)
 app.command("replay")(ingest.replay_objects)
 app.add_typer(ingest.rejects, name="rejects")
 app.add_typer(ingest.systems, name="sources")
+app.add_typer(jobs, name="jobs")
 if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
     from pipeline_project.local.commands import app as local
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipeline_project.orchestration.analytics_assets import analytics_assets
 from pipeline_project.orchestration.analytics_job import analytics_job
+from pipeline_project.orchestration.checks import table_checks
 from pipeline_project.orchestration.ingest_assets import ingest_assets, ingest_job
 from pipeline_project.orchestration.landing_assets import landing_assets
 from pipeline_project.orchestration.landing_sensors import landing_sensors
@@ -17,6 +18,7 @@ def definitions(platform: Platform) -> dg.Definitions:
     """Everything, on this platform."""
     return dg.Definitions(
         assets=[*landing_assets(), *ingest_assets(), *table_assets(), *analytics_assets()],
+        asset_checks=table_checks(),
         jobs=[ingest_job(), analytics_job, *refresh_jobs()],
         sensors=[*landing_sensors(), run_failure_events, job_sensor],
         schedules=refresh_schedules(),

@@ -5,5 +5,6 @@ pytest_plugins = [
     "pipeline_project_tests.fix_aws",
     "pipeline_project_tests.fix_api",
     "pipeline_project_tests.fix_dagster",
+    "pipeline_project_tests.fix_live_api",
     "pipeline_project_tests.fix_orchestration",
 ]

@@ -2,14 +2,9 @@
 
 import base64
 import json
-import signal
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,55 +12,24 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import pytest
 
-from pipeline_project import aws
 from pipeline_project.api.handler import Api
 from pipeline_project.api.services import Services
 from pipeline_project.jobs.outbox import Outbox
 from pipeline_project.jobs.store import JobStore
-from pipeline_project.local.postgres import free_port
 from pipeline_project.settings import Settings
-from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.fix_aws import Account, new_account
 
-START_SECONDS = 30
 NOBODY_LISTENS = "http://127.0.0.1:9"
 
 
-@pytest.fixture(scope="session")
-def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an emulator of this worker's own."""
-    folder = tmp_path_factory.mktemp("aws")
-    port = free_port()
-    command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            _await_port(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(10)
-
-
-def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-@dataclass(frozen=True)
 class Cloud:
-    """Table, bucket and topic of one test's own, with clients that are closed at its end."""
+    """Table, bucket and topic, with what is kept in them."""
 
-    settings: Settings
-    dynamodb: Any
-    s3: Any
-    sns: Any
-    sqs: Any
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.settings = account.settings
+        self.dynamodb, self.s3 = account.dynamodb, account.s3
+        self.sns, self.sqs = account.sns, account.sqs
 
     def jobs(self, **options: Any) -> JobStore:
         return JobStore(self.dynamodb, self.settings.table_name, **options)
@@ -75,61 +39,16 @@ class Cloud:
 
 
 @pytest.fixture
-def cloud(aws_endpoint: str) -> Iterator[Cloud]:
-    with new_cloud(aws_endpoint) as cloud:
-        yield cloud
+def cloud(aws: Account) -> Cloud:
+    return offline(aws)
 
 
-@contextmanager
-def new_cloud(aws_endpoint: str) -> Iterator[Cloud]:
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    plain = Settings(
-        environment="test",
-        aws_endpoint_url=aws_endpoint,
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="local",
-        landing_bucket=f"{name}-landing",
-        results_bucket=f"{name}-results",
-        landing_queue_url="",
-        table_name=name,
-        events_topic_arn="",
-        reader_secret=f"{name}/reader",
-        dagster_url=NOBODY_LISTENS,
-        api_url="https://api.example.com/v1",
+def offline(account: Account) -> Cloud:
+    """Where nobody answers for Dagster, and links lead to an address of the imagination."""
+    account.settings = msgspec.structs.replace(
+        account.settings, environment="test", dagster_url=NOBODY_LISTENS, api_url="https://api.example.com/v1"
     )
-    with ExitStack() as stack:
-        dynamodb, s3, sns, sqs = (
-            stack.enter_context(closing(aws.client(plain, each))) for each in ("dynamodb", "s3", "sns", "sqs")
-        )
-        create_table(dynamodb, name)
-        s3.create_bucket(
-            Bucket=plain.results_bucket, CreateBucketConfiguration={"LocationConstraint": plain.aws_region}
-        )
-        topic = sns.create_topic(Name=name)["TopicArn"]
-        yield Cloud(msgspec.structs.replace(plain, events_topic_arn=topic), dynamodb, s3, sns, sqs)
-
-
-def create_table(dynamodb: Any, name: str) -> None:
-    """As deploy/ makes it."""
-    attributes = ("pk", "sk", "gsi1pk", "gsi1sk", "gsi2pk", "gsi2sk")
-
-    def key(partition: str, sort: str) -> list[dict[str, str]]:
-        return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
-
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in attributes],
-        KeySchema=key("pk", "sk"),
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": index,
-                "KeySchema": key(f"{prefix}pk", f"{prefix}sk"),
-                "Projection": {"ProjectionType": "ALL"},
-            }
-            for index, prefix in (("by_time", "gsi1"), ("by_state", "gsi2"))
-        ],
-    )
+    return Cloud(account)
 
 
 @dataclass(frozen=True)
@@ -198,13 +117,10 @@ class Caller:
 
 
 @pytest.fixture
-def services(cloud: Cloud, database: FreshDatabase) -> Iterator[Services]:
+def services(cloud: Cloud, settings: Settings) -> Iterator[Services]:  # `settings`: that the secrets are there
     """What the routes work with, on this test's table and database."""
-    with closing(aws.client(cloud.settings, "secretsmanager")) as secrets:
-        secrets.create_secret(Name=cloud.settings.reader_secret, SecretString=database.secret("reader"))
-    found = Services(cloud.settings)
-    yield found
-    found.close()
+    with closing(Services(cloud.settings)) as found:
+        yield found
 
 
 @pytest.fixture
@@ -215,5 +131,5 @@ def api(services: Services) -> Caller:
 @pytest.fixture(scope="session")
 def api_without_database(aws_endpoint: str) -> Iterator[Caller]:
     """One for all tests of what is refused before anything is asked of the database or written to the table."""
-    with new_cloud(aws_endpoint) as cloud, closing(Services(cloud.settings)) as services:
+    with new_account(aws_endpoint) as account, closing(Services(offline(account).settings)) as services:
         yield Caller(services)

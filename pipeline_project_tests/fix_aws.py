@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,12 @@ def await_emulator(endpoint: str, server: "subprocess.Popen[bytes]", log: Path) 
 @pytest.fixture
 def aws(aws_endpoint: str) -> Iterator[Account]:
     """A fresh account with empty buckets, queue, table and topic."""
+    with new_account(aws_endpoint) as account:
+        yield account
+
+
+@contextmanager
+def new_account(aws_endpoint: str) -> Iterator[Account]:
     access = Settings(
         aws_endpoint_url=aws_endpoint,
         aws_access_key_id=f"{secrets.randbelow(10**12):012d}",  # for the emulator it is the account
@@ -143,7 +149,11 @@ def data_plane_template() -> str:
 @pytest.fixture
 def settings(aws: Account, database: FreshDatabase) -> Settings:
     """Settings with which everything works: the account's resources, and the fresh database behind its secrets."""
+    create_secrets(aws, database)
+    return aws.settings
+
+
+def create_secrets(aws: Account, database: FreshDatabase) -> None:
     names = (aws.settings.owner_secret, aws.settings.loader_secret, aws.settings.reader_secret)
     for name, role in zip(names, ROLES, strict=True):
         aws.secretsmanager.create_secret(Name=name, SecretString=database.secret(role))
-    return aws.settings

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,7 +17,7 @@ class FakeDagster:
         self.mood = "launches"
         self.launched: list[dict[str, str]] = []
         self.terminated: list[str] = []
-        self.on_launch: Callable[[dict[str, str]], Any] = lambda tags: None
+        self.on_launch: Callable[[dict[str, str], str], Any] = lambda tags, run_id: None
         self.url = ""
 
     def answer(self, query: str, variables: dict[str, Any]) -> tuple[int, bytes]:
@@ -32,16 +33,22 @@ class FakeDagster:
         tags = {tag["key"]: tag["value"] for tag in variables["execution"]["executionMetadata"]["tags"]}
         self.launched.append(tags)
         run = {"runId": f"run-{len(self.launched)}"}
-        self.on_launch(tags)
+        self.on_launch(tags, run["runId"])
         return 200, json.dumps({"data": {"launchRun": {"__typename": "LaunchRunSuccess", "run": run}}}).encode()
 
 
 @pytest.fixture
 def dagster() -> Iterator[FakeDagster]:
+    with serve() as fake:
+        yield fake
+
+
+@contextmanager
+def serve() -> Iterator[FakeDagster]:
     fake = FakeDagster()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 http.server's name
+        def do_POST(self) -> None:
             given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, body = fake.answer(given["query"], given["variables"])
             self.send_response(status)
@@ -49,7 +56,7 @@ def dagster() -> Iterator[FakeDagster]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 http.server's name
             """Nothing: the test's output is the test's."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

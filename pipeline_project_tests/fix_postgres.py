@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -87,6 +88,12 @@ def _make_template(shared: SharedServer) -> None:
 @pytest.fixture
 def database(postgres: SharedServer) -> Iterator[FreshDatabase]:
     """A fresh, migrated, empty database; dropped at the end, whoever is still connected."""
+    with new_database(postgres) as fresh:
+        yield fresh
+
+
+@contextmanager
+def new_database(postgres: SharedServer) -> Iterator[FreshDatabase]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres.admin(), autocommit=True) as admin:
         admin.execute(

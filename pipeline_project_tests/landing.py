@@ -4,15 +4,17 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
 import msgspec
+import psycopg
 from botocore.exceptions import ClientError
 
-from pipeline_project.database import Database
+from pipeline_project.database import Connection, Database
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.worker import Worker
@@ -21,7 +23,11 @@ from pipeline_project.settings import Settings
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 BUCKET = "landing"
 SETTINGS = Settings(
-    landing_bucket=BUCKET, results_bucket="results", landing_queue_url="queue", table_name="table", events_topic_arn="topic"
+    landing_bucket=BUCKET,
+    results_bucket="results",
+    landing_queue_url="queue",
+    table_name="table",
+    events_topic_arn="topic",
 )
 
 
@@ -39,10 +45,16 @@ class Landing:
         version = hashlib.sha256(f"{key} {at} ".encode() + data).hexdigest()[:16]
         self._contents[key, version] = (data, at)
         return ObjectSeen(
-            bucket=BUCKET, key=key, version_id=version, etag="", size=len(data), discovered_by="event", sequencer=version
+            bucket=BUCKET,
+            key=key,
+            version_id=version,
+            etag="",
+            size=len(data),
+            discovered_by="event",
+            sequencer=version,
         )
 
-    def get_object(self, *, Bucket: str, Key: str, VersionId: str) -> dict[str, Any]:  # noqa: N803 S3's names
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str) -> dict[str, Any]:
         """As boto3's."""
         self.gets += 1
         assert Bucket == BUCKET
@@ -51,6 +63,53 @@ class Landing:
         except KeyError:
             raise ClientError({"Error": {"Code": "NoSuchVersion"}}, "GetObject") from None
         return {"Body": BytesIO(data), "LastModified": at}
+
+
+class Crashing(Database):
+    """A database that ends the session before or after its n-th statement (from 0), as if the server had been shut down.
+
+    `admin` is a superuser's connection. Commits stand between statements and are no statements of their own.
+    """
+
+    def __init__(self, database: Database, admin: Connection, statement: int, *, after: bool) -> None:
+        super().__init__(database.conninfo)
+        self._admin = admin
+        self._left = statement
+        self._after = after
+
+    def open(self, *, autocommit: bool = False) -> Connection:
+        """As Database's."""
+        crashing = self
+
+        class Cursor(psycopg.Cursor[Any]):
+            def execute(self, *arguments: Any, **options: Any) -> Any:
+                with crashing._statement(self.connection):
+                    return super().execute(*arguments, **options)
+
+            def executemany(self, *arguments: Any, **options: Any) -> None:
+                with crashing._statement(self.connection):
+                    super().executemany(*arguments, **options)
+
+            @contextmanager
+            def copy(self, *arguments: Any, **options: Any) -> Iterator[psycopg.Copy]:
+                with crashing._statement(self.connection), super().copy(*arguments, **options) as copy:
+                    yield copy
+
+        return psycopg.connect(self.conninfo(), autocommit=autocommit, cursor_factory=Cursor)
+
+    @contextmanager
+    def _statement(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        now = self._left == 0
+        self._left -= 1
+        pid = connection.info.backend_pid
+        if now and not self._after:
+            self._end(pid)
+        yield
+        if now and self._after:
+            self._end(pid)
+
+    def _end(self, pid: int) -> None:
+        self._admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
 
 
 def discover(database: Database, seen: Sequence[ObjectSeen]) -> list[int]:

@@ -29,7 +29,11 @@ class InvalidParameters(Permanent):
 
 @dataclass(frozen=True)
 class Operation:
-    """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job."""
+    """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job.
+
+    `must_exist`: the parameter that names nothing if there are no rows. `nested_loops`: whether the planner may use them;
+    not where it knows nothing of the sizes and every join is an equality.
+    """
 
     name: str
     summary: str
@@ -38,6 +42,8 @@ class Operation:
     sql: str
     example: Mapping[str, Any] = field(default_factory=dict)
     long: bool = False
+    must_exist: str | None = None
+    nested_loops: bool = True
 
     def validate(self, given: Any) -> p.Parameters:
         """The parameters with defaults filled in. Raises InvalidParameters, naming each field and what is allowed."""
@@ -86,6 +92,93 @@ _ALL = (
         parameters=p.RevenueAnalysis,
         sql="revenue_analysis",
         example={"metric": "revenue", "group_by": "industry", "top_n": 3},
+    ),
+    Operation(
+        name="customer_analysis",
+        summary="Customers by segment: how many, total, mean, median and share of a metric.",
+        description=(
+            "Entities of type `customer`. Segments with fewer than `min_customers` are left out, but count in the shares. The "
+            "median is exact; the mean is rounded to six places. Customers without the metric count in `customers` only."
+        ),
+        parameters=p.CustomerAnalysis,
+        sql="customer_analysis",
+        example={"metric": "lifetime_value", "group_by": "customer_tier", "min_customers": 2},
+    ),
+    Operation(
+        name="count_analysis",
+        summary="How many entities, relationships, versions or time-series points each segment has, and how densely.",
+        description=(
+            "`density` is the count for each entity of the segment, `coverage` the share of its entities that have any, `share` "
+            "the segment's part of the whole count. A relationship counts at both of its ends."
+        ),
+        parameters=p.CountAnalysis,
+        sql="count_analysis",
+        example={"metric": "relationships", "group_by": "source"},
+    ),
+    Operation(
+        name="multi_dimensional_analytics",
+        summary="Revenue by period, rolled up over up to three dimensions, with growth, percentiles, share and tier.",
+        description=(
+            "Subtotals from everything (level 0) over the periods (1) down into the dimensions in the order given (2, 3, 4). "
+            "`growth` is against the period before, if there is one; `share` is of the period (of everything, for a period). "
+            "`tier`: A for the greatest that make up 80 percent of the period at this level, B up to 95, C the rest."
+        ),
+        parameters=p.MultiDimensionalAnalytics,
+        sql="multi_dimensional_analytics",
+        example={"timeframe": "quarter", "dimensions": ["type", "region"]},
+    ),
+    Operation(
+        name="relationship_network",
+        summary="What is connected to an entity, with counts and revenue of everything below.",
+        description=(
+            "Each entity within `depth` steps of the root once, at its least distance. What lies below it within this network is "
+            "counted once, whether one path leads there or many; `in_cycle` tells that an entity lies below itself."
+        ),
+        parameters=p.RelationshipNetwork,
+        sql="relationship_network",
+        example={"root": "crm_1", "depth": 3, "direction": "downstream"},
+        must_exist="root",
+    ),
+    Operation(
+        name="time_series_patterns",
+        summary="The course of a metric: moving average, growth, volatility, seasonality, trend and anomalies.",
+        description=(
+            "Adds the metric up over all entities by period. Moving average: of three periods. Volatility: standard deviation of "
+            "six growths. Seasonality: mean of the same season against the mean of all. Slope: least squares over six periods, "
+            "as a share of their mean; above one percent `rising`, below minus one `falling`, else `flat`; `volatile` above a "
+            "volatility of one half. Anomaly: more than three standard deviations from the mean of the twelve periods before, of "
+            "which at least six must be there. Periods without points are listed with a null value."
+        ),
+        parameters=p.TimeSeriesPatterns,
+        sql="time_series_patterns",
+        example={"analysis_period": "month", "metric": "revenue"},
+    ),
+    Operation(
+        name="data_integrity_analysis",
+        summary="The same company in several systems: matches by name, discrepancies, quality and what to do.",
+        description=(
+            "For each pair of systems a row of totals and then its matches. Names that are equal without case, punctuation and "
+            "legal form match first; of the rest, each two that are one another's most similar. `resolve_duplicates`: a system "
+            "has the name more than once; `link`: equal and nothing differs; `link_and_correct`: equal, but attributes "
+            "differ (industry, country, revenue by more than 5 percent, employees by more than 10); `review`: similar."
+        ),
+        parameters=p.DataIntegrityAnalysis,
+        sql="data_integrity_analysis",
+        example={"min_similarity": 0.7, "systems": ["crm", "erp"]},
+        long=True,
+        nested_loops=False,
+    ),
+    Operation(
+        name="custom_complex_query",
+        summary="Your own SELECT.",
+        description=(
+            "One SELECT of at most 10,000 bytes over the views of the schema analytics, with values for $1, $2, … in `params`. "
+            "Only listed functions, operators and types; nothing that writes, locks or looks into the catalog. A row may have "
+            "256 KB."
+        ),
+        parameters=p.CustomComplexQuery,
+        sql="custom_complex_query",
+        example={"query": "SELECT source, count(*) FROM entities WHERE revenue > $1 GROUP BY source", "params": [1000]},
     ),
 )
 

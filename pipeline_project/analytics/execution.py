@@ -14,18 +14,21 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg import IsolationLevel, ServerCursor
+from psycopg import IsolationLevel, RawServerCursor, ServerCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.postgres import types as postgres_types
 
-from pipeline_project.analytics.catalogue import Operation
-from pipeline_project.analytics.failures import TIMED_OUT, QueryTimedOut, translated
-from pipeline_project.analytics.parameters import Parameters
+from pipeline_project.analytics.catalogue import InvalidParameters, Operation
+from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryTimedOut, translated
+from pipeline_project.analytics.parameters import CustomComplexQuery, Parameters
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection, Database
 
 BATCH_ROWS = 1_000
+FETCH_ROWS = 200
+"""Of a person's statement: each row may have 256 KB."""
+CURSOR = "statement"
 LOCK_TIMEOUT_SECONDS = 5
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
@@ -107,8 +110,11 @@ def execute(
         watchdog.daemon = True
         watchdog.start()
         try:
-            data_version = _begin(connection, timeout_seconds)
-            columns, batches = _stream(connection, operation, parameters)
+            data_version = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
+            if isinstance(parameters, CustomComplexQuery):
+                columns, batches = _fetch(connection, operation, parameters)
+            else:
+                columns, batches = _stream(connection, operation, parameters)
             yield Rows(
                 operation=operation.name,
                 parameters=parameters,
@@ -135,7 +141,7 @@ def data_version(database: Database) -> int:
     return row[0]
 
 
-def _begin(connection: Connection, timeout_seconds: float) -> int:
+def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> int:
     """Open the read-only snapshot with its limits; gives the data version that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -143,6 +149,7 @@ def _begin(connection: Connection, timeout_seconds: float) -> int:
         "statement_ms": int(timeout_seconds * 1000),
         "transaction_ms": int((timeout_seconds + 2 * WATCHDOG_SECONDS) * 1000),
         "lock_ms": LOCK_TIMEOUT_SECONDS * 1000,
+        "nested_loops": "on" if nested_loops else "off",
     }
     row = connection.execute(query("analytics/limits"), limits).fetchone()
     assert row is not None  # noqa: S101 a SELECT without FROM always gives a row
@@ -157,12 +164,42 @@ def _stream(
     _pass_json_through(cursor)
     stream = cursor.stream(statement, arguments, size=BATCH_ROWS)
     first = list(islice(stream, BATCH_ROWS))
-    if cursor.description is None:
+    if not first:
+        _check_existence(operation)
         # A stream without rows does not say what its columns are; a cursor says so without running.
         with ServerCursor(connection, "columns") as described:
             described.execute(statement, arguments)
             return _columns(described), iter(())
-    return _columns(cursor), chain([first] if first else [], _batches(stream))
+    return _columns(cursor), chain([first], _batches(stream))
+
+
+def _check_existence(operation: Operation) -> None:
+    """What an operation without rows means, where it means that a parameter names nothing."""
+    if operation.must_exist:
+        message = "names nothing that is there"
+        raise InvalidParameters(operation.name, [{"field": operation.must_exist, "rule": "exists", "message": message}])
+
+
+def _fetch(
+    connection: Connection, operation: Operation, parameters: CustomComplexQuery
+) -> tuple[list[Column], Iterator[list[Row]]]:
+    from pipeline_project.analytics.guard import check  # noqa: PLC0415 a large library that other operations do without
+
+    statement = check(parameters.query, len(parameters.params))
+    head, marker, tail = query(f"analytics/{operation.sql}").partition(b"/* statement */")
+    cursor = RawServerCursor(connection, CURSOR)
+    _pass_json_through(cursor)
+    try:
+        cursor.execute(head + marker + statement.encode() + tail, parameters.params)
+    except psycopg.Error as error:
+        raise _located(error, len((head + marker).decode())) from None
+    return _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
+
+
+def _located(error: psycopg.Error, prefix: int) -> Exception:
+    """The error for a person's statement, with the place in it where PostgreSQL stumbled."""
+    place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
+    return translated(error, timed_out=error.sqlstate == QUERY_CANCELED, position=place if place > 0 else None)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -3,6 +3,8 @@
 docs/openapi.json is this document for the address `/`; a test holds the two together and the routes against it.
 """
 
+import json
+import sys
 from typing import Any
 
 from pipeline_project.analytics.catalogue import OPERATIONS, Operation
@@ -414,3 +416,7 @@ def _list(items: Json) -> Json:
 
 def _or_null(schema: Json) -> Json:
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(document("/"), indent=2, ensure_ascii=False) + "\n")

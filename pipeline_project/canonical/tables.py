@@ -8,11 +8,11 @@ from pipeline_project.database import Connection
 
 
 class Table(NamedTuple):
-    """A table; `dataset` is the one whose records it holds."""
+    """A table; `dataset` is the one whose records it holds, None if it holds something about all of them."""
 
     schema: str
     name: str
-    dataset: str
+    dataset: str | None
     description: str
 
 
@@ -21,6 +21,8 @@ TABLES = (
     Table("canonical", "entity_versions", "entities", "The states before the current one, each with its validity."),
     Table("canonical", "entity_relationships", "relationships", "Typed edges between entities, with validity."),
     Table("canonical", "time_series_data", "metrics", "Values of metrics by entity and day, partitioned by month."),
+    Table("ingest", "objects", None, "The ledger: every object that was ever seen, and what became of it."),
+    Table("ingest", "rejects", None, "Rows that could not be loaded, as they were sent, with what is wrong with them."),
 )
 
 

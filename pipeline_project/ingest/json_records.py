@@ -7,7 +7,7 @@ record stays with that record.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -32,7 +32,9 @@ RECORDS = b'"records"'
 KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
 """What is kept of an envelope besides its records."""
 
-OVERSIZE = f"larger than {RECORD_LIMIT:,} bytes: split the record"
+Flaw = tuple[str, str]
+"""What is wrong with a record that has not been read: a stable rule, and a sentence for people."""
+OVERSIZE: Flaw = ("too_large", f"is larger than {RECORD_LIMIT:,} bytes: split the record")
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
@@ -54,8 +56,8 @@ class Chunk:
 
     first_ordinal: int
     records: list[RawRecord]
-    oversize: frozenset[int] = frozenset()
-    """Indexes of records that were too large; only their beginning is here."""
+    flaws: Mapping[int, Flaw] = field(default_factory=dict)
+    """By index, records that are no records; of one that is too large, only its beginning is here."""
     line: Callable[[int], int | None] = lambda _: None
     """The line, from 1, that the record of an index begins on."""
 
@@ -139,7 +141,7 @@ class Window:
         while True:
             end = self._value_end()
             if end is not None:
-                return end
+                return end if end - self.position <= RECORD_LIMIT else -1
             if self.ended:
                 raise self.fault(
                     "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
@@ -170,7 +172,7 @@ class Window:
                 return match.end()
         return None
 
-    def skip_value(self) -> None:
+    def skip_value(self) -> None:  # noqa: PLR0912 a scanner's cases belong together
         """Go past a value of any size, keeping none of it."""
         if self.buffer[self.position : self.position + 1] not in (b"{", b"[", b'"'):
             while match := _SCALAR.match(self.buffer, self.position):
@@ -305,7 +307,7 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         else:
             end = window.value_end()
             if end < 0:
-                raise window.fault("too_large", f"field {str(key)[:50]!r} is {OVERSIZE}")
+                raise window.fault("too_large", f"field {str(key)[:50]!r} {OVERSIZE[1]}")
             value = _decoded(window, end)
             if key in KEPT_FIELDS:
                 envelope.fields[key] = value
@@ -316,7 +318,7 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     window.position += 1
     if envelope.format != "envelope":
         if not whole:
-            raise ObjectFault("too_large", f"a single record {OVERSIZE}", line=line, column=1)
+            raise ObjectFault("too_large", f"a single record {OVERSIZE[1]}", line=line, column=1)
         envelope.format, envelope.fields = "object", {}
         yield Chunk(0, [window.buffer[begin : window.position]], line=lambda _: line)
 
@@ -376,7 +378,7 @@ def _walk(window: Window) -> list[Chunk]:
     """At least one element, and as many more as the window holds, told apart by brackets and quotes."""
     records: list[RawRecord] = []
     lines: list[int] = []
-    oversize: set[int] = set()
+    flaws: dict[int, Flaw] = {}
     size = 0
     while True:
         if window.skip_space() in (b",", b"]", b""):
@@ -384,7 +386,7 @@ def _walk(window: Window) -> list[Chunk]:
         lines.append(window.line())
         end = window.value_end()
         if end < 0:
-            oversize.add(len(records))
+            flaws[len(records)] = OVERSIZE
             records.append(window.buffer[window.position : window.position + RAW_LIMIT])
             window.skip_value()
         else:
@@ -400,7 +402,7 @@ def _walk(window: Window) -> list[Chunk]:
         if len(window.buffer) - window.position < WINDOW // 8 and not window.ended:
             window.position = comma
             break
-    return [Chunk(0, records, frozenset(oversize), lambda index: lines[index])]
+    return [Chunk(0, records, flaws, lambda index: lines[index])]
 
 
 def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator[Chunk]:
@@ -463,4 +465,4 @@ def _long_line(window: Window, line: int) -> Chunk:
         window.position = len(window.buffer)
         window.fill(WINDOW)
     window.position = end if end >= 0 else len(window.buffer)
-    return Chunk(0, [text], frozenset({0}), line=lambda _: line)
+    return Chunk(0, [text], {0: OVERSIZE}, line=lambda _: line)

@@ -28,12 +28,16 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.mapping import MAPPERS, Bad, EntityMapper, Mapper, ObjectPosition, Peek, Row, escape
-from pipeline_project.ingest.whole import check_whole
+from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.source import Source
 
 STEPS_AHEAD = 3
 """Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
+PROBE_AGAIN = 8
+"""After a chunk in which next to nothing was known, so many go without a probe: an initial load gains nothing from it."""
+KNOWN_ENOUGH = 0.05
+"""Share of known records from which a probe pays."""
 REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
 
@@ -155,6 +159,7 @@ class _Load:
         # Whether an object may already have said something about an entity that is not its current state any more.
         self._repeats = False
         self._open_rejects = False
+        self._unprobed = 0
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
         """Take the turn and the ledger rows; those of the objects that are still the worker's."""
@@ -179,7 +184,7 @@ class _Load:
         """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
         previous: tuple[list[_Record], Future[set[tuple[int, int]]]] | None = None
         for records in pieces:
-            probe = self._postgres.submit(self._probe, records, self._peek(records))
+            probe = self._postgres.submit(self._probe, records, self._peek(records), whole=whole)
             if previous is not None:
                 self._finish(*previous, whole=whole)
             previous = (records, probe)
@@ -194,7 +199,8 @@ class _Load:
             outcome = each.outcome
             outcome.format = each.envelope.format
             if outcome.fault is not None:
-                self._add_rejects(each, each.first_bad)
+                if outcome.fault.code == TOO_MANY_REJECTS:  # else how far it was read depends on its neighbours
+                    self._add_rejects(each, each.first_bad)
                 continue
             outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
             if each.claimed.replayed:
@@ -217,11 +223,14 @@ class _Load:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper) or self._source.totals:
             return []
+        if self._unprobed:
+            self._unprobed -= 1
+            return []
         peeks: list[Peek | None] = []
         places: dict[tuple[int, str], int] = {}
         twice: set[int] = set()
         for opened, chunk, place in records:
-            peek = None if place in chunk.oversize else mapper.peek(chunk.records[place], opened.position)
+            peek = None if place in chunk.flaws else mapper.peek(chunk.records[place], opened.position)
             if peek is not None:
                 # Of two records for one entity the newer counts, if it is good: that is known after mapping.
                 first = places.setdefault((opened.position.object_id, peek.key), len(peeks))
@@ -243,7 +252,7 @@ class _Load:
             ordinal = chunk.first_ordinal + place
             if (opened.position.object_id, ordinal) in known:
                 continue
-            mapped = self._mapper.map(chunk.records[place], ordinal, opened.position, oversize=place in chunk.oversize)
+            mapped = self._mapper.map(chunk.records[place], ordinal, opened.position, chunk.flaws.get(place))
             if isinstance(mapped, Bad):
                 bad.append((opened, self._note_bad(opened, mapped, chunk.line(place))))
                 continue
@@ -261,7 +270,7 @@ class _Load:
         if whole:
             accepted = [(opened, row) for opened, row in accepted if opened.outcome.fault is None]
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
-        self._steps.append(self._postgres.submit(self._merge, accepted, bad))
+        self._steps.append(self._postgres.submit(self._merge, accepted, bad, whole=whole))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()
 
@@ -291,8 +300,8 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, records: list[_Record], peeks: list[Peek | None]) -> set[tuple[int, int]]:
-        """The (object id, ordinal) of the records that are there already; they are counted."""
+    def _probe(self, records: list[_Record], peeks: list[Peek | None], *, whole: bool) -> set[tuple[int, int]]:
+        """The (object id, ordinal) of the records that are there already; they are counted, and confirmed unless `whole`."""
         if not any(peeks):
             return set()
         self._connection.execute("TRUNCATE peeked, known")
@@ -306,14 +315,25 @@ class _Load:
             with cursor.copy("COPY peeked FROM STDIN (NULL '')") as copy:
                 copy.write("".join(lines).encode())
             rows = cursor.execute(query("ingest/probe_entities"), {"repeats": self._repeats}).fetchall()
-        for object_id, _, newer in rows:
-            self._held[object_id].outcome.count("unchanged" if newer else "stale", 1, 0)
+        if len(rows) < KNOWN_ENOUGH * len(records):
+            self._unprobed = PROBE_AGAIN
+        for object_id, _, unchanged in rows:
+            self._held[object_id].outcome.count("unchanged" if unchanged else "stale", 1, 0)
+        if not whole:
+            self._confirm()  # now: the next chunk is probed before this one is merged
         return {(object_id, ordinal) for object_id, ordinal, _ in rows}
 
-    def _merge(self, rows: list[tuple[Opened, Row]], bad: list[tuple[Opened, Bad]]) -> None:
-        if self._dataset == "entities":
-            refused = [object_id for object_id, opened in self._held.items() if opened.outcome.fault is not None]
-            self._connection.execute(query("ingest/confirm_entities"), {"refused": refused})
+    def _confirm(self) -> None:
+        """Keep what the probe found of the objects that are not refused."""
+        refused = [object_id for object_id, opened in self._held.items() if opened.outcome.fault is not None]
+        self._connection.execute("DELETE FROM known WHERE object_id = ANY (%s)", (refused,))
+        self._connection.execute(query("ingest/confirm_entities"))
+        if self._open_rejects:
+            self._connection.execute(query("ingest/supersede_rejects_by_known"))
+
+    def _merge(self, rows: list[tuple[Opened, Row]], bad: list[tuple[Opened, Bad]], *, whole: bool) -> None:
+        if whole and self._dataset == "entities":
+            self._confirm()
         for opened in {id(opened): opened for opened, _ in bad}.values():
             self._add_rejects(opened, [each for owner, each in bad if owner is opened])
         if rows:
@@ -330,13 +350,11 @@ class _Load:
             self._connection.execute(query("ingest/supersede_rejects"))
 
     def _stage(self, rows: list[tuple[Opened, Row]]) -> None:
-        # Objects of one batch may speak of the same entity: the newest row is merged, the others are placed behind it.
-        newest: dict[str, tuple[ObjectPosition, Row]] = {}
-        for opened, row in rows:
-            best = newest.get(row.key)
-            if best is None or _position(row, opened.position) > _position(best[1], best[0]):
-                newest[row.key] = (opened.position, row)
-        lines = (f"{'f' if newest[row.key][1] is row else 't'}\t{row.line}\n" for _, row in rows)
+        if len(self._held) == 1:
+            lines = [f"f\t{row.line}\n" for _, row in rows]
+        else:
+            newest = _newest(rows)
+            lines = [f"{'f' if newest[row.key] is row else 't'}\t{row.line}\n" for _, row in rows]
         table = sql.Identifier(f"incoming_{self._dataset}")
         columns = sql.SQL(", ").join(map(sql.Identifier, ("late", *self._mapper.columns)))
         with self._connection.cursor() as cursor:
@@ -384,5 +402,12 @@ class _Load:
             cursor.executemany(query("ingest/add_rejects"), rejects)
 
 
-def _position(row: Row, position: ObjectPosition) -> tuple[datetime, datetime, int]:
-    return (row.updated_at, position.modified_at, position.object_id)
+def _newest(rows: list[tuple[Opened, Row]]) -> dict[str, Row]:
+    """Objects of one batch may speak of the same entity: its newest row, behind which the others are placed."""
+    newest: dict[str, tuple[tuple[datetime, datetime, int], Row]] = {}
+    for opened, row in rows:
+        position = (row.updated_at, opened.position.modified_at, opened.position.object_id)
+        best = newest.get(row.key)
+        if best is None or position > best[0]:
+            newest[row.key] = (position, row)
+    return {key: row for key, (_, row) in newest.items()}

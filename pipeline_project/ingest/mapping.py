@@ -15,12 +15,15 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from pydantic import AliasChoices, AliasPath, ValidationError
+from pydantic import AliasChoices, AliasPath, TypeAdapter, ValidationError
 
-from pipeline_project.ingest.json_records import OVERSIZE, RawRecord
-from pipeline_project.sources.records import Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
+from pipeline_project.ingest.json_records import OVERSIZE, Flaw, RawRecord
+from pipeline_project.ingest.ordinary import OrdinaryRecords, timestamp
+from pipeline_project.sources.records import ID_LENGTH, Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
 from pipeline_project.sources.source import Source
 
+ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
+"""What the short way gives back of an entity beside its hot columns."""
 FUTURE = timedelta(days=1)
 """A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
 NULL = ""
@@ -29,7 +32,12 @@ LARGEST_EXPONENT = 300
 DIGITS_OF_INTEGER = 1024
 """In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
 
+NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large to be stored")
+DEEPEST = 100
+"""Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
+
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_datetime = TypeAdapter(datetime)
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 _TO_ESCAPE = re.compile(r"[\\\t\n\r]")
 _ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
@@ -41,6 +49,9 @@ class FieldError(NamedTuple):
     field: str
     rule: str
     message: str
+
+
+TOO_DEEP = FieldError("", "nested_too_deeply", f"is nested more than {DEEPEST} levels deep: flatten it")
 
 
 @dataclass(frozen=True)
@@ -117,23 +128,18 @@ class Mapper:
         """The names that a record's id may have."""
         return frozenset(path[0] for path in self._spellings["source_id"])
 
-    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, *, oversize: bool = False) -> Row | Bad:
-        """The row, or what is wrong. Never raises for a bad record."""
-        if oversize:
-            return self._bad(raw, ordinal, position, [FieldError("", "too_large", OVERSIZE)], complete=False)
+    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
+        """The row, or what is wrong. Never raises for a bad record. `flaw` is what the decoder found."""
+        if flaw is not None:
+            return self._bad(raw, ordinal, position, [FieldError("", *flaw)], complete=flaw is not OVERSIZE)
         data = bytes(raw)
-        try:
-            fields = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            return self._bad(raw, ordinal, position, [_syntax(error)])
-        if not isinstance(fields, dict):
-            return self._bad(raw, ordinal, position, [FieldError("", "not_an_object", "a record is an object: {…}")])
-        if b"null" in data or b'""' in data:
-            fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+        fields = _fields(data)
+        if isinstance(fields, FieldError):
+            return self._bad(raw, ordinal, position, [fields])
         try:
             record = self._validated(fields)
         except ValidationError as error:
-            return self._bad(raw, ordinal, position, self._field_errors(error), fields)
+            return self._bad(raw, ordinal, position, self._field_errors(error), fields, self._time_of_bad(fields))
         updated_at = record.updated_at
         if updated_at is None:
             updated_at = position.modified_at
@@ -149,20 +155,27 @@ class Mapper:
         others = self._others(fields, record)
         for name, value in others.items():
             if type(value) is not str and _unstorable(value):
-                errors.append(FieldError(name, "number_too_large", "holds a number that is too large to be stored"))
+                errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
         content = self._content(record, others)
         # NUL has no place in PostgreSQL's texts. The JSON columns would hold it as an escape.
-        if ("\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
+        key = self._key(record)
+        if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
+        row = self._row(self._key_line(record), updated_at, ordinal, position, content, data)
+        return Row(key, updated_at, ordinal, row, record.__dict__)
+
+    def _row(
+        self, key: str, updated_at: datetime, ordinal: int, position: ObjectPosition, content: str, data: bytes
+    ) -> str:
+        """The line for COPY."""
         digest = hashlib.sha256(content.encode()).hexdigest()[:32]
-        line = (
-            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
+        return (
+            f"{key}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
             f"{digest}\t{content}{self._provenance(data)}"
         )
-        return Row(self._key(record), updated_at, ordinal, line, record.__dict__)
 
     def _validated(self, fields: dict[str, Any]) -> Any:
         try:
@@ -243,8 +256,27 @@ class Mapper:
         complete: bool = True,
     ) -> Bad:
         key = self._key_of_bad(fields) if fields else None
-        text = bytes(raw)
-        return Bad(key, updated_at or position.modified_at, ordinal, text, complete, errors)
+        # A wrong time in the future would keep the mended row from ever being newer.
+        if updated_at is None or updated_at > position.modified_at + FUTURE:
+            updated_at = position.modified_at
+        return Bad(key, updated_at, ordinal, bytes(raw), complete, errors)
+
+    def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
+        try:
+            updated_at = _datetime.validate_python(self._sent("updated_at", fields))
+        except ValidationError:
+            return None
+        return updated_at.replace(tzinfo=UTC) if updated_at.tzinfo is None else updated_at
+
+    def _sent(self, name: str, fields: dict[str, Any]) -> Any:
+        """What a record has for a field, under the first spelling of it that is there; None if there is none."""
+        for path in self._spellings[name]:
+            value: Any = fields
+            for step in path:
+                value = value.get(step) if isinstance(value, dict) else None
+            if value is not None:
+                return value
+        return None
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:  # noqa: ARG002 only entities can tell
         return None
@@ -282,6 +314,54 @@ class EntityMapper(Mapper):
         self._id_names = tuple(self._peeked("source_id"))
         self._update_names = tuple(self._peeked("updated_at"))
         self._hot = itemgetter(*self.hot_columns)
+        ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
+        # Control totals are sums of validated fields, which the short way does not have.
+        self._ordinary = ordinary if ordinary.complete and not source.totals else None
+        # The share of the model's fields that were sent; whether it is a tombstone is not one of them.
+        fields = len(self._spellings) - 1
+        self._qualities = [f"{filled / fields:.2f}" for filled in range(fields + 1)]
+
+    def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
+        if self._ordinary is not None and flaw is None:
+            row = self._short_way(self._ordinary, bytes(raw), ordinal, position)
+            if row is not None:
+                return row
+        return super().map(raw, ordinal, position, flaw)
+
+    def _short_way(self, ordinary: OrdinaryRecords, data: bytes, ordinal: int, position: ObjectPosition) -> Row | None:
+        """The row of an ordinary, good record; None where it takes the models to tell."""
+        try:
+            fields = _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+            return None
+        if type(fields) is not dict or data.count(b"[") + data.count(b"{") > DEEPEST:
+            return None
+        if b"null" in data or b'""' in data:
+            fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+        found = ordinary.read(fields)
+        if found is None:
+            return None
+        *hot, source_id, kind, updated_at, deleted = found.columns
+        deleted = deleted or hot[1].lower() == "deleted"
+        updated_at = updated_at or position.modified_at
+        if (
+            not source_id
+            or not (hot[0] or deleted)
+            or updated_at > position.modified_at
+            or any(type(value) is not str and _unstorable(value) for value in fields.values())
+        ):
+            return None
+        columns = "\t".join((kind or self.source.entity_type, "t" if deleted else "f", *hot))
+        if "\\" in columns or "\n" in columns or "\r" in columns or columns.count("\t") > len(hot) + 1:
+            return None
+        text = _encode(fields).decode() if fields else "{}"
+        content = f"{columns}\t{escape(text)}\t{self._qualities[found.filled]}"
+        if "\0" in source_id or "\0" in content or "\\u0000" in content:
+            return None
+        key = self._canonical(source_id)
+        return Row(
+            key, updated_at, ordinal, self._row(escape(key), updated_at, ordinal, position, content, data), fields
+        )
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{self.digest(data)}"
@@ -330,14 +410,9 @@ class EntityMapper(Mapper):
             return None
         updated_at = position.modified_at
         if updated is not None and updated != "":
-            if type(updated) is not str or updated[4:5] != "-" or updated[7:8] != "-":
+            updated_at = timestamp(updated)
+            if updated_at is None:
                 return None
-            try:
-                updated_at = datetime.fromisoformat(updated)
-            except ValueError:
-                return None
-            if updated_at.tzinfo is None:
-                updated_at = updated_at.replace(tzinfo=UTC)
         return Peek(self._canonical(source_id), updated_at, self.digest(raw))
 
     def _key(self, record: EntityRecord) -> str:
@@ -356,7 +431,7 @@ class EntityMapper(Mapper):
         attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
         if others:
             attributes = {**others, **attributes}
-        quality = (len(record.model_fields_set) - len(record.__pydantic_extra__ or ())) / len(values)
+        filled = sum(value is not None for name, value in values.items() if name != "deleted")
         hot = [
             value if type(value) is str else "" if value is None else copy_text(value) for value in self._hot(values)
         ]
@@ -366,16 +441,14 @@ class EntityMapper(Mapper):
             columns = "\t".join((escape(kind), "t" if _is_deleted(record) else "f", *map(copy_text, self._hot(values))))
         # JSON has its control characters escaped; only the backslashes of that are COPY's too.
         text = _encode(attributes).decode() if attributes else "{}"
-        return f"{columns}\t{escape(text)}\t{quality:.2f}"
+        return f"{columns}\t{escape(text)}\t{self._qualities[filled]}"
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
-        for path in self._spellings["source_id"]:
-            value: Any = fields
-            for name in path:
-                value = value.get(name) if isinstance(value, dict) else None
-            if isinstance(value, str | int) and not isinstance(value, bool) and (text := str(value).strip()):
-                return None if "\0" in text else self._canonical(text)[:500]
-        return None
+        value = self._sent("source_id", fields)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            return None
+        text = str(value).strip()
+        return self._canonical(text) if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
 
 
 class RelationshipMapper(Mapper):
@@ -431,9 +504,12 @@ class MetricMapper(Mapper):
         return "\t".join(map(copy_text, (self._canonical(record.source_id), record.metric_type, record.metric_date)))
 
     def _check(self, record: MetricRecord) -> list[FieldError]:
+        errors: list[FieldError] = []
         if record.value is None and not record.deleted:
-            return [FieldError("value", "missing", "is required: a metric has a value")]
-        return []
+            errors.append(FieldError("value", "missing", "is required: a metric has a value"))
+        if _unstorable(record.tags):
+            errors.append(FieldError("tags", *NUMBER_TOO_LARGE))
+        return errors
 
     def _content(self, record: MetricRecord, others: dict[str, Any]) -> str:
         tags = record.tags if record.tags is not None else {}
@@ -487,12 +563,36 @@ def _spellings(name: str, alias: Any) -> list[tuple[str, ...]]:
     ]
 
 
+def _fields(data: bytes) -> dict[str, Any] | FieldError:
+    """What was sent, and not null or empty."""
+    try:
+        fields = _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        return _syntax(error)
+    if not isinstance(fields, dict):
+        return FieldError("", "not_an_object", "a record is an object: {…}")
+    if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(fields) > DEEPEST:
+        return TOO_DEEP
+    if b"null" in data or b'""' in data:
+        fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+    return fields
+
+
 def _syntax(error: Exception) -> FieldError:
     if isinstance(error, RecursionError):
-        return FieldError("", "nested_too_deeply", "objects are nested too deeply")
+        return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
     return FieldError("", "bad_json", f"not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")
+
+
+def _depth(value: Any) -> int:
+    """How many objects and arrays stand within one another."""
+    depth, level = 0, [value]
+    while level := [each for each in level if type(each) in (dict, list)]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if type(each) is dict else each)]
+    return depth
 
 
 def _unstorable(value: Any) -> bool:

@@ -9,6 +9,8 @@ from pipeline_project.ingest.json_records import Envelope
 from pipeline_project.ingest.mapping import Bad
 from pipeline_project.sources.source import Source
 
+TOO_MANY_REJECTS = "too_many_rejects"
+
 
 def check_whole(
     source: Source,
@@ -40,7 +42,7 @@ def check_whole(
     if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
         reasons = "; ".join(f"record {bad.ordinal}: {_sentence(bad)}" for bad in first_bad[:3])
         raise ObjectFault(
-            "too_many_rejects",
+            TOO_MANY_REJECTS,
             f"{len(bad_ordinals)} of {records} records are bad (at most {source.reject_threshold:.0%} may be), "
             f"so nothing was loaded: {reasons}",
             line=first_bad[0].line,

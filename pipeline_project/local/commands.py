@@ -169,7 +169,7 @@ def _load_examples(console: StepConsole, stack: Stack, settings: Settings) -> De
     secrets = deployment.client(stack.endpoint, "secretsmanager")
     loader = Database.from_settings(settings, "loader", secrets)
     files = examples.example_files()
-    with console.step(f"Uploaded {len(files)} files of examples/ to s3://{settings.landing_bucket}"):
+    with console.step(f"Uploaded examples/ ({len(files)} files)"):
         uploaded = examples.upload(s3, settings.landing_bucket, files)
     with console.step("Loaded"):
         rows = examples.await_ledger(loader, uploaded, seconds=LOAD_SECONDS)

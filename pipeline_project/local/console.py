@@ -9,6 +9,9 @@ from rich.markup import escape
 
 from pipeline_project.errors import PipelineError
 
+FILE_WIDTH = 140
+"""Of tables in a file or a pipe, where nobody knows better."""
+
 
 class GivenUp(PipelineError):
     """The step has not failed: it was given up, since another one has."""
@@ -26,6 +29,8 @@ class StepConsole(rich.console.Console):
 
     def __init__(self) -> None:
         super().__init__(highlight=False, soft_wrap=True)
+        if not self.is_terminal:
+            self.width = FILE_WIDTH
 
     @contextmanager
     def step(self, text: str) -> Iterator[Progress]:

@@ -92,12 +92,17 @@ def await_ledger(database: Database, uploaded: Upload, *, seconds: float) -> lis
 
 def show(console: Console, uploaded: Upload, rows: list[Row], rejected: list[Row]) -> None:
     """A table of the files, one of the rejected rows, and the reason of each file that failed."""
-    table = Table("file", "state", *COUNTS, title="What became of the files", title_justify="left")
+    counts = [count for count in COUNTS if count == "records" or any(row[count] for row in rows)]
+    table = Table(title="What became of the files", title_justify="left")
+    table.add_column("file", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for count in counts:
+        table.add_column(count, justify="right", no_wrap=True)
     known = {row["key"]: row for row in rows}
     for key in uploaded.versions:
         row = known.get(key, {"state": "not seen yet"})
         color = {"loaded": "green", "loaded_with_rejects": "yellow"}.get(row["state"], "red")
-        table.add_row(escape(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in COUNTS))
+        table.add_row(escape(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in counts))
     console.print(table)
     for row in rows:
         if row["error_message"]:

@@ -6,6 +6,7 @@ used: it trusts every local user, takes no configuration and changes the system 
 
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -26,8 +27,9 @@ NOBODY = 65534
 # Above any limit that a kernel allows.
 NO_PROCESS = 2**30
 
-# PostgreSQL refuses to run as root. A user namespace in which root is called nobody costs nothing and changes no file;
-# where a container forbids it, the server becomes nobody but keeps the right to pass through folders of root's.
+# PostgreSQL refuses to run as root, and as a user without a name. A user namespace in which we are called nobody costs
+# nothing and changes no file; where a container forbids it to root, the server becomes nobody but keeps the right to pass
+# through folders of root's.
 AS_NOBODY_IN_NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 AS_NOBODY = (
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
@@ -128,10 +130,15 @@ class PostgresServer:
 
     def _prefix(self, data: Path) -> tuple[str, ...]:
         """How to run the binaries as somebody whom PostgreSQL accepts; the folder is handed to them."""
-        if os.geteuid() != 0:
+        is_root = os.geteuid() == 0
+        if not is_root and _has_name():
             return ()
-        prefix = AS_NOBODY_IN_NAMESPACE if self._reachable_in_namespace(data) else AS_NOBODY
-        owner = 0 if prefix == AS_NOBODY_IN_NAMESPACE else NOBODY
+        if self._reachable_in_namespace(data):
+            prefix, owner = AS_NOBODY_IN_NAMESPACE, os.geteuid()
+        elif is_root:
+            prefix, owner = AS_NOBODY, NOBODY
+        else:
+            return ()  # and let it say what it misses
         if data.stat().st_uid != owner:
             for path in (data, *data.rglob("*")):
                 os.chown(path, owner, owner, follow_symlinks=False)
@@ -143,6 +150,14 @@ class PostgresServer:
             return not subprocess.run([*AS_NOBODY_IN_NAMESPACE, *probe], capture_output=True, check=False).returncode  # noqa: S603
         except FileNotFoundError:
             return False
+
+
+def _has_name() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -141,11 +141,11 @@ class Stack:
 
     def _start_postgres(self) -> None:
         with self._console.step(f"PostgreSQL at {HOST}:{self.server.port}"):
-            self._run("postgres", lambda: self.server.is_ready(self._passwords["postgres"]))
+            self._run("postgres", lambda: self.server.is_ready(self._passwords["postgres"]), self.server.port)
 
     def _start_aws(self) -> None:
         with self._console.step(f"AWS emulator at {self.endpoint}"):
-            self._run("aws", lambda: request("GET", f"{self.endpoint}/_ministack/health", timeout=5).status == 200)
+            self._run("aws", lambda: self._answers(f"{self.endpoint}/_ministack/health"), self._ports["aws"])
 
     def _build_bundle(self) -> None:
         with self._console.step("API function bundle"):
@@ -175,8 +175,8 @@ class Stack:
                 migrated.write_text(version("dagster"), "utf-8")
         with self._console.step(f"Dagster webserver and daemon at {self.dagster_url}"):
             self._supervised.start_program("dagster-daemon")
-            url = f"{self.dagster_url}/server_info"
-            self._run("dagster-webserver", lambda: request("GET", url, timeout=5).status == 200)
+            url, port = f"{self.dagster_url}/server_info", self._ports["dagster"]
+            self._run("dagster-webserver", lambda: self._answers(url), port)
 
     def _start_code_server(self, settings: "Future[Settings]", dagster: "Future[None]") -> None:
         with self._console.step(f"Dagster definitions ({self._definitions})"):
@@ -218,13 +218,17 @@ class Stack:
             raise PipelineError("not started")
         return self._supervisor
 
-    def _run(self, name: str, is_ready: Callable[[], bool]) -> None:
-        """Start a program and wait until it serves."""
+    @staticmethod
+    def _answers(url: str) -> bool:
+        return request("GET", url, timeout=5).status == 200
+
+    def _run(self, name: str, is_ready: Callable[[], bool], port: int | None = None) -> None:
+        """Start a program and wait until it serves, on its port if it has one."""
         self._supervised.start_program(name)
 
         def settled() -> bool:
             self._supervised.check(name)
-            return is_ready()
+            return (port is None or self._supervised.listens(name, port)) and is_ready()
 
         self._supervised.until(settled, name, seconds=READY_SECONDS, given_up=self._stopping.is_set)
 
@@ -257,6 +261,7 @@ class Stack:
             self._supervised.start_program(name)
         elif pid and pids.get(name, pid) != pid:
             self._console.note(f"{name} died and was started again (process {pid})")
+            self._supervised.end_strays()
         if pid:
             pids[name] = pid
 

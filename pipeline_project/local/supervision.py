@@ -28,7 +28,7 @@ from pipeline_project.local.state import State, write_private
 MARK = "PIPELINE_LOCAL_STATE"
 LOG_BYTES = "10MB"
 LOG_BACKUPS = 3
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 END_SECONDS = 5
 """What a leftover process is given before it is killed."""
 
@@ -104,6 +104,14 @@ class Supervisor:
     def all_info(self) -> list[dict[str, Any]]:
         return self._call("getAllProcessInfo")
 
+    def listens(self, name: str, port: int) -> bool:
+        """Whether it is this program that has the port, and not one that was faster."""
+        try:
+            connections = psutil.Process(self.info(name)["pid"]).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
+
     def check(self, name: str) -> None:
         """PipelineError, with the end of its log, if the program was given up."""
         if self.info(name)["statename"] == "FATAL":
@@ -115,6 +123,13 @@ class Supervisor:
         self.until(lambda: not self.info(name)["pid"], name, seconds=seconds, given_up=given_up)
         if status := self.info(name)["exitstatus"]:
             raise PipelineError(f"{name} failed with status {status}; {self._end_of_log(name)}")
+
+    def end_strays(self) -> None:
+        """End what a part that died has started and left behind (runs of a code server, mostly)."""
+        marked = leftovers(self._state)
+        supervisord = psutil.Process(self._call("getPID"))
+        ours = {supervisord.pid, *(child.pid for child in supervisord.children(recursive=True))}
+        end([process for process in marked if process.pid not in ours])
 
     def _end_of_log(self, name: str) -> str:
         log = self._state.logs / f"{name}.log"
@@ -231,6 +246,12 @@ def leftovers(state: State) -> list[psutil.Process]:
 def end_leftovers(state: State) -> int:
     """End them, by process id; returns when they are gone, with how many there were."""
     processes = leftovers(state)
+    end(processes)
+    return len(processes)
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Ask them to end, and make them after some seconds."""
     for process in processes:
         # PostgreSQL would wait for its clients on SIGTERM.
         _send(process, signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
@@ -240,7 +261,6 @@ def end_leftovers(state: State) -> int:
             for process in alive:
                 _send(process, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
-    return len(processes)
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

@@ -36,7 +36,7 @@ def analytics_assets() -> list[dg.AssetsDefinition]:
 def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
     @dg.asset(
         key=result_key(operation.name),
-        deps=[table_key(table.name) for table in TABLES],
+        deps=[table_key(table) for table in TABLES],
         group_name=ANALYTICS,
         kinds={"sql", "postgres", "s3"},
         owners=OWNERS,

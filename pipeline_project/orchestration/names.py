@@ -4,6 +4,7 @@ meet; tags begin with `pipeline/`.
 
 import dagster as dg
 
+from pipeline_project.canonical.tables import Table
 from pipeline_project.jobs.launch import DAGSTER_JOB
 
 LANDING = "landing"
@@ -25,8 +26,8 @@ def ingest_key(source: str) -> dg.AssetKey:
     return dg.AssetKey(f"{CANONICAL}_{source}__records")
 
 
-def table_key(table: str) -> dg.AssetKey:
-    return dg.AssetKey(f"{CANONICAL}__{table}")
+def table_key(table: Table) -> dg.AssetKey:
+    return dg.AssetKey(f"{table.schema}__{table.name}")
 
 
 def result_key(operation: str) -> dg.AssetKey:

@@ -2,8 +2,9 @@
 
 import dagster as dg
 
+from pipeline_project.canonical import checks as table_checks
 from pipeline_project.orchestration.analytics_assets import refreshed_operations
-from pipeline_project.orchestration.names import result_key
+from pipeline_project.orchestration.names import result_key, table_key
 
 DAILY = "daily_refresh"
 MONTHLY = "monthly_refresh"
@@ -15,13 +16,21 @@ def refresh_jobs():  # the type of its result is private to dagster
     operations = refreshed_operations()
     quick = [result_key(operation.name) for operation in operations if not operation.long]
     every = [result_key(operation.name) for operation in operations]
+    # In the same run, so that a blocking check that fails stops what would be computed from its table.
+    checks = dg.AssetSelection.checks(
+        *(dg.AssetCheckKey(table_key(check.table), check.name) for check in table_checks.checks())
+    )
     return [
         dg.define_asset_job(
             DAILY,
-            selection=dg.AssetSelection.assets(*quick),
-            description="Refreshes the results that are quick to make.",
+            selection=dg.AssetSelection.assets(*quick) | checks,
+            description="Checks the tables, then refreshes the results that are quick to make.",
         ),
-        dg.define_asset_job(MONTHLY, selection=dg.AssetSelection.assets(*every), description="Refreshes all results."),
+        dg.define_asset_job(
+            MONTHLY,
+            selection=dg.AssetSelection.assets(*every) | checks,
+            description="Checks the tables, then refreshes all results.",
+        ),
     ]
 
 

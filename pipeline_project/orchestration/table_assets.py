@@ -1,4 +1,4 @@
-"""The canonical tables, as assets that the ingest runs fill: each run says which of them it wrote to."""
+"""The tables, as assets that the ingest runs fill: each run says which of them it wrote to."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ from pipeline_project.sources.registry import sources
 def table_assets() -> list[dg.AssetSpec]:
     return [
         dg.AssetSpec(
-            table_key(table.name),
+            table_key(table),
             deps=[ingest_key(source) for source in sources()],
             description=table.description,
             group_name=CANONICAL,
@@ -27,9 +27,7 @@ def table_assets() -> list[dg.AssetSpec]:
 
 def log_tables(context: dg.AssetExecutionContext, connection: Connection, datasets: Collection[str]) -> None:
     """Note in the run that it wrote to the tables of these datasets, with their sizes."""
-    touched = [table for table in TABLES if table.dataset in datasets]
+    touched = [table for table in TABLES if table.dataset in (None, *datasets)]
     rows = row_estimates(connection, touched)
     for table in touched:
-        context.log_event(
-            dg.AssetMaterialization(table_key(table.name), metadata={"dagster/row_count": rows[table.name]})
-        )
+        context.log_event(dg.AssetMaterialization(table_key(table), metadata={"dagster/row_count": rows[table.name]}))

@@ -23,7 +23,8 @@ def _day(value: Any) -> Any:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-# Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2). Bounded, so that nothing sent as a number can grow into megabytes of digits (1e9999).
+# Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2); bounded, so that nothing sent as a number can grow
+# into megabytes of digits (1e9999).
 Money = Annotated[Decimal, Field(ge=-(10**18), le=10**18, decimal_places=20)]
 Amount = Annotated[Decimal, Field(ge=0, le=10**18, decimal_places=20)]
 Count = Annotated[int, Field(ge=0, le=2**53)]

@@ -9,12 +9,10 @@ validation, mapping, history, rejects, ledger, commit. Objects are local files: 
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -149,7 +147,9 @@ def row_by_row(conninfo: str, count: int) -> float:
         ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, revenue = EXCLUDED.revenue, attributes = EXCLUDED.attributes"""
     texts = [json.dumps(customer(i, 0)) for i in range(count)]
     with psycopg.connect(conninfo) as connection:
-        connection.execute("CREATE TEMPORARY TABLE row_by_row (id text PRIMARY KEY, name text, revenue numeric, attributes jsonb)")
+        connection.execute(
+            "CREATE TEMPORARY TABLE row_by_row (id text PRIMARY KEY, name text, revenue numeric, attributes jsonb)"
+        )
         begin = time.perf_counter()
         for text in texts:
             record = json.loads(text)
@@ -180,7 +180,7 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
     def note(case: str, records: int, seconds: float, **more: Any) -> float:
         rate = records / seconds
         figures.append({"case": case, "records": records, "seconds": round(seconds, 2), "rate": round(rate), **more})
-        print(figures[-1], file=sys.stderr, flush=True)
+        sys.stderr.write(f"{figures[-1]}\n")
         return rate
 
     with server() as bench, tempfile.TemporaryDirectory(prefix="bench-files-") as temporary:
@@ -195,13 +195,22 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
 
         base_new = note("floor: new", count, floor(bench, "floor", folder / "rows1.copy"))
         base_updates = note("floor: updates", count, floor(bench, "floor", folder / "rows2.copy"))
-        handler = note("row by row", min(count, ROW_BY_ROW), row_by_row(bench.conninfo("ours", "loader"), min(count, ROW_BY_ROW)))
+        handler = note(
+            "row by row", min(count, ROW_BY_ROW), row_by_row(bench.conninfo("ours", "loader"), min(count, ROW_BY_ROW))
+        )
         bench.drop("floor")
 
         ours = bench.database("ours", "loader")
         seconds = load(ours, [editions[1]], 1)
         new = count / seconds
-        note("new", count, seconds, to_floor=new / base_new, to_row_by_row=new / handler, goal="0.7 of floor, 15x row by row")
+        note(
+            "new",
+            count,
+            seconds,
+            to_floor=new / base_new,
+            to_row_by_row=new / handler,
+            goal="0.7 of floor, 15x row by row",
+        )
         small_size = note("new, again unchanged", count, load(ours, [editions[1]], 3))
         figures[-1].update(to_new=small_size / new, goal="3x new")
         bench.admin("ours", "VACUUM ANALYZE")
@@ -224,5 +233,11 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
             large = folder / "large.json"
             write_envelope(large, 10_000_000 * megabytes, records, 1)
             memory, seconds = peak_memory(bench.conninfo("large", "loader"), large)
-            note(f"one envelope of {large.stat().st_size >> 20} MB", records, seconds, peak_mb=memory, goal="250 MB, flat")
+            note(
+                f"one envelope of {large.stat().st_size >> 20} MB",
+                records,
+                seconds,
+                peak_mb=memory,
+                goal="250 MB, flat",
+            )
     return figures

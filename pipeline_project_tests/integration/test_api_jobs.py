@@ -2,13 +2,13 @@
 
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
+import urllib3
 
 from pipeline_project.jobs import launch as launching
 from pipeline_project.jobs.model import Job, State
@@ -64,8 +64,8 @@ def test_from_submission_to_result(api: Caller, runner: Runner) -> None:
     for target in (f"{path}/result", f"{path}/result?format=csv", f"/download/{result['key']}"):
         answer = api("GET", target)
         assert (answer.status, answer.text) == (303, ""), target
-        with urllib.request.urlopen(answer.headers["Location"]) as response:
-            assert len(response.read()) == result["bytes"]
+        found = urllib3.request("GET", answer.headers["Location"])
+        assert (found.status, len(found.data)) == (200, result["bytes"])
     other = api("GET", f"{path}/result?format=parquet")
     assert (other.status, other.json["code"]) == (406, "not_acceptable")
     missing = api("GET", f"/download/jobs/{job['id']}/1/manifest.json")
@@ -132,7 +132,7 @@ def test_dagster_that_does_not_launch(api: Caller, dagster: FakeDagster, mood: s
 
 def test_run_that_is_faster_than_the_answer(api: Caller, dagster: FakeDagster, runner: Runner) -> None:
     api.services.settings = msgspec.structs.replace(api.services.settings, dagster_url=dagster.url)
-    dagster.on_launch = lambda tags: runner.run({"id": tags[launching.JOB_TAG]})
+    dagster.on_launch = lambda tags, run_id: runner.run({"id": tags[launching.JOB_TAG]})
     assert api("POST", "/analytics/jobs", QUESTION).json["state"] == "SUCCEEDED"
 
 

@@ -27,7 +27,9 @@ def test_an_envelope_becomes_rows_and_a_ledger_entry(database: FreshDatabase, la
     content = {"records": [customer(1, industry="Steel"), customer(2)], "metadata": {"recordCount": 2}}
     outcome = ingest(database.loader, landing, landing.put("crm-data/a.json", content))["crm-data/a.json"]
     assert (outcome.state, outcome.records, outcome.inserted) == ("loaded", 2, 2)
-    assert rows(database, "SELECT canonical_id, name, revenue, industry, version FROM canonical.entities ORDER BY 1") == [
+    assert rows(
+        database, "SELECT canonical_id, name, revenue, industry, version FROM canonical.entities ORDER BY 1"
+    ) == [
         ("crm_C1", "Company 1", 1001, "Steel", 1),
         ("crm_C2", "Company 2", 1002, None, 1),
     ]
@@ -49,7 +51,9 @@ def test_a_change_makes_a_version_and_a_repetition_does_not(database: FreshDatab
     assert rows(database, "SELECT version, revenue FROM canonical.entity_versions") == [(1, 1001)]
 
 
-def test_an_older_file_does_not_overwrite_newer_data_but_enters_history(database: FreshDatabase, landing: Landing) -> None:
+def test_an_older_file_does_not_overwrite_newer_data_but_enters_history(
+    database: FreshDatabase, landing: Landing
+) -> None:
     old = landing.put("crm-data/old", [customer(1, annual_revenue=1)])
     new = landing.put("crm-data/new", [customer(1, annual_revenue=2)])
     ingest(database.loader, landing, new)
@@ -68,7 +72,10 @@ def test_bad_rows_are_kept_and_good_ones_load(database: FreshDatabase, landing: 
         2,
         "json_lines+gzip",
     )
-    found = rows(database, "SELECT ordinal, line, record_key, errors -> 0 ->> 'field', raw, status FROM ingest.rejects ORDER BY 1")
+    found = rows(
+        database,
+        "SELECT ordinal, line, record_key, errors -> 0 ->> 'field', raw, status FROM ingest.rejects ORDER BY 1",
+    )
     assert found == [
         (2, 3, "legacy_2", "name", b'{"id": 2}', "open"),
         (3, 4, "legacy_3", "revenue", b'{"id": 3, "name": "C", "revenue": -5}', "open"),

@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 import pytest
 
+from pipeline_project.canonical.tables import TABLES
 from pipeline_project.database import Connection, Database
 from pipeline_project.definitions import definitions
 from pipeline_project.errors import Transient
@@ -90,7 +91,7 @@ def test_uploads_become_rows(
     assert (metadata["objects"], metadata["inserted"], metadata["rejected"]) == (3, 2, 1)
     assert "truncated" in metadata["outcomes"] or "ends" in metadata["outcomes"]
     assert "name" in metadata["reject reasons"]
-    assert table_key("entities") in {event.asset_key for event in run.get_asset_materialization_events()}
+    assert table_key(TABLES[0]) in {event.asset_key for event in run.get_asset_materialization_events()}
     checks = {each.check_name: each.passed for each in run.get_asset_check_evaluations()}
     assert checks == {"whole_objects": False, "reject_rate": False}
 

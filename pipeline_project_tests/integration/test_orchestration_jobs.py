@@ -35,7 +35,7 @@ def test_every_operation_is_refreshed(
     for operation in refreshed_operations():
         [found] = run.asset_materializations_for_node(result_key(operation.name).to_python_identifier())
         metadata = {name: value.value for name, value in found.metadata.items()}
-        assert f"/analytics/{operation.name}/history/" in metadata["dagster/uri"]
+        assert f"/analytics/{operation.name}/history/" in str(metadata["dagster/uri"])
         latest = json.loads(read(platform, f"analytics/{operation.name}/latest.json"))
         assert len(latest["rows"]) == metadata["dagster/row_count"]
 

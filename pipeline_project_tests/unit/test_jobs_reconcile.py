@@ -1,6 +1,7 @@
 """What happens to a job that is not at an end, by its state, its age and its run."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from pipeline_project.jobs.reconcile import ATTEMPTS, LAUNCHES, Action, Run, dec
 THEN = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 
-def job(state: State, **fields: int) -> Job:
+def job(state: State, **fields: Any) -> Job:
     at = timestamp(THEN)
     return Job(
         id="1",

@@ -69,7 +69,7 @@ pair_keys AS MATERIALIZED (
          unnest(prefix[place + 1:]) WITH ORDINALITY AS inner_trigram (commoner, inner_place)
 ),
 common AS MATERIALIZED (
-    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 30
+    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 20
 ),
 keys AS MATERIALIZED (
     SELECT name_id, size, on_right, key, 0 AS third
@@ -85,5 +85,73 @@ candidates AS (
     JOIN (SELECT * FROM keys WHERE on_right) AS r ON r.key = l.key AND r.third = l.third
     -- Sets of too different a size cannot be alike enough. (A thousandth of leeway for the float.)
     WHERE l.size >= %(min_similarity)s::float * r.size - 0.001 AND r.size >= %(min_similarity)s::float * l.size - 0.001
+),
+alike AS (
+    SELECT candidates.*, similarity,
+           row_number() OVER (PARTITION BY candidates.pair_id, left_id ORDER BY similarity DESC, r.canonical_id) AS left_choice,
+           row_number() OVER (PARTITION BY candidates.pair_id, right_id ORDER BY similarity DESC, l.canonical_id) AS right_choice
+    FROM candidates
+    JOIN names l ON l.name_id = left_id
+    JOIN names r ON r.name_id = right_id
+    CROSS JOIN LATERAL (SELECT extensions.similarity(l.match_name, r.match_name) AS similarity) AS compared
+    WHERE similarity >= %(min_similarity)s::real
+),
+matched AS (
+    SELECT pair_id, left_id, right_id, 1::real AS similarity, true AS equal FROM equals
+    UNION ALL
+    SELECT pair_id, left_id, right_id, similarity, false FROM alike WHERE left_choice = 1 AND right_choice = 1
+),
+-- The entity that stands for a name is its first by canonical id. What only one side says anything of is no discrepancy.
+compared AS (
+    SELECT pairs.pair_id, left_source, right_source, similarity, equal,
+           l.canonical_id AS left_id, le.name AS left_name, l.entities AS left_entities,
+           r.canonical_id AS right_id, re.name AS right_name, r.entities AS right_entities,
+           num_nonnulls(le.industry = re.industry, le.country = re.country, le.revenue = re.revenue, le.employees = re.employees)
+               AS compared,
+           array_remove(ARRAY[
+               CASE WHEN lower(le.industry) <> lower(re.industry) THEN 'industry' END,
+               CASE WHEN lower(le.country) <> lower(re.country) THEN 'country' END,
+               CASE WHEN abs(le.revenue - re.revenue) > 0.05 * greatest(le.revenue, re.revenue) THEN 'revenue' END,
+               CASE WHEN abs(le.employees - re.employees) > 0.10 * greatest(le.employees, re.employees) THEN 'employees' END
+           ], NULL) AS discrepancies
+    FROM matched
+    JOIN pairs USING (pair_id)
+    JOIN names l ON l.name_id = matched.left_id
+    JOIN names r ON r.name_id = matched.right_id
+    JOIN named le ON le.canonical_id = l.canonical_id
+    JOIN named re ON re.canonical_id = r.canonical_id
+),
+matches AS MATERIALIZED (
+    SELECT *,
+           -- Six tenths for the name, four for the share of the compared attributes that agree; only the name where none can be.
+           round(100 * similarity::numeric * CASE WHEN compared = 0 THEN 1 ELSE 0.6 END
+                 + 100 * CASE WHEN compared = 0 THEN 0 ELSE 0.4 * (compared - cardinality(discrepancies)) / compared END, 2) AS quality,
+           CASE WHEN left_entities > 1 OR right_entities > 1 THEN 'resolve_duplicates'
+                WHEN equal AND cardinality(discrepancies) = 0 THEN 'link'
+                WHEN equal THEN 'link_and_correct'
+                ELSE 'review' END AS action
+    FROM compared
 )
-SELECT count(*), count(*) filter (where extensions.similarity(a.match_name,b.match_name)>=0.7), count(distinct left_id) filter (where extensions.similarity(a.match_name,b.match_name)>=0.7) from candidates join names a on a.name_id=left_id join names b on b.name_id=right_id
+SELECT 'total' AS kind, pairs.left_source AS left_system, pairs.right_source AS right_system,
+       NULL::text AS left_id, NULL::text AS left_name, left_names.entities AS left_entities,
+       NULL::text AS right_id, NULL::text AS right_name, right_names.entities AS right_entities,
+       NULL::numeric AS similarity,
+       (SELECT round(avg(quality), 2) FROM matches WHERE matches.pair_id = pairs.pair_id) AS quality_score,
+       NULL::text[] AS discrepancies, NULL::text AS recommended_action,
+       totals.matches, totals.equal_names, totals.with_discrepancies,
+       round(totals.matches::numeric / nullif(least(left_names.names, right_names.names), 0), 6) AS match_rate
+FROM pairs
+JOIN (SELECT source, count(*) AS names, sum(entities)::bigint AS entities FROM names GROUP BY source) AS left_names
+    ON left_names.source = left_source
+JOIN (SELECT source, count(*) AS names, sum(entities)::bigint AS entities FROM names GROUP BY source) AS right_names
+    ON right_names.source = right_source
+CROSS JOIN LATERAL (
+    SELECT count(*) AS matches, count(*) FILTER (WHERE equal) AS equal_names,
+           count(*) FILTER (WHERE discrepancies <> '{}') AS with_discrepancies
+    FROM matches WHERE matches.pair_id = pairs.pair_id
+) AS totals
+UNION ALL
+SELECT 'match', left_source, right_source, left_id, left_name, left_entities, right_id, right_name, right_entities,
+       round(similarity::numeric, 4), quality, discrepancies, action, NULL, NULL, NULL, NULL
+FROM matches
+ORDER BY left_system, right_system, kind DESC, quality_score DESC, left_id

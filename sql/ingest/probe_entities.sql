@@ -38,4 +38,4 @@ matched AS (
 )
 INSERT INTO known (entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded)
 SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded FROM matched
-RETURNING object_id, ordinal, newer
+RETURNING object_id, ordinal, newer OR recorded AS unchanged

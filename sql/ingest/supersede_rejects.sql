@@ -1,11 +1,6 @@
 -- Bad rows of entities for which the staged batch has a newer good one.
 UPDATE ingest.rejects r SET status = 'superseded', settled_at = now()
-FROM (
-    SELECT canonical_id, source_updated_at, object_modified_at, object_id FROM incoming_entities
-    UNION ALL
-    SELECT canonical_id, source_updated_at, object_modified_at, object_id FROM peeked JOIN known USING (object_id, ordinal,
-        source_updated_at, object_modified_at)
-) good
+FROM incoming_entities good
 WHERE r.status = 'open' AND r.record_key = good.canonical_id AND r.dataset = 'entities'
   AND (good.source_updated_at, good.object_modified_at, good.object_id)
     > (r.source_updated_at, r.object_modified_at, r.object_id)

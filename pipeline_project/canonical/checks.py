@@ -1,0 +1,75 @@
+"""The checks of what was loaded: each a statement in sql/checks/ that gives the offending rows, and none if all is well.
+
+The comment above the statement says what it is about: `-- table: …`, `-- severity: error|warn`, `-- blocking: yes` where
+analytics would mislead, then what its rows are.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from pipeline_project.canonical.sql_files import SQL, query
+from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.database import Database
+
+Severity = Literal["error", "warn"]
+SHOWN = 50
+COUNTED = 10_000
+"""Offending rows are counted up to here; nobody needs to know by how many more."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check by the name of its file. `blocking`: what is computed from the table would mislead."""
+
+    name: str
+    table: Table
+    severity: Severity
+    blocking: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Offending rows: the first of them, and how many there are (COUNTED stands for that many or more)."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    count: int
+
+
+def checks() -> list[Check]:
+    """All of them, by name."""
+    return [_parse(path.stem, path.read_text("utf-8")) for path in sorted((SQL / "checks").glob("*.sql"))]
+
+
+def run(database: Database, check: Check) -> Finding:
+    """`database` is the loader's; nothing is written."""
+    with database.connect() as connection:
+        connection.read_only = True
+        # A server-side cursor: a check that fails for a million rows must not bring them here.
+        with connection.cursor("offending") as cursor:
+            cursor.execute(query(f"checks/{check.name}"))
+            rows = cursor.fetchmany(SHOWN)
+            count = len(rows)
+            while count < COUNTED and (more := cursor.fetchmany(1_000)):
+                count += len(more)
+            columns = [column.name for column in cursor.description or ()]
+        return Finding(columns, rows, min(count, COUNTED))
+
+
+def _parse(name: str, text: str) -> Check:
+    comments = [line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--")]
+    stated = dict(
+        re.split(r":\s*", line, maxsplit=1) for line in comments if re.match(r"(table|severity|blocking):", line)
+    )
+    tables = {f"{table.schema}.{table.name}": table for table in TABLES}
+    if stated.get("table") not in tables or stated.get("severity") not in get_args(Severity):
+        raise ValueError(f"sql/checks/{name}.sql must state a table of {sorted(tables)} and a severity")
+    return Check(
+        name=name,
+        table=tables[stated["table"]],
+        severity=cast("Severity", stated["severity"]),
+        blocking=stated.get("blocking") == "yes",
+        description=" ".join(line for line in comments if line.split(":")[0] not in stated),
+    )

@@ -1,0 +1,181 @@
+"""`pipeline jobs …`: the job API for people and scripts, through the REST facade and nothing else."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipeline_project.client import FINAL_STATES, Client, Document
+from pipeline_project.errors import Permanent
+from pipeline_project.settings import Settings
+
+app = typer.Typer(
+    help="Submit jobs, watch them, fetch their results. "
+    "Status: 0 well, 1 an error, 2 wrong usage, 3 the job failed, 4 it was cancelled, 5 it timed out, 6 it goes on.",
+    no_args_is_help=True,
+)
+STILL_RUNNING = 6
+STATUS = {"SUCCEEDED": 0, "FAILED": 3, "CANCELLED": 4, "TIMED_OUT": 5}
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the document as the API gives it.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most; then status 6.", min=0)]
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(envvar="PIPELINE_API_URL", help="Address of the API.")] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="PIPELINE_API_KEY", help="Sent as X-Api-Key.")] = None,
+) -> None:
+    address = url or Settings.load().api_url
+    if address is None:
+        raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
+    context.obj = Client(address, api_key=api_key)
+
+
+@app.command()
+def submit(
+    context: typer.Context,
+    operation: Annotated[str, typer.Argument(help="One of `pipeline jobs operations`.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be repeated.")
+    ] = None,
+    parameters: Annotated[str | None, typer.Option(metavar="JSON", help="All parameters, or `-` to read them.")] = None,
+    result_format: Annotated[str, typer.Option("--format", help="json, ndjson, csv or parquet.")] = "json",
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until its end.")] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job; its id on standard output, for scripts."""
+    given = _parameters(parameter or [], parameters)
+    job = _client(context).submit(operation, given, result_format=result_format, idempotency_key=idempotency_key)
+    if wait:
+        _finish(_watched(context, job["id"], timeout), as_json)
+    elif as_json:
+        _print_json(job)
+    else:
+        typer.echo(job["id"])
+
+
+@app.command("list")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    operation: Annotated[str | None, typer.Option(help="Only of this operation.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Your jobs, newest first."""
+    filters: dict[str, Any] = {"limit": min(limit, 100)}
+    filters |= {"state": state} if state else {}
+    filters |= {"operation": operation} if operation else {}
+    found = _client(context).jobs(**filters)
+    jobs = [job for _, job in zip(range(limit), found, strict=False)]
+    if as_json:
+        _print_json(jobs)
+        return
+    table = Table("job", "operation", "state", "created", "rows", "error", box=None)
+    for job in jobs:
+        rows = (job["result"] or job["progress"] or {}).get("rows", "")
+        error = (job["error"] or {}).get("code", "")
+        table.add_row(job["id"], job["operation"], job["state"], job["created_at"], str(rows), error)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def operations(context: typer.Context) -> None:
+    """What can be asked."""
+    for each in _client(context).operations():
+        typer.echo(f"{each['name']}: {each['summary']}")
+        for name, schema in each["parameters"].get("properties", {}).items():
+            typer.echo(f"    {name}  {schema.get('description', '')}")
+
+
+@app.command()
+def show(context: typer.Context, job_id: JobId) -> None:
+    """How a job stands, in full."""
+    _print_json(_client(context).job(job_id))
+
+
+@app.command()
+def wait(context: typer.Context, job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
+    """Stay until a job's end; the status says how it ended."""
+    _finish(_watched(context, job_id, timeout), as_json)
+
+
+@app.command()
+def cancel(context: typer.Context, job_id: JobId) -> None:
+    """End a job."""
+    typer.echo(_client(context).cancel(job_id)["state"])
+
+
+@app.command()
+def download(
+    context: typer.Context,
+    job_id: JobId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: <job>.<format> here.")] = None,
+) -> None:
+    """Fetch a result; an interrupted download goes on where it stopped."""
+    client = _client(context)
+    job = client.job(job_id)
+    path = output or Path(f"{job_id}.{job['format']}")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(path.name, total=None)
+        client.download(job_id, path, on_bytes=lambda have, size: progress.update(task, completed=have, total=size))
+    typer.echo(path)
+
+
+def _client(context: typer.Context) -> Client:
+    return context.obj
+
+
+def _watched(context: typer.Context, job_id: str, timeout: float | None) -> Document:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(job_id, total=None)
+
+        def show_state(job: Document) -> None:
+            rows = f", {job['progress']['rows']:,} rows" if job["progress"] else ""
+            progress.update(task, description=f"{job['operation']} {job['state']}{rows}")
+
+        return _client(context).wait(job_id, timeout=timeout, on_look=show_state)
+
+
+def _finish(job: Document, as_json: bool) -> None:
+    if as_json:
+        _print_json(job)
+    else:
+        reason = f": {job['error']['detail']}" if job["error"] else ""
+        typer.echo(f"{job['id']} {job['state']}{reason}")
+    raise typer.Exit(STATUS[job["state"]] if job["state"] in FINAL_STATES else STILL_RUNNING)
+
+
+def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
+    """`-p top_n=3`: a value that is JSON is taken as such, any other as text."""
+    try:
+        found = json.loads(sys.stdin.read() if text == "-" else text or "{}")
+    except ValueError:
+        raise typer.BadParameter("--parameters is not JSON") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter("--parameters is a JSON object")
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--parameter is NAME=VALUE, not {pair!r}")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

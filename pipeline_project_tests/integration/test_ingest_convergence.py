@@ -1,0 +1,377 @@
+"""Any order, duplication or interleaving of the same files ends in the identical tables, whatever dies on the way.
+
+Random sets of files are applied in random order and batches, with re-deliveries, replays, crashes between any two
+statements and parallel workers. The tables have to be those that `model` says, a few lines of plain Python, and those
+that the files give when they are loaded one after another in their own order.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline_project.errors import Transient
+from pipeline_project.ingest import json_records, ledger, worker
+from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.ingest.worker import Worker
+from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.landing import BEGINNING, SETTINGS, Crashing, Landing
+
+Position = tuple[datetime, datetime, int]
+
+
+# --- what is sent
+
+
+@dataclass(frozen=True)
+class Said:
+    """One row of a file, in words that all sources have."""
+
+    number: int
+    value: int
+    updated: int | None
+    """Half days before the beginning; None: not sent."""
+    deleted: bool = False
+    fault: str | None = None
+    spelling: int = 0
+    """Of several ways to write the same."""
+
+    @property
+    def updated_at(self) -> datetime | None:
+        return None if self.updated is None else BEGINNING - timedelta(hours=12 * self.updated)
+
+    def position(self, modified_at: datetime, object_id: int) -> Position:
+        return (self.updated_at or modified_at, modified_at, object_id)
+
+
+@dataclass(frozen=True)
+class File:
+    """One upload."""
+
+    source: str
+    dataset: str
+    name: str
+    second: int
+    rows: tuple[Said, ...]
+    form: str
+    fault: str | None = None
+
+    @property
+    def key(self) -> str:
+        folder = "" if self.dataset == "entities" else f"{self.dataset}/"
+        return f"{self.source}-data/{folder}{self.name}"
+
+    @property
+    def modified_at(self) -> datetime:
+        return BEGINNING + timedelta(seconds=self.second)
+
+    def content(self) -> bytes:
+        texts = [self._text(row) for row in self.rows]
+        match self.form:
+            case "lines":
+                return "\n".join(texts).encode() + b"\n"
+            case "envelope":
+                count = len(texts) + (self.fault == "count")
+                end = "" if self.fault == "truncated" else "}"
+                return f'{{"records": [{",".join(texts)}], "metadata": {{"recordCount": {count}}}{end}'.encode()
+            case _:
+                return f"[{', '.join(texts)}{'' if self.fault else ']'}".encode()
+
+    def _text(self, row: Said) -> str:
+        if row.fault == "not json":
+            return "{no json}"
+        source_id: Any = [row.number, str(row.number), f" {row.number} "][row.spelling % 3]
+        value: Any = [row.value, f"{row.value}.0", float(row.value)][row.spelling % 3]
+        fields: dict[str, Any] = {}
+        if row.updated_at is not None:
+            fields["updated_at"] = row.updated_at.strftime(
+                ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S+00:00"][row.spelling % 3]
+            )
+        if row.fault == "future":
+            fields["updated_at"] = "2031-01-01T00:00:00Z"
+        if row.fault == "date":
+            fields["updated_at"] = "31/12/2024"
+        if row.fault == "negative":
+            value = "x" if self.dataset == "metrics" else -1
+        if row.deleted:
+            fields["_deleted"] = True
+        match self.dataset:
+            case "relationships":
+                fields |= {"parent_id": source_id, "child_id": "P", "relationship_type": "owns", "weight": row.value}
+                if row.fault == "negative":
+                    fields["valid_to"] = "1899-12-31"
+            case "metrics":
+                fields |= {"id": source_id, "type": "revenue", "date": "2025-01-31", "value": value}
+            case _ if self.source == "erp":
+                fields |= {"businessId": source_id, "businessName": "A", "financials": {"annualRevenue": value}}
+            case _:
+                fields |= {"id": source_id, "name": "A", "revenue": value}
+        return json.dumps(fields)
+
+
+SAID = st.builds(
+    Said,
+    number=st.integers(1, 3),
+    value=st.integers(0, 2),
+    updated=st.none() | st.integers(0, 3),
+    deleted=st.sampled_from([False, False, False, True]),
+    fault=st.sampled_from([None] * 12 + ["not json", "future", "date", "negative"]),
+    spelling=st.integers(0, 2),
+)
+FILES = st.builds(
+    File,
+    source=st.sampled_from(["crm", "crm", "crm", "erp", "legacy"]),
+    dataset=st.sampled_from(["entities"] * 6 + ["relationships", "metrics"]),
+    name=st.sampled_from("abc"),
+    second=st.integers(0, 3),
+    rows=st.lists(SAID, min_size=1, max_size=7).map(tuple),
+    form=st.sampled_from(["array", "array", "envelope", "lines"]),
+    fault=st.sampled_from([None] * 12 + ["truncated", "count"]),
+).map(lambda file: File(**{**vars(file), "fault": None}) if file.form == "lines" else file)
+
+
+# --- what has to be there afterwards
+
+
+@dataclass
+class Model:
+    """The tables, as plain lists."""
+
+    entities: list[tuple[Any, ...]]
+    versions: list[tuple[Any, ...]]
+    confirmations: list[tuple[Any, ...]]
+    relationships: list[tuple[Any, ...]]
+    metrics: list[tuple[Any, ...]]
+    rejects: list[tuple[Any, ...]]
+    objects: list[tuple[Any, ...]]
+
+
+def model(files: Sequence[tuple[int, File]]) -> Model:
+    """What the files say, object ids beside them."""
+    result = Model([], [], [], [], [], [], [])
+    said: dict[tuple[str, str], dict[int, tuple[Position, int, Said]]] = {}
+    good_rows: dict[str, list[Position]] = {}
+    rejects: list[tuple[int, int, str | None, Position]] = []
+    for object_id, file in files:
+        bad = [row for row in file.rows if row.fault]
+        code = {"truncated": "truncated", "count": "count_mismatch" if file.form == "envelope" else "truncated"}.get(file.fault or "")
+        if code is None and 2 * len(bad) > len(file.rows):
+            code = "too_many_rejects"
+        for ordinal, row in enumerate(file.rows, 1):
+            key = f"{file.source}_{row.number}"
+            if row.fault:
+                if code in (None, "too_many_rejects"):
+                    known = file.dataset == "entities" and row.fault != "not json"
+                    # What is wrong with its time has none.
+                    own = row if row.fault == "negative" else Said(row.number, row.value, None)
+                    rejects.append((object_id, ordinal, key if known else None, own.position(file.modified_at, object_id)))
+            elif code is None:
+                position = row.position(file.modified_at, object_id)
+                assertion = (position, ordinal, row)
+                said_of_key = said.setdefault((file.dataset, key), {})
+                if object_id not in said_of_key or said_of_key[object_id][:2] < assertion[:2]:
+                    said_of_key[object_id] = assertion
+                if file.dataset == "entities":
+                    good_rows.setdefault(key, []).append(position)
+        state = "failed" if code else "loaded_with_rejects" if bad else "loaded"
+        result.objects.append((object_id, state, code, None if code else len(file.rows), None if code else len(bad)))
+    for (dataset, key), assertions in sorted(said.items()):
+        history = sorted(assertions.values(), key=lambda each: each[0])
+        if dataset == "entities":
+            _entity(result, key, history)
+        else:
+            position, ordinal, row = history[-1]
+            getattr(result, dataset).append((key, *position, ordinal, row.deleted, Decimal(row.value)))
+    result.rejects = [
+        (object_id, ordinal, key, position[0], "superseded" if any(good > position for good in good_rows.get(key or "", [])) else "open")
+        for object_id, ordinal, key, position in sorted(rejects)
+    ]
+    result.objects.sort()
+    result.confirmations.sort()
+    return result
+
+
+def _entity(result: Model, key: str, history: list[tuple[Position, int, Said]]) -> None:
+    states: list[tuple[Any, ...]] = []
+    for position, ordinal, row in history:
+        state = (row.deleted, Decimal(row.value))
+        if states and states[-1][5:] == state:
+            result.confirmations.append((key, *position, ordinal))
+        else:
+            states.append((*position, ordinal, len(states) + 1, *state))
+    result.entities.append((key, *states[-1]))
+    result.versions += [(key, *state, following[0]) for state, following in zip(states, states[1:], strict=False)]
+
+
+READ = {
+    "entities": """
+        SELECT canonical_id, source_updated_at, object_modified_at, object_id, ordinal, version, deleted, revenue
+        FROM canonical.entities ORDER BY canonical_id""",
+    "versions": """
+        SELECT canonical_id, v.source_updated_at, v.object_modified_at, v.object_id, v.ordinal, v.version, v.deleted,
+               v.revenue, v.valid_to
+        FROM canonical.entity_versions v JOIN canonical.entities USING (entity_id) ORDER BY canonical_id, v.version""",
+    "confirmations": """
+        SELECT canonical_id, c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal
+        FROM canonical.entity_confirmations c JOIN canonical.entities USING (entity_id) ORDER BY 1, 2, 3, 4""",
+    "relationships": """
+        SELECT parent_canonical_id, source_updated_at, object_modified_at, object_id, ordinal, deleted,
+               (attributes ->> 'weight')::numeric
+        FROM canonical.entity_relationships ORDER BY 1""",
+    "metrics": """
+        SELECT canonical_id, source_updated_at, object_modified_at, object_id, ordinal, deleted, value
+        FROM canonical.time_series_data ORDER BY 1""",
+    "rejects": """
+        SELECT object_id, ordinal, record_key, source_updated_at, status FROM ingest.rejects ORDER BY 1, 2""",
+    "objects": """
+        SELECT object_id, state, error_code, CASE WHEN error_code IS NULL THEN records END,
+               CASE WHEN error_code IS NULL THEN rejected END
+        FROM ingest.objects ORDER BY 1""",
+}
+EVERYTHING = {
+    # All columns but the identities and clocks of the database, and the digest: of equal states it is any row's.
+    "entities": """
+        SELECT to_jsonb(e) - '{entity_id, record_digest, created_at, updated_at}'::text[]
+        FROM canonical.entities e ORDER BY canonical_id""",
+    "versions": """
+        SELECT canonical_id, to_jsonb(v) - '{entity_id, record_digest, recorded_at}'::text[]
+        FROM canonical.entity_versions v JOIN canonical.entities USING (entity_id) ORDER BY canonical_id, v.version""",
+    "relationships": """
+        SELECT to_jsonb(r) - '{created_at, updated_at}'::text[]
+        FROM canonical.entity_relationships r ORDER BY source, parent_canonical_id, child_canonical_id""",
+    "metrics": "SELECT to_jsonb(t) FROM canonical.time_series_data t ORDER BY canonical_id",
+    "rejects": """
+        SELECT to_jsonb(r) - '{reject_id, created_at, settled_at}'::text[] FROM ingest.rejects r
+        ORDER BY object_id, ordinal""",
+}
+
+
+class Bench:
+    """One database for all examples of a test."""
+
+    def __init__(self, database: FreshDatabase) -> None:
+        self.database = database
+        self.admin = psycopg.connect(database.admin, autocommit=True)
+
+    def empty(self) -> None:
+        self.admin.execute("""
+            TRUNCATE canonical.entities, canonical.entity_versions, canonical.entity_confirmations,
+                canonical.entity_relationships, canonical.time_series_data,
+                ingest.objects, ingest.rejects, ingest.data_versions""")
+
+    def tables(self, queries: dict[str, str]) -> dict[str, list[tuple[Any, ...]]]:
+        return {name: self.admin.execute(query.encode()).fetchall() for name, query in queries.items()}
+
+    def check_counts(self) -> None:
+        wrong = self.admin.execute("""
+            SELECT key, records, inserted, updated, unchanged, stale, rejected FROM ingest.objects
+            WHERE state LIKE 'loaded%' AND NOT replayed
+              AND (records <> inserted + updated + unchanged + stale + rejected
+                   OR least(inserted, updated, unchanged, stale, rejected) < 0)""").fetchall()
+        assert wrong == []
+
+    def discover(self, seen: Sequence[ObjectSeen]) -> list[int]:
+        with self.database.loader.connect() as connection:
+            ledger.discover(connection, seen)
+            return [each.object_id for each in ledger.waiting(connection, 1000)]
+
+    def replay(self, seen: Sequence[ObjectSeen]) -> None:
+        with self.database.loader.connect() as connection:
+            ledger.replay(connection, [each.object_id for each in seen])
+
+
+@pytest.fixture
+def bench(database: FreshDatabase) -> Iterator[Bench]:
+    made = Bench(database)
+    yield made
+    made.admin.close()
+
+
+@contextmanager
+def small_limits(data: st.DataObject) -> Iterator[None]:
+    """Chunks of a few records and batches of a few objects, so that every border is crossed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
+        patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
+        patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
+        yield
+
+
+def apply(bench: Bench, landing: Landing, seen: list[ObjectSeen], data: st.DataObject) -> None:
+    """Load the objects in some order, with all that can happen on the way."""
+    order = data.draw(st.permutations(seen), "order")
+    again = data.draw(st.lists(st.sampled_from(seen), max_size=3), "again")
+    rest = [*order, *again]
+    while rest:
+        count = data.draw(st.integers(1, len(rest)), "batch")
+        now, rest = rest[:count], rest[count:]
+        event = data.draw(st.sampled_from(["load", "load", "load", "replay", "crash", "parallel", "leave"]), "event")
+        if event == "replay":
+            bench.replay(data.draw(st.lists(st.sampled_from(seen), max_size=2), "replayed"))
+        waiting = bench.discover(now)
+        if event == "parallel":
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda _: list(Worker(bench.database.loader, landing, SETTINGS).ingest(waiting)), range(2)))
+            continue
+        database = bench.database.loader
+        if event == "crash":
+            statement = data.draw(st.integers(0, 40), "statement")
+            database = Crashing(database, bench.admin, statement, after=data.draw(st.booleans(), "after"))
+        outcomes = Worker(database, landing, SETTINGS).ingest(waiting)
+        try:
+            for _ in outcomes:
+                if event == "leave":
+                    outcomes.close()
+        except Transient:
+            assert event == "crash"
+    # Whatever died left its work to the next one.
+    list(Worker(bench.database.loader, landing, SETTINGS).ingest(bench.discover([])))
+
+
+def check(bench: Bench, files: list[File], data: st.DataObject) -> None:
+    landing = Landing()
+    seen = [landing.put(file.key, file.content(), second=file.second) for file in files]
+    unique = {each.object_id: (each, file) for each, file in zip(seen, files, strict=True)}
+    with small_limits(data):
+        bench.empty()
+        apply(bench, landing, [each for each, _ in unique.values()], data)
+        found = bench.tables(READ)
+        everything = bench.tables(EVERYTHING)
+        bench.check_counts()
+    expected = vars(model([(object_id, file) for object_id, (_, file) in unique.items()]))
+    for name, rows in found.items():
+        assert rows == expected[name], name
+    bench.empty()
+    for each, _ in sorted(unique.values(), key=lambda pair: (pair[1].second, pair[0].object_id)):
+        list(Worker(bench.database.loader, landing, SETTINGS).ingest(bench.discover([each])))
+    assert bench.tables(EVERYTHING) == everything
+
+
+RELAXED = settings(
+    deadline=None,
+    # The database is emptied for each example.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@settings(RELAXED, max_examples=40)
+@given(files=st.lists(FILES, min_size=1, max_size=6), data=st.data())
+def test_convergence(bench: Bench, files: list[File], data: st.DataObject) -> None:
+    check(bench, files, data)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@settings(RELAXED, max_examples=1500)
+@given(files=st.lists(FILES, min_size=1, max_size=10), data=st.data())
+def test_convergence_at_length(bench: Bench, files: list[File], data: st.DataObject) -> None:
+    check(bench, files, data)

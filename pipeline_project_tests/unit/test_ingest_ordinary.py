@@ -1,0 +1,123 @@
+"""The short way gives what the models give, or nothing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline_project.ingest.mapping import Bad, EntityMapper, Mapper, ObjectPosition, Row
+from pipeline_project.sources.registry import sources
+
+POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
+NAMES = [
+    *(
+        "customer_id",
+        "id",
+        "company_name",
+        "business_name",
+        "name",
+        "industry",
+        "industry_code",
+        "annual_revenue",
+        "revenue",
+    ),
+    *("employee_count", "employees", "status", "type", "tier", "customer_tier", "region", "country", "total_spent"),
+    *(
+        "lifetime_value",
+        "total_orders",
+        "first_order_date",
+        "first_purchase_date",
+        "updated_at",
+        "updatedAt",
+        "_deleted",
+        "x",
+    ),
+]
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.text(alphabet=" \t\n\\\u00a0\u0000\u0085\u2003aé", max_size=5),
+    st.sampled_from(
+        [
+            *(
+                "2024-01-31",
+                "2024-02-30",
+                "20240131",
+                "2024-W05-1",
+                "31/12/2024",
+                "99999-01-01",
+                "2024-01-31T10:00:00Z",
+            ),
+            *(
+                "2024-01-31T10:00:00",
+                "2024-01-31T10:00:00.123456789Z",
+                "2024-01-31T10:00:00+01:00",
+                "2024-01-31 10:00:00",
+            ),
+            *(
+                "2024-01-31T10",
+                "2024-01-31T10:00",
+                "2024-01-31T10:00:00,5Z",
+                "2024-01-31T10:00:00+0100",
+                "2024-01-31T24:00:00Z",
+            ),
+            *("2024-01-31T10:00:00.5-01:30", "2024-01-31T23:59:60Z", "2024-01-31T10:00:00z", "2031-01-01T00:00:00Z"),
+            *("12", "1.50", "1,200", "1e3", "-1", "deleted", "DELETED", "true", "7", "NaN", "a" * 201),
+        ]
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers(-5, 10),
+    st.sampled_from([2**53, 2**53 + 1, 2**63, 10**18, 10**18 + 1, 10**400]),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-1000, max_value=1000).map(
+        lambda number: msgspec.Raw(str(number).encode())
+    ),
+    st.sampled_from(
+        [msgspec.Raw(text) for text in (b"1.10", b"0.0", b"-0.0", b"-0", b"1e2", b"1E-30", b"1e400", b"12.0")]
+    ),
+    st.sampled_from([msgspec.Raw(b"0.30000000000000004"), msgspec.Raw(b"123456789012345678.5")]),
+)
+VALUES = st.one_of(TEXTS, NUMBERS, st.booleans(), st.none(), st.just({"a": [1, None]}), st.just([]))
+RECORDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=12).map(
+    lambda record: {"customer_id": "C1", "company_name": "Alder", **record}
+)
+
+
+@pytest.fixture(scope="module", params=["crm", "legacy"])
+def mapper(request: pytest.FixtureRequest) -> EntityMapper:
+    return EntityMapper(sources()[request.param])
+
+
+@given(record=RECORDS)
+@example(record={"id": "1", "name": "A", "company_name": "B", "annual_revenue": msgspec.Raw(b"1.10"), "revenue": 2})
+@example(record={"id": 1, "name": "tab\there", "updated_at": "2024-01-31T10:00:00+01:00", "_deleted": True})
+def test_the_short_way_gives_what_the_models_give(mapper: EntityMapper, record: dict[str, Any]) -> None:
+    raw = msgspec.json.encode(record)
+    ordinary = mapper._ordinary
+    assert ordinary is not None
+    short = mapper._short_way(ordinary, raw, 3, POSITION)
+    if short is not None:
+        long = Mapper.map(mapper, raw, 3, POSITION)
+        assert isinstance(long, Row), long
+        assert short.line == long.line
+        assert (short.key, short.updated_at) == (long.key, long.updated_at)
+
+
+def test_an_ordinary_record_goes_the_short_way(mapper: EntityMapper) -> None:
+    spelled = {"crm": ("customer_id", "annual_revenue"), "legacy": ("id", "revenue")}[mapper.source.name]
+    record = {spelled[0]: "C1", "name": "Alder Works", spelled[1]: 1.5, "status": "active", "notes": None}
+    record["updated_at"] = "2025-01-31T10:00:00Z"
+    assert mapper._ordinary is not None
+    assert mapper._short_way(mapper._ordinary, msgspec.json.encode(record), 1, POSITION) is not None
+
+
+@given(record=RECORDS)
+def test_a_peek_sees_the_key_time_and_digest_of_the_row(mapper: EntityMapper, record: dict[str, Any]) -> None:
+    raw = msgspec.json.encode(record)
+    peek = mapper.peek(raw, POSITION)
+    row = mapper.map(raw, 3, POSITION)
+    if peek is not None and not isinstance(row, Bad):
+        assert (peek.key, peek.updated_at) == (row.key, row.updated_at)
+        assert row.line.endswith(f"\t{peek.digest}")

@@ -1,0 +1,34 @@
+"""What is told of a batch."""
+
+from pipeline_project.ingest.faults import ObjectFault
+from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.report import LINES, markdown_table, outcomes_table, totals
+
+
+def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
+    found = Outcome(number, f"crm-data/{number:04}.json", state)
+    for name, count in counts.items():
+        setattr(found, name, count)
+    return found
+
+
+def test_totals_are_sums_and_always_there() -> None:
+    assert totals([])["records"] == 0
+    found = totals(
+        [outcome(1, records=3, inserted=2, rejected=1), outcome(2, records=4, updated=4), outcome(3, "failed")]
+    )
+    assert (found["records"], found["inserted"], found["updated"], found["rejected"]) == (7, 2, 4, 1)
+    assert (found["objects_loaded"], found["objects_failed"]) == (2, 1)
+
+
+def test_what_needs_somebody_comes_first_and_the_rest_is_cut() -> None:
+    bad = outcome(9999)
+    bad.refuse(ObjectFault("truncated", "the file ends\nin a record", line=7))
+    table = outcomes_table([*(outcome(number) for number in range(LINES)), bad]).splitlines()
+    assert "9999" in table[2] and "the file ends in a record (line 7)" in table[2]
+    assert table[-1] == "… and 1 more"
+
+
+def test_a_cell_cannot_break_the_table_nor_become_markup() -> None:
+    [_, _, line] = markdown_table(["a", "b"], [["x|y\nz", "<script>[link](http://x)*_`"]]).splitlines()
+    assert line == r"| x\|y z | \<script>\[link](http://x)\*\_\` |"

@@ -1,0 +1,11 @@
+-- table: canonical.entities
+-- severity: error
+-- blocking: yes
+-- Entities whose object the ledger does not know as loaded: rows that nobody can account for.
+SELECT e.canonical_id, e.object_id, o.key, o.state
+FROM canonical.entities e
+LEFT JOIN ingest.objects o USING (object_id)
+WHERE o.object_id IS NULL OR o.state NOT IN ('loaded', 'loaded_with_rejects')
+  -- A replay takes an object back to the beginning for a while; its rows stay.
+  AND NOT (o.state IN ('discovered', 'claimed') AND o.replayed)
+ORDER BY e.canonical_id
