@@ -2,9 +2,10 @@
 
 import dagster as dg
 
-from pipeline_project.orchestration.analytics_assets import analytics_assets
+from pipeline_project.orchestration.analytics_assets import analytics_assets, refresh_sensor
 from pipeline_project.orchestration.analytics_job import analytics_job
 from pipeline_project.orchestration.checks import table_checks
+from pipeline_project.orchestration.housekeeping import housekeeping
 from pipeline_project.orchestration.ingest_assets import ingest_assets, ingest_job
 from pipeline_project.orchestration.landing_assets import landing_assets
 from pipeline_project.orchestration.landing_sensors import landing_sensors
@@ -19,8 +20,8 @@ def definitions(platform: Platform) -> dg.Definitions:
     return dg.Definitions(
         assets=[*landing_assets(), *ingest_assets(), *table_assets(), *analytics_assets()],
         asset_checks=table_checks(),
-        jobs=[ingest_job(), analytics_job, *refresh_jobs()],
-        sensors=[*landing_sensors(), run_failure_events, job_sensor],
+        jobs=[ingest_job(), analytics_job, *refresh_jobs(), housekeeping],
+        sensors=[*landing_sensors(), refresh_sensor(), run_failure_events, job_sensor],
         schedules=refresh_schedules(),
         resources={"platform": platform},
         # A process for each step would cost seconds a run; the steps of a run are few and mostly wait for PostgreSQL.

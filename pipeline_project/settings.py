@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Most objects one ingest run is given."""
     ingest_batch_bytes: int = 256 * 1024 * 1024
     """Most bytes one ingest run is given (a larger single object is a run of its own)."""
+    ingest_heavy_bytes: int = 64 * 1024 * 1024
+    """A batch from this size on runs in a process (in AWS: a task) of its own, and not in a warm worker."""
     ingest_claim_seconds: int = 900
     """How long a worker may hold an object before another may take it."""
     ingest_max_attempts: int = 5
@@ -78,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bound of an inline query; API Gateway itself gives up after 29."""
     job_timeout_seconds: int = 3_600
     job_retention_days: int = 30
+    run_retention_days: int = 30
+    """After this long Dagster's runs and their logs are deleted, but for the newest of each asset and partition."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -192,8 +192,15 @@ def _fetch(
     try:
         cursor.execute(head + marker + statement.encode() + tail, parameters.params)
     except psycopg.Error as error:
+        cursor.close()
         raise _located(error, len((head + marker).decode())) from None
-    return _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
+    return _columns(cursor), _fetched(cursor)
+
+
+def _fetched(cursor: RawServerCursor[Row]) -> Iterator[list[Row]]:
+    with cursor:
+        while batch := cursor.fetchmany(FETCH_ROWS):
+            yield batch
 
 
 def _located(error: psycopg.Error, prefix: int) -> Exception:

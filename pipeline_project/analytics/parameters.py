@@ -139,6 +139,7 @@ class MultiDimensionalAnalytics(Parameters):
         min_length=1,
         max_length=3,
         description="What the periods are broken down by, from the first to the last.",
+        json_schema_extra={"uniqueItems": True},
     )
 
 
@@ -178,7 +179,11 @@ class DataIntegrityAnalysis(Parameters):
         ]
         | None
     ) = Field(
-        None, min_length=2, max_length=10, description="The source systems to compare, pair by pair; all if not given."
+        None,
+        min_length=2,
+        max_length=10,
+        description="The source systems to compare, pair by pair; all if not given.",
+        json_schema_extra={"uniqueItems": True},
     )
 
 

@@ -375,16 +375,17 @@ def _schemas() -> Json:
 
 
 def _question(operation: Operation) -> Json:
+    parameters = _parameter_schema(operation)
     return {
         "title": operation.name,
         "description": operation.summary,
         "type": "object",
         "properties": {
             "operation": {"const": operation.name},
-            "parameters": _parameter_schema(operation),
+            "parameters": parameters,
             "format": {"enum": list(FORMATS), "default": "json", "description": "Of the file, if it is a job"},
         },
-        "required": ["operation"],
+        "required": ["operation", "parameters"] if parameters.get("required") else ["operation"],
         "additionalProperties": False,
         "examples": [{"operation": operation.name, "parameters": dict(operation.example)}],
     }

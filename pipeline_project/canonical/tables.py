@@ -5,6 +5,15 @@ from typing import NamedTuple
 
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
+from pipeline_project.sources.records import Dataset
+
+
+class Column(NamedTuple):
+    """A column of a table, with PostgreSQL's name of its type."""
+
+    name: str
+    type: str
+    nullable: bool
 
 
 class Table(NamedTuple):
@@ -12,7 +21,7 @@ class Table(NamedTuple):
 
     schema: str
     name: str
-    dataset: str | None
+    dataset: Dataset | None
     description: str
 
 
@@ -30,3 +39,14 @@ def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str
     """Rows by table name, as PostgreSQL's statistics have it: a moment old, and free."""
     parameters = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
     return dict(connection.execute(query("canonical/row_estimates"), parameters).fetchall())
+
+
+def columns(connection: Connection, table: Table) -> list[Column]:
+    parameters = {"schema": table.schema, "name": table.name}
+    return [Column(*row) for row in connection.execute(query("canonical/columns"), parameters)]
+
+
+def make_months_ahead(connection: Connection, months: int) -> int:
+    """Make the partitions for metrics of this month and of so many after it; how many were missing."""
+    row = connection.execute(query("canonical/months_ahead"), {"months": months}).fetchone()
+    return row[0] if row else 0

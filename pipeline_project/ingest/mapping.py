@@ -18,7 +18,7 @@ import msgspec
 from pydantic import AliasChoices, AliasPath, TypeAdapter, ValidationError
 
 from pipeline_project.ingest.json_records import OVERSIZE, Flaw, RawRecord
-from pipeline_project.ingest.ordinary import OrdinaryRecords, timestamp
+from pipeline_project.ingest.ordinary import NO_CONTENT, OrdinaryRecords, timestamp
 from pipeline_project.sources.records import ID_LENGTH, Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
 from pipeline_project.sources.source import Source
 
@@ -317,8 +317,8 @@ class EntityMapper(Mapper):
         ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
         # Control totals are sums of validated fields, which the short way does not have.
         self._ordinary = ordinary if ordinary.complete and not source.totals else None
-        # The share of the model's fields that were sent; whether it is a tombstone is not one of them.
-        fields = len(self._spellings) - 1
+        # By the share of the model's fields that were sent.
+        fields = len(self._spellings.keys() - NO_CONTENT)
         self._qualities = [f"{filled / fields:.2f}" for filled in range(fields + 1)]
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
@@ -330,15 +330,9 @@ class EntityMapper(Mapper):
 
     def _short_way(self, ordinary: OrdinaryRecords, data: bytes, ordinal: int, position: ObjectPosition) -> Row | None:
         """The row of an ordinary, good record; None where it takes the models to tell."""
-        try:
-            fields = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        if data.count(b"[") + data.count(b"{") > DEEPEST:
             return None
-        if type(fields) is not dict or data.count(b"[") + data.count(b"{") > DEEPEST:
-            return None
-        if b"null" in data or b'""' in data:
-            fields = {name: value for name, value in fields.items() if value is not None and value != ""}
-        found = ordinary.read(fields)
+        found = ordinary.read(data)
         if found is None:
             return None
         *hot, source_id, kind, updated_at, deleted = found.columns
@@ -348,20 +342,18 @@ class EntityMapper(Mapper):
             not source_id
             or not (hot[0] or deleted)
             or updated_at > position.modified_at
-            or any(type(value) is not str and _unstorable(value) for value in fields.values())
+            or any(type(value) is not str and _unstorable(value) for value in found.attributes.values())
         ):
             return None
         columns = "\t".join((kind or self.source.entity_type, "t" if deleted else "f", *hot))
         if "\\" in columns or "\n" in columns or "\r" in columns or columns.count("\t") > len(hot) + 1:
             return None
-        text = _encode(fields).decode() if fields else "{}"
+        text = _encode(found.attributes).decode() if found.attributes else "{}"
         content = f"{columns}\t{escape(text)}\t{self._qualities[found.filled]}"
         if "\0" in source_id or "\0" in content or "\\u0000" in content:
             return None
         key = self._canonical(source_id)
-        return Row(
-            key, updated_at, ordinal, self._row(escape(key), updated_at, ordinal, position, content, data), fields
-        )
+        return Row(key, updated_at, ordinal, self._row(escape(key), updated_at, ordinal, position, content, data), {})
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{self.digest(data)}"
@@ -431,7 +423,7 @@ class EntityMapper(Mapper):
         attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
         if others:
             attributes = {**others, **attributes}
-        filled = sum(value is not None for name, value in values.items() if name != "deleted")
+        filled = sum(value is not None for name, value in values.items() if name not in NO_CONTENT)
         hot = [
             value if type(value) is str else "" if value is None else copy_text(value) for value in self._hot(values)
         ]

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from pipeline_project.errors import PipelineError, Transient
 from pipeline_project.local import deployment, die_with_parent
 from pipeline_project.local.console import GivenUp, StepConsole
-from pipeline_project.local.http_json import request
+from pipeline_project.local.http_json import Answer, request
 from pipeline_project.local.postgres import HOST, PostgresServer
 from pipeline_project.local.state import State
 from pipeline_project.local.supervision import Program, Supervisor, end_leftovers
@@ -203,14 +203,24 @@ class Stack:
     def _await_rest(self, settings: "Future[Settings]", schema: "Future[None]") -> None:
         self._after(schema)
         base = self._after(settings).api_url
-        url = f"{base}/health"
         with self._console.step(f"REST facade at {base}") as progress:
-            deadline = time.monotonic() + REST_SECONDS
-            while (answer := request("GET", url)).status != 200:
-                if answer.status < 500 or time.monotonic() > deadline or self._stopping.is_set():
-                    progress.text = f"REST facade answers {answer.status}"
-                    raise PipelineError(f"GET {url} answers {answer.status}: {answer.body}")
+            started = time.monotonic()
+            while (answer := self._ask_rest(f"{base}/health")) is None or answer.status != 200:
+                if self._stopping.is_set():
+                    raise GivenUp("REST facade")
+                # No answer at all is a slow machine, where the function is still starting; a wrong one is soon believed.
+                if time.monotonic() > started + (READY_SECONDS if answer is None else REST_SECONDS):
+                    told = "nothing" if answer is None else f"{answer.status}: {answer.body}"
+                    progress.text = "REST facade"
+                    raise PipelineError(f"GET {base}/health answers {told}")
                 time.sleep(0.5)
+
+    @staticmethod
+    def _ask_rest(url: str) -> Answer | None:
+        try:
+            return request("GET", url)
+        except Transient:
+            return None
 
     @property
     def _supervised(self) -> Supervisor:

@@ -127,8 +127,11 @@ class Supervisor:
     def end_strays(self) -> None:
         """End what a part that died has started and left behind (runs of a code server, mostly)."""
         marked = leftovers(self._state)
-        supervisord = psutil.Process(self._call("getPID"))
-        ours = {supervisord.pid, *(child.pid for child in supervisord.children(recursive=True))}
+        try:
+            supervisord = psutil.Process(self._call("getPID"))
+            ours = {supervisord.pid, *(child.pid for child in supervisord.children(recursive=True))}
+        except psutil.NoSuchProcess:
+            return
         end([process for process in marked if process.pid not in ours])
 
     def _end_of_log(self, name: str) -> str:
@@ -253,8 +256,7 @@ def end_leftovers(state: State) -> int:
 def end(processes: list[psutil.Process]) -> None:
     """Ask them to end, and make them after some seconds."""
     for process in processes:
-        # PostgreSQL would wait for its clients on SIGTERM.
-        _send(process, signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
+        _send(process, signal.SIGTERM)
     deadline = time.monotonic() + END_SECONDS
     while alive := [process for process in processes if _lives(process)]:
         if time.monotonic() > deadline:
@@ -265,7 +267,9 @@ def end(processes: list[psutil.Process]) -> None:
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
+        # PostgreSQL would wait for its clients on SIGTERM.
+        gentle = number == signal.SIGTERM and process.name() == "postgres"
+        process.send_signal(signal.SIGINT if gentle else number)
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -3,7 +3,7 @@
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -18,6 +18,13 @@ from pipeline_project.results.encoders import Format
 from pipeline_project.results.store import Manifest, refresh
 
 ANALYTICS_POOL = "analytics"
+DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
+MONTHLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=32))
+REFRESH = (
+    dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
+).with_label("new data")
+AUTOMATION_SECONDS = 300
+"""How often it is looked for new data: results are refreshed no more often than that."""
 
 
 def refreshed_operations() -> list[Operation]:
@@ -33,6 +40,16 @@ def analytics_assets() -> list[dg.AssetsDefinition]:
     return [_analytics_asset(operation) for operation in refreshed_operations()]
 
 
+def refresh_sensor() -> dg.AutomationConditionSensorDefinition:
+    return dg.AutomationConditionSensorDefinition(
+        "refresh_on_new_data",
+        target=dg.AssetSelection.groups(ANALYTICS),
+        minimum_interval_seconds=AUTOMATION_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Refreshes the results that are quick to make, once new data has come.",
+    )
+
+
 def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
     @dg.asset(
         key=result_key(operation.name),
@@ -41,6 +58,8 @@ def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
         kinds={"sql", "postgres", "s3"},
         owners=OWNERS,
         pool=ANALYTICS_POOL,
+        freshness_policy=MONTHLY if operation.long else DAILY,
+        automation_condition=None if operation.long else REFRESH,
         description=f"{operation.summary}\n\n{operation.description}",
     )
     def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:

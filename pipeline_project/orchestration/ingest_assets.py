@@ -3,7 +3,7 @@ ledger, and not Dagster, knows each object.
 """
 
 import time
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -12,6 +12,7 @@ from pydantic import Field
 from pipeline_project.ingest import landing, report
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
+from pipeline_project.orchestration.columns import record_columns
 from pipeline_project.orchestration.names import (
     CANONICAL,
     INGEST_JOB,
@@ -28,6 +29,8 @@ from pipeline_project.sources.source import Source
 
 ARRIVAL_DAY = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
 INGEST_POOL = "ingest"
+SILENCE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
+"""How long a source may send nothing."""
 WHOLE_OBJECTS = "whole_objects"
 REJECT_RATE = "reject_rate"
 TOLERATED_REJECTS = 0.01
@@ -71,6 +74,8 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
         tags={SOURCE_TAG: source.name},
         pool=INGEST_POOL,
         code_version=str(source.mapping_version),
+        freshness_policy=SILENCE,
+        metadata={**record_columns(source)},
         description=(
             f"{source.description}, loaded into the canonical tables: decoded, validated, mapped and merged, one "
             "transaction for each object. A partition is the day on which objects arrived. Materializing a partition "

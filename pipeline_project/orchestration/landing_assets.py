@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from pipeline_project.orchestration.columns import landing_columns
 from pipeline_project.orchestration.names import LANDING, OWNERS, landing_key
 from pipeline_project.sources.registry import DATASETS, sources
 
@@ -18,7 +19,7 @@ def landing_assets() -> list[dg.AssetSpec]:
             group_name=LANDING,
             kinds={"s3", "json"},
             owners=OWNERS,
-            metadata={"prefix": f"{source.prefix}/"},
+            metadata={"prefix": f"{source.prefix}/", **landing_columns(source)},
         )
         for source in sources().values()
     ]

@@ -4,11 +4,12 @@ import dagster as dg
 
 from pipeline_project.canonical import checks as table_checks
 from pipeline_project.orchestration.analytics_assets import refreshed_operations
+from pipeline_project.orchestration.housekeeping import housekeeping
 from pipeline_project.orchestration.names import result_key, table_key
 
 DAILY = "daily_refresh"
 MONTHLY = "monthly_refresh"
-CRONS = {DAILY: "0 5 * * *", MONTHLY: "30 5 1 * *"}
+CRONS = {DAILY: "0 5 * * *", MONTHLY: "30 5 1 * *", housekeeping.name: "0 3 * * *"}
 
 
 def refresh_jobs():  # the type of its result is private to dagster

@@ -4,8 +4,9 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from pipeline_project.canonical.tables import TABLES, row_estimates
+from pipeline_project.canonical.tables import TABLES, columns, row_estimates
 from pipeline_project.database import Connection
+from pipeline_project.orchestration.columns import table_lineage
 from pipeline_project.orchestration.names import CANONICAL, OWNERS, ingest_key, table_key
 from pipeline_project.sources.registry import sources
 
@@ -19,7 +20,7 @@ def table_assets() -> list[dg.AssetSpec]:
             group_name=CANONICAL,
             kinds={"postgres", "table"},
             owners=OWNERS,
-            metadata={"dagster/table_name": f"{table.schema}.{table.name}"},
+            metadata={"dagster/table_name": f"{table.schema}.{table.name}", **table_lineage(table)},
         )
         for table in TABLES
     ]
@@ -30,4 +31,9 @@ def log_tables(context: dg.AssetExecutionContext, connection: Connection, datase
     touched = [table for table in TABLES if table.dataset in (None, *datasets)]
     rows = row_estimates(connection, touched)
     for table in touched:
-        context.log_event(dg.AssetMaterialization(table_key(table), metadata={"dagster/row_count": rows[table.name]}))
+        schema = [
+            dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            for column in columns(connection, table)
+        ]
+        metadata = {"dagster/row_count": rows[table.name], "dagster/column_schema": dg.TableSchema(schema)}
+        context.log_event(dg.AssetMaterialization(table_key(table), metadata=metadata))

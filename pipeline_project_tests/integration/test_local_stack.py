@@ -29,6 +29,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.local.commands import app; app()")
 PARTS = {"postgres", "aws", "code-server", "dagster-webserver", "dagster-daemon"}
 SECONDS = 90
+FILES, CUSTOMERS = 20, 5_000
+CLAIMED = b"SELECT count(*) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state NOT IN ('discovered')"
+LOADED = b"SELECT count(*), sum(inserted) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state = 'loaded'"
+CUSTOMERS_KEPT = b"SELECT count(*), max(version) FROM canonical.entities WHERE source = 'crm'"
 
 
 class Console:
@@ -126,6 +130,18 @@ def all_is_there(state: State) -> bool:
     )
 
 
+def upload_customers(settings: Settings) -> None:
+    with closing(client(settings, "s3")) as s3:
+        for file in range(FILES):
+            records = [
+                {"customer_id": f"{file}-{number}", "company_name": "A company", "annual_revenue": number}
+                for number in range(CUSTOMERS)
+            ]
+            s3.put_object(
+                Bucket=settings.landing_bucket, Key=f"crm-data/load/{file}.json", Body=json.dumps(records).encode()
+            )
+
+
 def test_everything_survives_being_killed(state: State) -> None:
     taken = json.loads((state.folder / "ports.json").read_bytes())["dagster"]
     with socket.socket() as taker:
@@ -158,7 +174,9 @@ def test_everything_survives_being_killed(state: State) -> None:
         assert settings_of(state) == settings
         assert all_is_there(state)
 
-        # All parts at once; then who looks after them.
+        # All parts at once, in the middle of a load; then who looks after them.
+        upload_customers(settings)
+        until(lambda: sql(state, CLAIMED) != [(0,)])
         before = pids(state)
         for pid in before.values():
             os.kill(pid, signal.SIGKILL)
@@ -166,6 +184,8 @@ def test_everything_survives_being_killed(state: State) -> None:
         os.kill(call(state, "getPID"), signal.SIGKILL)
         console.read_until("supervisord died")
         until(lambda: all_is_there(state))
+        until(lambda: sql(state, LOADED) == [(FILES, FILES * CUSTOMERS)])
+        assert sql(state, CUSTOMERS_KEPT) == [(FILES * CUSTOMERS, 1)]
 
         assert pipeline_local(state, "stop").returncode == 0
         assert console.process.wait(SECONDS) == 0

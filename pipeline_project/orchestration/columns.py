@@ -1,0 +1,81 @@
+"""Columns of the assets, and where each comes from: told by the sources' own models, so it cannot be out of date."""
+
+import types
+from typing import Any, Union, get_args, get_origin
+
+import dagster as dg
+from pydantic import AliasChoices, AliasPath
+from pydantic.fields import FieldInfo
+
+from pipeline_project.canonical.tables import Table
+from pipeline_project.orchestration.names import ingest_key, landing_key
+from pipeline_project.sources.records import Dataset, Record
+from pipeline_project.sources.registry import sources
+from pipeline_project.sources.source import Source
+
+
+def record_columns(source: Source) -> dict[str, Any]:
+    """Schema and lineage of a source's records, as metadata of its asset: canonical fields from the source's spellings."""
+    fields = source.entity.model_fields
+    landing = landing_key(source.name)
+    lineage = {
+        name: [dg.TableColumnDep(landing, spelling) for spelling in spellings(name, field)]
+        for name, field in fields.items()
+    }
+    return {
+        "dagster/column_schema": dg.TableSchema([_column(name, field) for name, field in fields.items()]),
+        "dagster/column_lineage": dg.TableColumnLineage(lineage),
+    }
+
+
+def landing_columns(source: Source) -> dict[str, Any]:
+    """Every spelling that the source may use."""
+    known = [
+        dg.TableColumn(spelling, _type_name(field), description=f"Becomes `{name}`.")
+        for name, field in source.entity.model_fields.items()
+        for spelling in spellings(name, field)
+    ]
+    return {"dagster/column_schema": dg.TableSchema(known)}
+
+
+def table_lineage(table: Table) -> dict[str, Any]:
+    """Columns that a table has under the name of a field of the records that it is loaded from."""
+    if table.dataset is None:
+        return {}
+    lineage: dict[str, list[dg.TableColumnDep]] = {}
+    for source in sources().values():
+        for name in _model(source, table.dataset).model_fields:
+            lineage.setdefault(name, []).append(dg.TableColumnDep(ingest_key(source.name), name))
+    return {"dagster/column_lineage": dg.TableColumnLineage(lineage)} if table.dataset == "entities" else {}
+
+
+def spellings(name: str, field: FieldInfo) -> list[str]:
+    """How a source may spell a field, in order of preference; a dot goes into a nested object."""
+    match field.validation_alias:
+        case AliasChoices(choices=choices):
+            return [".".join(map(str, each.path)) if isinstance(each, AliasPath) else each for each in choices]
+        case AliasPath(path=path):
+            return [".".join(map(str, path))]
+        case str(alias):
+            return [alias]
+        case _:
+            return [name]
+
+
+def _model(source: Source, dataset: Dataset) -> type[Record]:
+    return source.record(dataset)
+
+
+def _column(name: str, field: FieldInfo) -> dg.TableColumn:
+    constraints = dg.TableColumnConstraints(nullable=not field.is_required())
+    return dg.TableColumn(name, _type_name(field), constraints=constraints)
+
+
+def _type_name(field: FieldInfo) -> str:
+    """`Decimal` of `Annotated[Decimal, …] | None`."""
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+    while hasattr(kind, "__metadata__"):
+        kind = get_args(kind)[0]
+    return getattr(kind, "__name__", str(kind))
