@@ -135,7 +135,7 @@ class OrdinaryRecords:
         self._readers = [kind.reader for kind in self._kinds]
         self._content = [name not in NO_CONTENT for name in names]
         self._spellings = [[path[0] for path in spellings[name]] for name in names]
-        self._second = frozenset(each for choices in self._spellings for each in choices[1:])
+        self._several = frozenset(each for choices in self._spellings if len(choices) > 1 for each in choices)
         self._known: dict[tuple[str, ...], _Spelling] = {}
         if self.complete:
             self._now = self._spelled(tuple(choices[0] for choices in self._spellings))
@@ -146,47 +146,35 @@ class OrdinaryRecords:
             fields = _decode(data)
             if type(fields) is not dict:
                 return None
-            found = self._read(data, fields)
-            if found is None:
-                # Perhaps this record prefers other spellings; those to come will, too.
-                chosen = tuple(
-                    next((each for each in choices if fields.get(each) not in (None, "")), choices[0])
-                    for choices in self._spellings
+            if b"null" in data or b'""' in data:
+                fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+            now = self._now
+            attributes = {name: value for name, value in fields.items() if name not in now.taken}
+            if not self._several.isdisjoint(attributes):
+                # Perhaps this record prefers other spellings; those that follow will, too.
+                now = self._now = self._spelled(
+                    tuple(next((each for each in choices if each in fields), choices[0]) for choices in self._spellings)
                 )
-                self._now = self._spelled(chosen)
-                found = self._read(data, fields)
+                attributes = {name: value for name, value in fields.items() if name not in now.taken}
+            values = msgspec.structs.astuple(now.decode(data))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-            return None
-        return found if isinstance(found, Ordinary) else None
-
-    def _read(self, data: bytes, fields: dict[str, Any]) -> "Ordinary | bool | None":
-        """None: another choice of spellings may do better. False: not ordinary."""
-        now = self._now
-        attributes = {name: value for name, value in fields.items() if name not in now.taken and value is not None}
-        if b'""' in data:
-            attributes = {name: value for name, value in attributes.items() if value != ""}
-        values = msgspec.structs.astuple(now.decode(data))
-        if not self._second.isdisjoint(attributes) and any(
-            value in (None, "") and not attributes.keys().isdisjoint(choices)
-            for value, choices in zip(values, self._spellings, strict=True)
-        ):
             return None
         columns: list[Any] = []
         filled = 0
         for value, reader, content in zip(values, self._readers, self._content, strict=True):
-            if value is None or value == "":
+            if not value and (value is None or value == ""):
                 columns.append("")
                 continue
             filled += content
             if reader is not None:
                 meaning = reader(value)
                 if meaning is None:
-                    return False
+                    return None
                 columns.append(meaning)
             else:
                 columns.append(value)
             if type(value) is str and value != value.strip():
-                return False
+                return None
         for place, spelling, name in now.attributes:
             if columns[place] != "":
                 attributes[name] = fields[spelling]

@@ -35,17 +35,26 @@ class _Peekable(io.RawIOBase):
         self._stream = stream
         self._head = b""
         self.count = 0
+        self.broken: OSError | None = None
+        """The stream itself failed: not a fault of what it holds."""
 
     def peek(self, size: int) -> bytes:
-        while len(self._head) < size and (more := self._stream.read(size - len(self._head))):
+        while len(self._head) < size and (more := self._read(size - len(self._head))):
             self._head += more
         return self._head[:size]
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            self.broken = error
+            raise
 
     def read(self, size: int = -1, /) -> bytes:
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
         else:
-            data = self._stream.read(size)
+            data = self._read(size)
         self.count += len(data)
         return data
 
@@ -71,6 +80,8 @@ class _Unpacked:
         try:
             data = self._unpacker.read(size)
         except OSError as error:
+            if self._packed.broken is not None:
+                raise self._packed.broken from None
             if "Truncated" in str(error):
                 raise ObjectFault(
                     "truncated", f"the {self._packing} data end too early: upload the whole file"

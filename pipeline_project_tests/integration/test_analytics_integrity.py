@@ -13,15 +13,14 @@ import pytest
 from pipeline_project_tests.analytics_rows import ask, columns, entity, insert, rounded
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
-LEGAL_FORMS = set(
-    ["inc", "incorporated", "ltd", "limited", "llc", "llp", "plc", "gmbh", "mbh", "ag", "kg", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "oy", "co", "corp", "corporation", "company"]
+LEGAL_FORMS = re.compile(
+    r"\b(incorporated|inc|ltd|limited|llc|llp|plc|gmbh|mbh|ag|kg|sas|sarl|sa|srl|spa|bv|nv|ab|as|oy|corporation|company|corp|co)\b"
 )
 
 
 def match_name(name: str) -> str:
     words = re.sub(r"[^\w]+|_", " ", name.lower().replace(".", "").replace("'", "").replace("’", ""))
-    kept = re.sub(r"\b(" + "|".join(sorted(LEGAL_FORMS, key=len, reverse=True)) + r")\b", "", words)
-    return (kept.strip() or name.lower())[:100]
+    return (LEGAL_FORMS.sub("", words).strip() or name.lower())[:100]
 
 
 def trigrams(name: str) -> set[str]:
@@ -50,8 +49,8 @@ def matches(rows: list[dict[str, Any]], least: Fraction) -> dict[tuple[str, str]
                 if (score := similarity(a, b)) >= least:
                     scores[names[left][a], names[right][b]] = score
         for (a, b), score in scores.items():
-            best_right = min((-s, r) for (l, r), s in scores.items() if l == a)
-            best_left = min((-s, l) for (l, r), s in scores.items() if r == b)
+            best_right = min((-s, other) for (one, other), s in scores.items() if one == a)
+            best_left = min((-s, one) for (one, other), s in scores.items() if other == b)
             if best_right == (-score, b) and best_left == (-score, a):
                 pairs.append((a, b, rounded(score, 4) or Decimal(0)))
         found[left, right] = sorted(pairs)

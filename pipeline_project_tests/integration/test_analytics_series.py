@@ -4,6 +4,7 @@ import random
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from pipeline_project_tests.analytics_rows import ask, columns, insert, point, rounded
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
-STEPS = {"week": 7, "day": 1}
 Series = list[Fraction | None]
 
 
@@ -83,7 +83,7 @@ def patterns(points: dict[date, list[Decimal]], period: str) -> list[tuple[Any, 
         calendar.append(after(calendar[-1], period))
     values: Series = [Fraction(sum(sums[each])) if each in sums else None for each in calendar]
     growths: Series = [None]
-    for earlier, value in zip(values, values[1:], strict=False):
+    for earlier, value in pairwise(values):
         growths.append((value - earlier) / earlier if earlier and value is not None else None)
     whole = mean(there(values))
     expected = []

@@ -1,0 +1,42 @@
+"""The statements in custom_sql/: what analysts ask, what attackers try, and what is allowed but must be bounded."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "custom_sql"
+
+
+def statements(name: str) -> list[str]:
+    """The lines of `custom_sql/<name>.sql` that are no headings."""
+    lines = (FOLDER / f"{name}.sql").read_text("utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("-- ")]
+
+
+LEGITIMATE = statements("legitimate")
+BOUNDED = statements("bounded")
+TERMS = 30_000
+MADE = [
+    "",
+    " ",
+    "-- x",
+    "/* x */",
+    "\0",
+    "SELECT 1\0; DROP TABLE x",
+    "SELECT '\ud800'",
+    "SELECT " + "+".join(["1"] * TERMS),
+    "SELECT " + "(" * TERMS + "1" + ")" * TERMS,
+    "SELECT " + "NOT " * 2_400 + "true",
+    "SELECT " + "abs(" * 1_600 + "1" + ")" * 1_600,
+    "SELECT " + "-a " * 3_000,
+    "SELECT " + "||".join(["'a'"] * 1_500),
+    "SELECT " + "(SELECT " * 1_100 + "1" + ")" * 1_100,
+    "SELECT " + "CASE WHEN a THEN " * 450 + "1" + " END" * 450,
+    "SELECT " + ",".join(["1"] * 4_900),
+    "WITH " + ",".join(f"a{n} AS (SELECT 1)" for n in range(400)) + " SELECT 1; SELECT 2",
+    "SELECT 1 -- x\n; SELECT 2",
+    "SELECT 1; -- x\nDELETE FROM canonical.entities",
+    "SELECT pg_sleep\n--\n(10)",
+    "SELECT 'a'\n'b', pg_sleep(10)",
+    "SELECT E'\\'', pg_sleep(10) --'",
+    "SELECT '\\', pg_sleep(10) --'",
+]
+ATTACKS = statements("attacks") + MADE

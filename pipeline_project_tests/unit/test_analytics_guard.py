@@ -1,0 +1,74 @@
+"""The guard alone: what it refuses, what it lets pass, and that it is quick."""
+
+import statistics
+import time
+
+import pytest
+
+from pipeline_project.analytics import guard
+from pipeline_project.analytics.failures import QueryRefused
+from pipeline_project_tests.custom_sql_corpus import ATTACKS, BOUNDED, LEGITIMATE
+
+GOAL_SECONDS = 0.001
+
+
+def test_the_corpora_are_large_enough() -> None:
+    assert len(ATTACKS) >= 100
+    assert len(set(LEGITIMATE)) >= 50
+
+
+@pytest.mark.parametrize("query", ATTACKS, ids=lambda query: repr(query[:60]))
+def test_refuses(query: str) -> None:
+    with pytest.raises(QueryRefused) as refused:
+        guard.check(query, parameters=0)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("query", LEGITIMATE + BOUNDED, ids=lambda query: repr(query[:60]))
+def test_lets_pass(query: str) -> None:
+    assert guard.check(query, parameters=1).strip(" ;") in query
+
+
+@pytest.mark.parametrize(
+    ("query", "statement"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        (" SELECT 1 ; -- ä", " SELECT 1 "),
+        ("SELECT 'ä;' ; ;", "SELECT 'ä;' "),
+        ("SELECT 1 -- ;", "SELECT 1 -- ;"),
+    ],
+)
+def test_gives_the_statement_without_what_follows(query: str, statement: str) -> None:
+    assert guard.check(query, parameters=0) == statement
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("SELECT 1; SELECT 2", "exactly one statement is taken, not 2"),
+        ("", "exactly one statement is taken, not 0"),
+        ("DELETE FROM entities", "only SELECT is allowed"),
+        ("SELECT nonsense(1)", "the function nonsense"),
+        ("SELECT * FROM nonsense", "no such table: nonsense; there are data_version, entities"),
+        ("SELECT * FROM entities FOR UPDATE", "FOR UPDATE"),
+        ("SELECT ''::xml", "the type xml"),
+        ("SELECT 1 +", "syntax error"),
+        ("SELECT a FROM WHERE", "syntax error at character 15"),
+        ("SELECT " + "x" * 10_000, "has 10007 bytes, at most 10000"),
+    ],
+)
+def test_says_what_is_wrong(query: str, reason: str) -> None:
+    with pytest.raises(QueryRefused, match=reason):
+        guard.check(query, parameters=0)
+
+
+def test_is_quick() -> None:
+    def seconds(query: str) -> float:
+        begin = time.perf_counter()
+        guard.check(query, parameters=1)
+        return time.perf_counter() - begin
+
+    # The least of several: what the machine does besides is not the guard's.
+    best = [min(seconds(query) for _ in range(5)) for query in LEGITIMATE]
+    assert statistics.median(best) < GOAL_SECONDS / 2
+    assert max(best) < GOAL_SECONDS
