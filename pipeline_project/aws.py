@@ -9,7 +9,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline_project.settings import Settings
 
 CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 5},
     connect_timeout=5,
     read_timeout=60,
     # Emulators and other S3 servers are reached by address, where a bucket cannot be a host name.
@@ -17,15 +16,18 @@ CONFIG = Config(
 )
 
 
-def client(settings: Settings, service: str) -> Any:
-    """A boto3 client for `service` (`s3`, `sqs`, `dynamodb`, `sns`, `secretsmanager`, …). Thread-safe; make it once."""
+def client(settings: Settings, service: str, *, attempts: int = 5) -> Any:
+    """A boto3 client for `service` (`s3`, `sqs`, `dynamodb`, `sns`, `secretsmanager`, …). Thread-safe; make it once.
+
+    `attempts` of one call: the fifth begins up to 15 seconds after the first, the third up to 3.
+    """
     return boto3.client(
         service,  # pyright: ignore[reportArgumentType, reportCallIssue] the overloads know only literal names
         region_name=settings.aws_region,
         endpoint_url=settings.aws_endpoint_url,
         aws_access_key_id=settings.aws_access_key_id,
         aws_secret_access_key=settings.aws_secret_access_key,
-        config=CONFIG,
+        config=CONFIG.merge(Config(retries={"mode": "standard", "max_attempts": attempts})),
     )
 
 

@@ -79,7 +79,12 @@ class Account:
 @pytest.fixture(scope="session")
 def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of this worker's emulator."""
-    folder = tmp_path_factory.mktemp("aws")
+    with emulator(tmp_path_factory.mktemp("aws")) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def emulator(folder: Path) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
     with (folder / "server.log").open("wb") as log:

@@ -5,8 +5,9 @@ Dagster alone is stood in for, by a thread for each launched run that does what 
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -41,6 +42,12 @@ class LiveApi:
 @pytest.fixture(scope="session")
 def live_api(aws_endpoint: str, postgres: SharedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     """One for the session; a test must not count on being the only one to use it."""
+    with new_database(postgres) as database, serve_api(aws_endpoint, database, tmp_path_factory.mktemp("code")) as live:
+        yield live
+
+
+@contextmanager
+def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path) -> Iterator[LiveApi]:
     access = Settings(
         aws_endpoint_url=aws_endpoint,
         aws_access_key_id="000000000000",  # the account that functions run in
@@ -51,10 +58,9 @@ def live_api(aws_endpoint: str, postgres: SharedServer, tmp_path_factory: pytest
         table_name="",
         events_topic_arn="",
     )
-    code = tmp_path_factory.mktemp("bundle") / "api.zip"
+    code = folder / "api.zip"
     bundle.build(code, bundle.HOST)
     with ExitStack() as stack:
-        database = stack.enter_context(new_database(postgres))
         dagster = stack.enter_context(serve())
         bare = stack.enter_context(closing(Account(access)))
         create_secrets(bare, database)

@@ -44,7 +44,7 @@ OPERATORS = _words("""
 
 # Types that hold values. Not here: regclass and its kin, which look into the catalog; name, oid, xml, bytea.
 TYPES = _words("""
-    bool bpchar char date float4 float8 int2 int4 int8 interval json jsonb numeric text time timestamp
+    bool bpchar date float4 float8 int2 int4 int8 interval json jsonb numeric text time timestamp
     timestamptz timetz uuid varchar
 """)
 

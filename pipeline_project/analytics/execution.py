@@ -81,6 +81,9 @@ class Rows:
             yield batch
 
 
+Reading = tuple[list[Column], Iterator[list[Row]]]
+
+
 class _RawJson(Loader):
     """JSON passes as it is stored: parsed, its numbers would be floats."""
 
@@ -111,18 +114,16 @@ def execute(
         watchdog.start()
         try:
             data_version = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
-            if isinstance(parameters, CustomComplexQuery):
-                columns, batches = _fetch(connection, operation, parameters)
-            else:
-                columns, batches = _stream(connection, operation, parameters)
-            yield Rows(
-                operation=operation.name,
-                parameters=parameters,
-                data_version=data_version,
-                columns=columns,
-                batches=_until(deadline, batches),
-                row_limit=row_limit,
-            )
+            read = _fetch if isinstance(parameters, CustomComplexQuery) else _stream
+            with read(connection, operation, parameters) as (columns, batches):
+                yield Rows(
+                    operation=operation.name,
+                    parameters=parameters,
+                    data_version=data_version,
+                    columns=columns,
+                    batches=_until(deadline, batches),
+                    row_limit=row_limit,
+                )
         except psycopg.Error as error:
             raise translated(error, timed_out=time.monotonic() >= deadline) from None
         finally:
@@ -156,62 +157,46 @@ def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool
     return row[-1]
 
 
-def _stream(
-    connection: Connection, operation: Operation, parameters: Parameters
-) -> tuple[list[Column], Iterator[list[Row]]]:
+@contextmanager
+def _stream(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
+    """A statement of the platform's own."""
     statement, arguments = query(f"analytics/{operation.sql}"), parameters.model_dump(mode="json")
-    cursor = connection.cursor()
-    _pass_json_through(cursor)
-    stream = cursor.stream(statement, arguments, size=BATCH_ROWS)
-    first = list(islice(stream, BATCH_ROWS))
-    if not first:
-        _check_existence(operation)
-        # A stream without rows does not say what its columns are; a cursor says so without running.
-        with ServerCursor(connection, "columns") as described:
-            described.execute(statement, arguments)
-            return _columns(described), iter(())
-    return _columns(cursor), chain([first], _batches(stream))
-
-
-def _check_existence(operation: Operation) -> None:
-    """What an operation without rows means, where it means that a parameter names nothing."""
+    with connection.cursor() as cursor:
+        _pass_json_through(cursor)
+        stream = cursor.stream(statement, arguments, size=BATCH_ROWS)
+        if first := list(islice(stream, BATCH_ROWS)):
+            yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
+            return
     if operation.must_exist:
         message = "names nothing that is there"
         raise InvalidParameters(operation.name, [{"field": operation.must_exist, "rule": "exists", "message": message}])
+    # A stream without rows does not say what its columns are; a cursor says so without running.
+    with ServerCursor(connection, CURSOR) as described:
+        described.execute(statement, arguments)
+        yield _columns(described), iter(())
 
 
-def _fetch(
-    connection: Connection, operation: Operation, parameters: CustomComplexQuery
-) -> tuple[list[Column], Iterator[list[Row]]]:
+@contextmanager
+def _fetch(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
+    """A person's statement, judged again: not everything that comes here was validated."""
     from pipeline_project.analytics.guard import check  # noqa: PLC0415 a large library that other operations do without
 
+    assert isinstance(parameters, CustomComplexQuery)  # noqa: S101
     statement = check(parameters.query, len(parameters.params))
     head, marker, tail = query(f"analytics/{operation.sql}").partition(b"/* statement */")
-    cursor = RawServerCursor(connection, CURSOR)
-    _pass_json_through(cursor)
-    try:
-        cursor.execute(head + marker + statement.encode() + tail, parameters.params)
-    except psycopg.Error as error:
-        cursor.close()
-        raise _located(error, len((head + marker).decode())) from None
-    return _columns(cursor), _fetched(cursor)
-
-
-def _fetched(cursor: RawServerCursor[Row]) -> Iterator[list[Row]]:
-    with cursor:
-        while batch := cursor.fetchmany(FETCH_ROWS):
-            yield batch
+    with RawServerCursor(connection, CURSOR) as cursor:
+        _pass_json_through(cursor)
+        try:
+            cursor.execute(head + marker + statement.encode() + tail, parameters.params)
+        except psycopg.Error as error:
+            raise _located(error, len((head + marker).decode())) from None
+        yield _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
 
 
 def _located(error: psycopg.Error, prefix: int) -> Exception:
     """The error for a person's statement, with the place in it where PostgreSQL stumbled."""
     place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
     return translated(error, timed_out=error.sqlstate == QUERY_CANCELED, position=place if place > 0 else None)
-
-
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while batch := list(islice(rows, BATCH_ROWS)):
-        yield batch
 
 
 def _until(deadline: float, batches: Iterator[list[Row]]) -> Iterator[list[Row]]:

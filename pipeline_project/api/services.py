@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pipeline_project.jobs.store import JobStore
 
 
+ATTEMPTS = 3
+"""Of a call to AWS: somebody waits, and may well ask again."""
+
+
 class Services:
     """Injectable whole: a test makes one from settings of its own."""
 
@@ -29,7 +33,7 @@ class Services:
     def _client(self, name: str) -> Any:
         from pipeline_project import aws  # noqa: PLC0415
 
-        return self._opened.enter_context(closing(aws.client(self.settings, name)))
+        return self._opened.enter_context(closing(aws.client(self.settings, name, attempts=ATTEMPTS)))
 
     @cached_property
     def dynamodb(self) -> Any:

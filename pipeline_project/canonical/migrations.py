@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline_project.canonical.sql_files import SQL
+from pipeline_project.canonical.sql_files import SQL, query
 from pipeline_project.database import Role
 from pipeline_project.errors import Permanent
 
@@ -40,6 +40,8 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str]) -> None:
         _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"])
         _set_password(admin, "pipeline_loader", passwords["loader"])
         _set_password(admin, "pipeline_reader", passwords["reader"])
+    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
+        admin.execute(query("bootstrap/restrict_public"))
 
 
 def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:

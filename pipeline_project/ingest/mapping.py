@@ -28,6 +28,8 @@ FUTURE = timedelta(days=1)
 """A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
 NULL = ""
 """COPY's null: blank texts count as not sent, so it stands for nothing else."""
+QUALITY_DECIMALS = 6
+"""As many as PostgreSQL's real tells apart; of smaller numbers it refuses some."""
 LARGEST_EXPONENT = 300
 DIGITS_OF_INTEGER = 1024
 """In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
@@ -114,6 +116,7 @@ class Mapper:
         }
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested = [paths for paths in self._spellings.values() if any(len(path) > 1 for path in paths)]
+        self._nested_names = frozenset(path[0] for paths in self._nested for path in paths if len(path) > 1)
         self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
 
     @property
@@ -133,7 +136,7 @@ class Mapper:
         if flaw is not None:
             return self._bad(raw, ordinal, position, [FieldError("", *flaw)], complete=flaw is not OVERSIZE)
         data = bytes(raw)
-        fields = _fields(data)
+        fields = _fields(data, self._nested_names)
         if isinstance(fields, FieldError):
             return self._bad(raw, ordinal, position, [fields])
         try:
@@ -182,11 +185,11 @@ class Mapper:
             return self._validate(fields)
         except ValidationError:
             # A blank counts as not sent: perhaps that is all that was wrong.
-            blank = [name for name, value in fields.items() if isinstance(value, str) and not value.strip()]
-            if not blank:
+            filled = _filled(fields, self._nested_names, spaces=False)
+            if filled == fields:
                 raise
-            for name in blank:
-                del fields[name]
+            fields.clear()
+            fields.update(filled)
             return self._validate(fields)
 
     # --- what the datasets differ in
@@ -508,7 +511,8 @@ class MetricMapper(Mapper):
         if others:
             tags = {**others, **tags} if isinstance(tags, dict) else {**others, "tags": tags}
         deleted = "t" if record.deleted else "f"
-        return "\t".join((copy_text(record.value), copy_text(record.quality), escape(_encode(tags).decode()), deleted))
+        quality = copy_text(None if record.quality is None else round(record.quality, QUALITY_DECIMALS))
+        return "\t".join((copy_text(record.value), quality, escape(_encode(tags).decode()), deleted))
 
 
 MAPPERS: Mapping[Dataset, type[Mapper]] = {
@@ -555,7 +559,7 @@ def _spellings(name: str, alias: Any) -> list[tuple[str, ...]]:
     ]
 
 
-def _fields(data: bytes) -> dict[str, Any] | FieldError:
+def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError:
     """What was sent, and not null or empty."""
     try:
         fields = _decode(data)
@@ -566,8 +570,17 @@ def _fields(data: bytes) -> dict[str, Any] | FieldError:
     if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(fields) > DEEPEST:
         return TOO_DEEP
     if b"null" in data or b'""' in data:
-        fields = {name: value for name, value in fields.items() if value is not None and value != ""}
+        return _filled(fields, nested)
     return fields
+
+
+def _filled(fields: dict[str, Any], nested: Collection[str], *, spaces: bool = True) -> dict[str, Any]:
+    """The fields that are neither null nor empty; of the objects named in `nested` likewise. `spaces` fill a field."""
+    return {
+        name: _filled(value, (), spaces=spaces) if name in nested and isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value is not None and value != "" and (spaces or not isinstance(value, str) or not value.isspace())
+    }
 
 
 def _syntax(error: Exception) -> FieldError:

@@ -62,7 +62,7 @@ def timestamp(value: Any) -> datetime | None:
     if (
         len(value) > 19
         and value[-1] != "Z"
-        and value[-3] != ":"
+        and (value[-3] != ":" or value[-6] not in "+-")
         and (value[19] != "." or "+" in value or "-" in value[10:])
     ):
         return None

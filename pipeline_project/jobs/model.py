@@ -98,7 +98,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC of one fixed width, so that times sort as text: `2026-11-23T16:44:00.123Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def moment(text: str) -> datetime:

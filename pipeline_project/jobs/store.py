@@ -156,12 +156,15 @@ class JobStore:
         created_before: str | None = None,
     ) -> Page:
         """A principal's jobs, newest first. `after` is of the page before; times are as `timestamp` writes them."""
+        # "#" is what follows the time in the key, so that the upper bound itself is left out.
+        earliest, before = created_from or "0", created_before or "9999~"
+        if earliest > before:  # which DynamoDB refuses
+            return Page([], None)
         names: dict[str, str] = {"#expiry": EXPIRY}
         values: dict[str, Any] = {
             ":owner": f"jobs#{principal}",
-            ":from": created_from or "0",
-            # "#" is what follows the time in the key, and sorts before any digit: the bound itself is left out.
-            ":before": created_before or "9",
+            ":from": earliest,
+            ":before": before,
             ":now": int(self._clock().timestamp()),
         }
         filters = ["#expiry > :now"]

@@ -14,8 +14,11 @@ from pipeline_project.settings import Settings
 def events() -> None:
     """Print each event of the local platform, until Ctrl-C."""
     settings = Settings.load()
-    with closing(aws.client(settings, "sns")) as sns, suppress(KeyboardInterrupt):
-        with subscribed(sns, settings.events_topic_arn, lambda event: typer.echo(json.dumps(event))):
-            typer.echo("listening", err=True)
-            while True:
-                time.sleep(3_600)
+    with (
+        closing(aws.client(settings, "sns")) as sns,
+        suppress(KeyboardInterrupt),
+        subscribed(sns, settings.events_topic_arn, lambda event: typer.echo(json.dumps(event))),
+    ):
+        typer.echo("listening", err=True)
+        while True:
+            time.sleep(3_600)

@@ -5,6 +5,7 @@ keeps it once.
 """
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -17,22 +18,27 @@ from pipeline_project.jobs.outbox import Event, Outbox, cloud_event
 OVERLAP = dt.timedelta(minutes=15)
 """No load takes longer from its beginning to its commit; one that did would be told of by the asset checks alone."""
 REJECT_SHARE = 0.05
-MOST = 500
+PAGE = 500
 
 
 def announce(database: Database, outbox: Outbox, since: dt.datetime, reject_share: float = REJECT_SHARE) -> dt.datetime:
     """Put what happened after `since` into the outbox; the time to go on from. `database` is the loader's."""
-    found = troubled(database, since - OVERLAP, reject_share)
-    for row in found:
+    for row in troubled(database, since - OVERLAP, reject_share):
         outbox.put(event(row))
-    # A full page may go on within the overlap: then from its last row, else from where nothing was left.
-    return max([since, *(row["finished_at"] for row in found)])
+        since = max(since, row["finished_at"])
+    return since
 
 
-def troubled(database: Database, since: dt.datetime, reject_share: float, most: int = MOST) -> list[dict[str, Any]]:
+def troubled(database: Database, since: dt.datetime, reject_share: float, page: int = PAGE) -> Iterator[dict[str, Any]]:
+    after = 0
     with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(query("notify/troubled_objects"), {"since": since, "reject_share": reject_share, "most": most})
-        return cursor.fetchall()
+        while True:
+            position = {"since": since, "after": after, "reject_share": reject_share, "most": page}
+            rows = cursor.execute(query("notify/troubled_objects"), position).fetchall()
+            yield from rows
+            if len(rows) < page:
+                return
+            since, after = rows[-1]["finished_at"], rows[-1]["object_id"]
 
 
 def event(row: dict[str, Any]) -> Event:

@@ -1,6 +1,6 @@
 """What would grow or run out by itself: Dagster's runs and logs, which it keeps for ever, and partitions by month."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -24,10 +24,7 @@ def make_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[P
 @dg.op(description="Deletes runs that ended long ago, with their logs; not the newest of an asset and partition.")
 def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.run_retention_days)
-    keys = context.repository_def.asset_graph.get_all_asset_keys()
-    context.add_output_metadata(
-        {"runs deleted": prune(context.instance, keys, before), "older than": before.isoformat()}
-    )
+    context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
 
 
 @dg.job(description="Makes partitions ahead and prunes old runs.")
@@ -36,10 +33,10 @@ def housekeeping() -> None:
     prune_runs()
 
 
-def prune(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], before: datetime) -> int:
+def prune(instance: dg.DagsterInstance, before: datetime) -> int:
     """Delete ended runs that were created before; how many. What was last said of an asset or a partition stays, so the
     asset graph looks as it did."""
-    kept = newest_runs(instance, keys)
+    kept = newest_runs(instance)
     deleted = 0
     for run_id in list(_old_runs(instance, before)):
         if run_id not in kept:
@@ -48,11 +45,11 @@ def prune(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey], before: dat
     return deleted
 
 
-def newest_runs(instance: dg.DagsterInstance, keys: Iterable[dg.AssetKey]) -> set[str]:
+def newest_runs(instance: dg.DagsterInstance) -> set[str]:
     """The runs that were the last to materialize an asset, or a partition of it."""
     newest = dg.DagsterEventType.ASSET_MATERIALIZATION
     kept = set()
-    for key in keys:
+    for key in instance.get_asset_keys():
         if last := instance.get_latest_materialization_event(key):
             kept.add(last.run_id)
         storage_ids = [*instance.get_latest_storage_id_by_partition(key, newest).values()]

@@ -5,14 +5,18 @@ null or blank counts as not sent. Numbers may come as strings ("1200.50"), but w
 things in different countries. Ids are texts: `7` and `"7"` are the same id.
 """
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 ID_LENGTH = 200
 """Longest source id, in characters; an index entry of PostgreSQL holds about 2,700 bytes."""
+
+_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def _day(value: Any) -> Any:
@@ -20,14 +24,23 @@ def _day(value: Any) -> Any:
     return value[:10] if isinstance(value, str) and value[10:11] in ("T", " ") else value
 
 
+def _plain_number(value: Any) -> Any:
+    """Python itself would take 1_000 and ١."""
+    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value.strip()):
+        raise PydanticCustomError(
+            "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"
+        )
+    return value
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 # Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2); bounded, so that nothing sent as a number can grow
 # into megabytes of digits (1e9999).
-Money = Annotated[Decimal, Field(ge=-(10**18), le=10**18, decimal_places=20)]
-Amount = Annotated[Decimal, Field(ge=0, le=10**18, decimal_places=20)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
+Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), le=10**18, decimal_places=20)]
+Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20)]
+Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53)]
 Day = Annotated[date, BeforeValidator(_day)]
 
 

@@ -6,7 +6,6 @@ WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*
 WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r, generate_series(1, 2)) SELECT max(n) FROM r
 SELECT a FROM generate_series(1, 1000000000) AS a ORDER BY random()
 SELECT count(*) FROM (SELECT DISTINCT a, b FROM generate_series(1, 100000) a, generate_series(1, 100000) b) AS x
-SELECT regexp_replace(string_agg('a', '') , '(a*)*(a*)*(a*)*b', '') FROM generate_series(1, 100000)
 SELECT factorial(100000)
 SELECT count(*) FROM entities a, entities b, entities c, entities d, entities e, generate_series(1, 100000000) f
 SELECT 1 FROM generate_series(1, 1000000000000) OFFSET 100000000000

@@ -54,7 +54,7 @@ SELECT corr(revenue, employees), stddev_samp(revenue), regr_slope(revenue, emplo
 SELECT revenue IS DISTINCT FROM 5, status IS NOT NULL, (revenue > 5) IS TRUE, NOT (revenue > 5) FROM entities
 SELECT * FROM entities ORDER BY revenue DESC NULLS LAST OFFSET 5 FETCH FIRST 10 ROWS WITH TIES
 SELECT "name" AS "The Name" FROM "entities" -- a remark
-SELECT /* a remark */ 1 + 2 * 3 ^ 2 % 5 - -1;
+SELECT /* a remark */ 1 + 2 * 3 % 5 - -1, 2 ^ 0.5;
 SELECT e.name, o.key FROM entities e JOIN objects o ON o.object_id = (e.metadata ->> 'object_id')::bigint
 SELECT (e.metadata -> 'quality_score')::float8 AS q FROM entities e WHERE e.metadata['ordinal'] IS NOT NULL
 SELECT extensions_free.name FROM entities AS extensions_free WHERE similarity(extensions_free.name, 'Acme') > 0.3

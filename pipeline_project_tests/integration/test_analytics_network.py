@@ -47,7 +47,7 @@ def network(edges: Edges, root: int, depth: int, direction: str) -> list[tuple[A
     expected = []
     for node, far in distance.items():
         below = closure(inner, node)
-        known = [REVENUE[each] for each in {node, *below} if REVENUE[each] is not None]
+        known = [revenue for each in {node, *below} if (revenue := REVENUE[each]) is not None]
         total = sum(known, Decimal(0)) if known else None
         children = sum(parent == node != child for parent, child in inner)
         expected.append((far, name(node), REVENUE[node], children, len(below - {node}), total, node in below))

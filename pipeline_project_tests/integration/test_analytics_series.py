@@ -54,7 +54,7 @@ def deviation(values: list[Fraction]) -> Fraction | None:
     if len(values) < 2:
         return None
     centre = mean(values)
-    variance = sum((value - centre) ** 2 for value in values) / (len(values) - 1)
+    variance = sum(((value - centre) * (value - centre) for value in values), Fraction(0)) / (len(values) - 1)
     with localcontext(prec=60):
         return Fraction((Decimal(variance.numerator) / variance.denominator).sqrt())
 
@@ -68,14 +68,15 @@ def slope(values: Series) -> Fraction | None:
     if len(known) < 3:
         return None
     middle, centre = mean([x for x, _ in known]), mean([y for _, y in known])
-    steep = sum((x - middle) * (y - centre) for x, y in known) / sum((x - middle) ** 2 for x, _ in known)
-    return steep / abs(centre) if centre else None
+    rise = sum(((x - middle) * (y - centre) for x, y in known), Fraction(0))
+    run = sum(((x - middle) * (x - middle) for x, _ in known), Fraction(0))
+    return rise / run / abs(centre) if centre else None
 
 
 def patterns(points: dict[date, list[Decimal]], period: str) -> list[tuple[Any, ...]]:
     sums: dict[date, list[Decimal]] = {}
-    for day, values in points.items():
-        sums.setdefault(begin_of(day, period), []).extend(values)
+    for day, amounts in points.items():
+        sums.setdefault(begin_of(day, period), []).extend(amounts)
     if not sums:
         return []
     calendar = [min(sums)]

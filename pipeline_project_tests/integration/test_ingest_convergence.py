@@ -74,6 +74,15 @@ class File:
     def modified_at(self) -> datetime:
         return BEGINNING + timedelta(seconds=self.second)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the file cannot be read as a whole, if it cannot."""
+        if self.form == "lines":  # a line by itself is a single object
+            return "bad_json" if len(self.rows) == 1 and self.rows[0].fault == "not json" else None
+        if self.fault == "count" and self.form == "envelope":
+            return "count_mismatch"
+        return "truncated" if self.fault else None
+
     def content(self) -> bytes:
         texts = [self._text(row) for row in self.rows]
         match self.form:
@@ -163,7 +172,7 @@ def model(files: Sequence[tuple[int, File]]) -> Model:
     rejects: list[tuple[int, int, str | None, Position]] = []
     for object_id, file in files:
         bad = [row for row in file.rows if row.fault]
-        code = {"truncated": "truncated", "count": "count_mismatch" if file.form == "envelope" else "truncated"}.get(file.fault or "")
+        code = file.refusal
         if code is None and 2 * len(bad) > len(file.rows):
             code = "too_many_rejects"
         for ordinal, row in enumerate(file.rows, 1):
@@ -173,7 +182,9 @@ def model(files: Sequence[tuple[int, File]]) -> Model:
                     known = file.dataset == "entities" and row.fault != "not json"
                     # What is wrong with its time has none.
                     own = row if row.fault == "negative" else Said(row.number, row.value, None)
-                    rejects.append((object_id, ordinal, key if known else None, own.position(file.modified_at, object_id)))
+                    rejects.append(
+                        (object_id, ordinal, key if known else None, own.position(file.modified_at, object_id))
+                    )
             elif code is None:
                 position = row.position(file.modified_at, object_id)
                 assertion = (position, ordinal, row)
@@ -192,7 +203,13 @@ def model(files: Sequence[tuple[int, File]]) -> Model:
             position, ordinal, row = history[-1]
             getattr(result, dataset).append((key, *position, ordinal, row.deleted, Decimal(row.value)))
     result.rejects = [
-        (object_id, ordinal, key, position[0], "superseded" if any(good > position for good in good_rows.get(key or "", [])) else "open")
+        (
+            object_id,
+            ordinal,
+            key,
+            position[0],
+            "superseded" if any(good > position for good in good_rows.get(key or "", [])) else "open",
+        )
         for object_id, ordinal, key, position in sorted(rejects)
     ]
     result.objects.sort()
@@ -320,7 +337,9 @@ def apply(bench: Bench, landing: Landing, seen: list[ObjectSeen], data: st.DataO
         waiting = bench.discover(now)
         if event == "parallel":
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda _: list(Worker(bench.database.loader, landing, SETTINGS).ingest(waiting)), range(2)))
+                list(
+                    pool.map(lambda _: list(Worker(bench.database.loader, landing, SETTINGS).ingest(waiting)), range(2))
+                )
             continue
         database = bench.database.loader
         if event == "crash":

@@ -158,6 +158,7 @@ def test_listing(cloud: Cloud) -> None:
     assert store.listing("me", states=[State.RUNNING]).jobs == []
     bounded = store.listing("me", created_from=jobs[2].created_at, created_before=jobs[5].created_at)
     assert bounded.jobs == jobs[2:5][::-1]
+    assert store.listing("me", created_from=jobs[5].created_at, created_before=jobs[2].created_at).jobs == []
 
 
 def test_reconcile_brings_everything_to_an_end(cloud: Cloud) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pipeline_project.jobs.outbox import Event
 from pipeline_project.notify.delivery import Delivery
 from pipeline_project.notify.events import Notifier
-from pipeline_project.notify.ingest import announce
+from pipeline_project.notify.ingest import announce, troubled
 from pipeline_project.notify.subscriber import subscribed
 from pipeline_project_tests.fix_api import Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -60,6 +60,13 @@ def test_late_commit_is_told_of(cloud: Cloud, database: FreshDatabase) -> None:
     settle(database, 8, "failed")
     announce(database.loader, outbox, cursor)
     assert len(list(outbox.waiting())) == 2
+
+
+def test_pages(database: FreshDatabase) -> None:
+    for object_id in range(1, 6):
+        settle(database, object_id, "failed")
+    found = troubled(database.loader, LONG_AGO, 0.5, page=2)
+    assert [row["object_id"] for row in found] == [1, 2, 3, 4, 5]
 
 
 def test_sent_events_are_not_told_again(cloud: Cloud, database: FreshDatabase, delivery: Delivery) -> None:

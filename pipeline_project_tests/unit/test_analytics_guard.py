@@ -33,7 +33,7 @@ def test_lets_pass(query: str) -> None:
     ("query", "statement"),
     [
         ("SELECT 1", "SELECT 1"),
-        (" SELECT 1 ; -- ä", " SELECT 1 "),
+        (" SELECT 1 ; -- ä", "SELECT 1 "),
         ("SELECT 'ä;' ; ;", "SELECT 'ä;' "),
         ("SELECT 1 -- ;", "SELECT 1 -- ;"),
     ],

@@ -96,7 +96,9 @@ tiny = st.fixed_dictionaries(
 def spaced(draw: st.DrawFn, elements: list[Any]) -> tuple[list[str], list[str]]:
     """Elements as texts, and what stands before, between and after them."""
     space = st.text(" \t\r\n", max_size=3)
-    texts = [json.dumps(each, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))) for each in elements]
+    texts = [
+        json.dumps(each, ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))) for each in elements
+    ]
     return texts, [draw(space) for _ in range(len(elements) + 1)]
 
 
@@ -118,7 +120,9 @@ def line_of(text: str, place: int) -> int:
 
 
 @given(data=st.data(), elements=st.lists(values, max_size=12), limits=tiny)
-def test_an_array_gives_the_elements_that_json_gives(data: st.DataObject, elements: list[Any], limits: dict[str, int]) -> None:
+def test_an_array_gives_the_elements_that_json_gives(
+    data: st.DataObject, elements: list[Any], limits: dict[str, int]
+) -> None:
     texts, spaces = data.draw(spaced(elements))
     if any(len(text.encode()) > limits["RECORD_LIMIT"] for text in texts):
         limits["RECORD_LIMIT"] = 1 << 20
@@ -182,7 +186,9 @@ def test_a_single_object_is_a_record(record: dict[str, Any], most: int) -> None:
 
 
 @given(elements=st.lists(objects | st.text(min_size=60, max_size=300), min_size=1, max_size=8), data=st.data())
-def test_a_record_that_is_too_large_is_told_and_its_neighbours_are_kept(elements: list[Any], data: st.DataObject) -> None:
+def test_a_record_that_is_too_large_is_told_and_its_neighbours_are_kept(
+    elements: list[Any], data: st.DataObject
+) -> None:
     limit = data.draw(st.integers(40, 120))
     texts = [json.dumps(each) for each in elements]
     for text, name in ((f"[{', '.join(texts)}]", "array"), ("\n".join(["{}", "{}", *texts]), "json_lines")):
@@ -202,7 +208,9 @@ def test_a_record_that_is_too_large_is_told_and_its_neighbours_are_kept(elements
     content=st.binary(max_size=60)
     | st.text('[]{},:"\\ \n019.aeE-+truefalsnl', max_size=60).map(str.encode)
     | st.lists(
-        st.sampled_from([b'{"id":1}', b'{"records":[', b"]}", b",", b"[", b"]", b"}", b'"', b"\n", b'{"a":', b"\\", b"7"])
+        st.sampled_from(
+            [b'{"id":1}', b'{"records":[', b"]}", b",", b"[", b"]", b"}", b'"', b"\n", b'{"a":', b"\\", b"7"]
+        )
     ).map(b"".join),
     limits=tiny,
 )
@@ -231,7 +239,7 @@ def test_a_fault_is_told_with_its_line_and_column(
     texts = [json.dumps(each) for each in elements]
     limits["RECORD_LIMIT"] = max(limits["RECORD_LIMIT"], *map(len, texts))
     place = data.draw(st.integers(0, len(texts)))
-    before = "[" + breaks + f",{breaks}".join(texts[:place]) + ("," if 0 < place else "") + breaks
+    before = "[" + breaks + f",{breaks}".join(texts[:place]) + ("," if place > 0 else "") + breaks
     # A closing brace without an opening one: told where it stands.
     text = before + "}" + ",".join(texts[place:]) + "]"
     result = split(text.encode(), **limits)
@@ -266,7 +274,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("content", "code", "line", "column"), FAULTS)
-@pytest.mark.parametrize("limits", [{}, {"WINDOW": 8, "RECORD_LIMIT": 1000, "most": 3}, {"WINDOW": 8, "RECORD_LIMIT": 24}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"WINDOW": 8, "RECORD_LIMIT": 1000, "most": 3}, {"WINDOW": 8, "RECORD_LIMIT": 24}]
+)
 def test_faults_of_a_file(content: bytes, code: str, line: int, column: int, limits: dict[str, int]) -> None:
     fault = split(content, **limits).fault
     assert fault is not None

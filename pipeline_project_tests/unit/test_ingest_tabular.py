@@ -48,7 +48,11 @@ def test_a_csv_is_read(delimiter: str, end: str) -> None:
     note = f'x{delimiter} "y"'
     assert read(text.encode()) == (
         "csv",
-        [{"id": "1", "name": "A", "note": note}, {"id": "2", "name": "B"}, {"id": "3", "name": f"C{end}D", "note": "z"}],
+        [
+            {"id": "1", "name": "A", "note": note},
+            {"id": "2", "name": "B"},
+            {"id": "3", "name": f"C{end}D", "note": "z"},
+        ],
         [2, 3, 6],
         {},
     )
@@ -115,7 +119,7 @@ def parquet(column: pa.Array) -> bytes:
     return file.getvalue()
 
 
-moment = datetime(2025, 3, 1, 12, 30, 15, 123456)
+moment = datetime(2025, 3, 1, 12, 30, 15, 123456)  # noqa: DTZ001 of Parquet without a zone
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""What a forked worker does: wait for runs with everything at hand, and execute them as `dagster api execute_run` would.
+
+It ends after a few runs, and at once after one that did not end well or left anything behind.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._cli.api import _execute_run_command_body
+from dagster._core.instance.ref import InstanceRef
+from dagster._utils.interrupts import capture_interrupts
+
+from pipeline_project.orchestration.worker_protocol import receive, send
+
+RUNS = 20
+"""A worker serves so many runs: what a run may leave behind in memory does not pile up."""
+POOL_RECYCLE_SECONDS = 600
+STATEMENT_TIMEOUT_MS = 0
+"""None, as in a process of its own."""
+SETTLE_SECONDS = 0.5
+"""How long a run's threads may take to end after it."""
+PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger("pipeline.workers")
+
+
+def work(channel: socket.socket, instance_ref: InstanceRef, parent: int) -> int:
+    """Serve runs until the server closes the channel; the process's exit status."""
+    _become_a_process_of_its_own(parent)
+    try:
+        with _instance(instance_ref) as instance:
+            done = None
+            for _ in range(RUNS):
+                send(channel, {"done": done})
+                message = receive(channel)
+                if message is None:
+                    return 0
+                before = _surroundings()
+                done = message["run_id"]
+                if status := execute(instance, done):
+                    return status
+                if _surroundings() != before:
+                    return 0
+    except KeyboardInterrupt:  # meant for a run that has just ended
+        return 0
+    return 0
+
+
+def execute(instance: dg.DagsterInstance, run_id: str) -> int:
+    """0 if the run succeeded. SIGINT and SIGTERM interrupt it, as they do in a process of its own."""
+    with capture_interrupts():
+        return _execute_run_command_body(run_id, instance, lambda _: None, set_exit_code_on_failure=True)
+
+
+@contextlib.contextmanager
+def _instance(instance_ref: InstanceRef) -> Any:
+    """The instance, with connections that are kept from event to event and are open before the first run comes."""
+    with dg.DagsterInstance.from_ref(instance_ref) as instance:
+        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, max_overflow=4)
+        with contextlib.suppress(Exception):  # PostgreSQL may be away now and back when a run comes
+            instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
+            instance.all_logs("none")
+        yield instance
+
+
+def _become_a_process_of_its_own(parent: int) -> None:
+    """Forget what belongs to the server, and die with it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    random.seed()
+
+
+def _surroundings() -> tuple[Any, ...]:
+    """What a run must leave as it was: threads, children, working folder."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return threading.active_count(), _has_children(), Path.cwd()
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True

@@ -1,0 +1,285 @@
+"""Keeps warm workers: a small single-threaded server that has imported everything and forks a process for runs to come.
+
+    launcher ──start──► server ──run id──► idle worker ──► run        SIGINT to the worker ends its run
+             ◄──pid───         ◄──done────                            a worker's death is kept for run monitoring
+
+`python -m pipeline_project.orchestration.worker_server SOCKET DAGSTER_HOME [MODULE]`. It opens no connection and starts
+no thread, since a fork would copy both broken; it ends when the project's code has changed, to be started anew with it.
+"""
+
+import contextlib
+import gc
+import importlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import dagster as dg
+from dagster._core.instance.ref import InstanceRef
+
+from pipeline_project.orchestration import warm_worker
+from pipeline_project.orchestration.worker_protocol import SECONDS, receive, send
+
+DEFINITIONS = "pipeline_project.definitions"
+PACKAGE = "pipeline_project"
+SPARE = 2
+"""Workers that wait for runs."""
+TOP_UP_SECONDS = 0.3
+"""A new worker is made a moment after one was taken: the run that took it comes first."""
+REMEMBERED = 1_000
+"""Ends of runs that are kept for run monitoring."""
+STALE_SECONDS = 1.0
+"""How often the project's files are looked at."""
+CODE_CHANGED = 3
+
+log = logging.getLogger("pipeline.workers")
+
+
+@dataclass
+class Worker:
+    """A forked process. `run_id` is what it executes; None: it starts, or waits."""
+
+    pid: int
+    channel: socket.socket
+    is_idle: bool = False
+    run_id: str | None = None
+
+
+class WorkerServer:
+    """Answers the launcher at `path`; `work` is what a worker does with its end of the channel."""
+
+    def __init__(self, path: Path, work: Callable[[socket.socket, int], int], *, spare: int = SPARE) -> None:
+        self._path = path
+        self._work = work
+        self._spare = spare
+        self._workers: dict[int, Worker] = {}
+        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._selector = selectors.DefaultSelector()
+        self._top_up_at = 0.0
+        self._stale_at = 0.0
+        self._code = code_times()
+        self._listener = _listen(path)
+        self._wakeup, wakeup = socket.socketpair()
+        self._wakeup.setblocking(False)
+        wakeup.setblocking(False)
+        self._wakeup_end = wakeup
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._answer)
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
+
+    def serve(self) -> NoReturn:
+        while True:
+            if time.monotonic() >= self._top_up_at and self._spare_workers() < self._spare:
+                self._fork()
+                continue
+            for key, _ in self._selector.select(TOP_UP_SECONDS):
+                key.data()
+
+    def _spare_workers(self) -> int:
+        return sum(worker.run_id is None for worker in self._workers.values())
+
+    # --- what the launcher asks
+
+    def _answer(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.settimeout(SECONDS)
+            try:
+                message = receive(connection)
+                if message is not None:
+                    send(connection, self._handle(message))
+            except (OSError, ValueError, KeyError) as error:
+                log.warning("a launcher was not answered: %s", error)
+                return
+        if self._is_stale():
+            self._end_for_new_code()
+
+    def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
+        match message["ask"]:
+            case "start" if self._is_stale():
+                return {"refused": "the code has changed; the workers are made anew"}
+            case "start":
+                return self._start(message["run_id"])
+            case "terminate":
+                return {"signalled": self._terminate(message["run_id"])}
+            case "health":
+                return self._health(message["run_id"])
+            case _:
+                return {"refused": "unknown request"}
+
+    def _start(self, run_id: str) -> dict[str, Any]:
+        idle = [worker for worker in self._workers.values() if worker.is_idle]
+        waiting = idle or [worker for worker in self._workers.values() if worker.run_id is None]
+        worker = waiting[0] if waiting else self._fork()
+        try:
+            send(worker.channel, {"run_id": run_id})
+        except OSError:
+            return {"refused": "the worker had just died"}
+        worker.is_idle, worker.run_id = False, run_id
+        self._top_up_at = time.monotonic() + TOP_UP_SECONDS
+        return {"pid": worker.pid}
+
+    def _terminate(self, run_id: str) -> bool:
+        for worker in self._workers.values():
+            if worker.run_id == run_id:
+                os.kill(worker.pid, signal.SIGINT)
+                return True
+        return False
+
+    def _health(self, run_id: str) -> dict[str, Any]:
+        if any(worker.run_id == run_id for worker in self._workers.values()):
+            return {"alive": True}
+        return {"alive": False, "end": self._ended.get(run_id, "its worker server was started anew")}
+
+    # --- workers
+
+    def _fork(self) -> Worker:
+        assert_forkable()
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                ours.close()
+                self._close_inherited()
+                status = self._work(theirs, parent)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        theirs.close()
+        worker = Worker(pid, ours)
+        self._workers[pid] = worker
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(worker))
+        return worker
+
+    def _close_inherited(self) -> None:
+        self._selector.close()
+        for each in (self._listener, self._wakeup, self._wakeup_end, *(w.channel for w in self._workers.values())):
+            each.close()
+
+    def _hear(self, worker: Worker) -> None:
+        """A worker waits for its next run; at the end of the channel it dies, which is heard of by its signal."""
+        try:
+            said = receive(worker.channel)
+        except (OSError, ValueError):
+            said = None
+        if said is None:
+            self._selector.unregister(worker.channel)
+            worker.is_idle = False
+            return
+        if worker.run_id != said["done"]:
+            return  # it says that it is ready, and has been given a run already
+        if worker.run_id is not None:
+            self._remember(worker.run_id, "its worker had finished with it")
+        worker.is_idle, worker.run_id = True, None
+        if self._spare_workers() > self._spare:
+            worker.is_idle = False
+            worker.channel.shutdown(socket.SHUT_WR)  # it may go
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wakeup.recv(1024):
+                pass
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                self._bury(*found)
+
+    def _bury(self, pid: int, status: int) -> None:
+        worker = self._workers.pop(pid, None)
+        if worker is None:
+            return
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(worker.channel)
+        worker.channel.close()
+        code = os.waitstatus_to_exitcode(status)
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        if worker.run_id is not None:
+            self._remember(worker.run_id, f"its worker (pid {pid}) was {how}" if code < 0 else f"its worker {how}")
+        elif code:
+            log.warning("a waiting worker (pid %d) %s", pid, how)
+            self._top_up_at = time.monotonic() + 1  # it may be something that the next one would die of, too
+
+    def _remember(self, run_id: str, end: str) -> None:
+        self._ended[run_id] = end
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+    # --- the code
+
+    def _is_stale(self) -> bool:
+        if time.monotonic() >= self._stale_at:
+            self._stale_at = time.monotonic() + STALE_SECONDS
+            if code_times() != self._code:
+                self._stale_at = float("inf")
+        return self._stale_at == float("inf")
+
+    def _end_for_new_code(self) -> None:
+        """Once nothing runs any more. Until then runs are refused, and start in processes of their own."""
+        self._spare = 0
+        if not any(worker.run_id for worker in self._workers.values()):
+            sys.exit(CODE_CHANGED)
+
+
+def code_times() -> dict[str, float]:
+    """When each file of the project that is imported was last written."""
+    files = (
+        getattr(module, "__file__", None)
+        for name, module in list(sys.modules.items())
+        if name == PACKAGE or name.startswith(f"{PACKAGE}.")
+    )
+    times = {}
+    for file in filter(None, files):
+        with contextlib.suppress(OSError):
+            times[file] = os.stat(file).st_mtime  # noqa: PTH116 two hundred of them, each second
+    return times
+
+
+def assert_forkable() -> None:
+    """A fork copies one thread; what the others held stays locked in the copy for ever."""
+    tasks = Path("/proc/self/task")
+    threads = len(list(tasks.iterdir())) if tasks.exists() else 1
+    if threads != 1:
+        raise RuntimeError(f"the worker server has {threads} threads: something that it imported has started them")
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    old = os.umask(0o177)  # whoever can write to it can start runs
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(old)
+    listener.listen(64)
+    return listener
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    path, home, *module = sys.argv[1:]
+    definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs
+    definitions.get_repository_def().load_all_definitions()
+    instance = InstanceRef.from_dir(home)
+    gc.collect()
+    gc.freeze()  # a collection in a worker would write to, and so copy, every page
+    log.info("ready at %s", path)
+    WorkerServer(Path(path), lambda channel, parent: warm_worker.work(channel, instance, parent)).serve()
+
+
+if __name__ == "__main__":
+    main()

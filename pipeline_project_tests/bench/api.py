@@ -1,0 +1,214 @@
+"""What the REST facade adds to the query below it. Yardstick: the same SQL on an open psycopg connection, rows fetched.
+
+    handler   the Lambda's handler, called in this process, on the emulator's DynamoDB
+    gateway   the same in the emulator's Lambda, behind its API Gateway, over HTTP
+
+The gateway's figures are mostly the emulator's (one Python process for all of AWS). Jobs run in a thread where Dagster would
+start a run: what Dagster adds is measured by the suite `latency`.
+"""
+
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline_project.analytics.catalogue import operation
+from pipeline_project.analytics.execution import execute
+from pipeline_project.api.services import Services
+from pipeline_project.client import Client
+from pipeline_project.database import Database, Role
+from pipeline_project_tests.bench.server import BenchServer, server
+from pipeline_project_tests.fix_api import Caller
+from pipeline_project_tests.fix_aws import emulator
+from pipeline_project_tests.fix_live_api import LiveApi, serve_api
+
+DATABASE = "api"
+ENTITIES = 100_000
+CALLS = 300
+JOBS = 20
+CLIENTS = 200
+FILL = """
+INSERT INTO canonical.entities (canonical_id, source, entity_type, deleted, name, industry, region, revenue, attributes,
+    source_updated_at, object_modified_at, object_id, ordinal, mapping_version, quality_score, content_hash, record_digest,
+    version)
+SELECT 'crm_' || n, 'crm', 'customer', false, 'Company ' || n, 'industry ' || n % 20, 'region ' || n % 4, n * 1.01, '{{}}',
+    now(), now(), 1, n, 1, 1, md5(n::text)::uuid, md5(n::text)::uuid, 1
+FROM generate_series(1, {count}) AS n
+"""
+
+
+@dataclass(frozen=True)
+class BenchDatabase:
+    """As much of a test's database as the live API asks for."""
+
+    server: BenchServer
+
+    @property
+    def reader(self) -> Database:
+        return self.server.database(DATABASE, "reader")
+
+    def secret(self, role: Role) -> str:
+        parts = dict(part.split("=", 1) for part in self.server.conninfo(DATABASE, role).split())
+        names = {"host": "host", "port": "port", "dbname": "dbname", "username": "user", "password": "password"}
+        return json.dumps({name: parts[key] for name, key in names.items()})
+
+
+def run(scale: float = 1.0) -> list[dict[str, Any]]:
+    calls = max(20, int(CALLS * scale))
+    with _stack(max(1_000, int(ENTITIES * scale))) as live:
+        figures = [*_imports(), *_handler(live, calls), *_gateway(live, calls), *_jobs(live, max(3, int(JOBS * scale)))]
+        return [*figures, *_crowd(live, max(20, int(CLIENTS * scale)))]
+
+
+@contextmanager
+def _stack(entities: int) -> Iterator[LiveApi]:
+    with server() as postgres, tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        postgres.create(DATABASE)
+        postgres.admin(DATABASE, FILL.format(count=entities))
+        postgres.admin(DATABASE, "VACUUM ANALYZE canonical.entities")
+        (Path(folder) / "aws").mkdir()
+        database: Any = BenchDatabase(postgres)
+        with emulator(Path(folder) / "aws") as endpoint, serve_api(endpoint, database, Path(folder)) as live:
+            yield live
+
+
+def _question(n: int) -> dict[str, Any]:
+    return {"operation": "revenue_analysis", "parameters": {"metric": "revenue", "group_by": "industry", "top_n": n}}
+
+
+def _timed(call: Callable[[int], Any], count: int) -> list[float]:
+    """Milliseconds of each call; the first one warms up and does not count."""
+    call(0)
+    taken = []
+    for n in range(1, count + 1):
+        begin = time.perf_counter()
+        call(n)
+        taken.append((time.perf_counter() - begin) * 1000)
+    return taken
+
+
+def _figure(what: str, taken: list[float], floor: float | None = None, bound: float | None = None) -> dict[str, Any]:
+    middle = statistics.median(taken)
+    figure: dict[str, Any] = {
+        "what": what,
+        "p50_ms": round(middle, 2),
+        "p95_ms": round(statistics.quantiles(taken, n=20)[-1], 2) if len(taken) > 1 else round(middle, 2),
+        "n": len(taken),
+    }
+    if floor is not None:
+        figure["over_floor_ms"] = round(middle - floor, 2)
+    if bound is not None:
+        figure["bound_ms"] = bound
+    return figure
+
+
+def _imports() -> list[dict[str, Any]]:
+    script = "import time; t = time.perf_counter(); import pipeline_project.api.handler; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", script]
+    taken = [float(subprocess.run(command, capture_output=True, check=True).stdout) * 1000 for _ in range(7)]
+    return [_figure("import of the handler", taken, bound=300)]
+
+
+def _bare(database: Database, count: int) -> list[float]:
+    """The floor: the operation's own SQL, on one open connection."""
+    chosen = operation("revenue_analysis")
+    with database.connect() as connection:
+
+        class Open(Database):
+            @contextmanager
+            def connect(self, *, autocommit: bool = False) -> Iterator[Any]:
+                connection.rollback()
+                connection.autocommit = autocommit
+                yield connection
+
+        kept = Open(lambda: "")
+
+        def ask(n: int) -> None:
+            with execute(
+                kept, chosen, chosen.validate(_question(1 + n % 50)["parameters"]), timeout_seconds=60
+            ) as rows:
+                list(rows)
+
+        return _timed(ask, count)
+
+
+def _handler(live: LiveApi, count: int) -> list[dict[str, Any]]:
+    with closing(Services(live.cloud.settings)) as services:
+        caller = Caller(services)
+
+        def ask(n: int) -> None:
+            assert caller("POST", "/analytics", _question(1 + n)).status == 200
+
+        def again(_: int) -> None:
+            assert caller("POST", "/analytics", _question(3)).headers["Cache-Status"] == "pipeline; hit"
+
+        def submit(n: int) -> None:
+            answer = caller("POST", "/analytics/jobs", _question(3), {"Idempotency-Key": f"handler-{n}"})
+            assert answer.status == 202, answer.text
+            live.cloud.jobs().request_cancel(answer.json["id"])
+
+        bare = _bare(live.database.reader, min(count, 45))
+        floor = statistics.median(bare)
+        caller("POST", "/analytics", _question(3))
+        figures = [
+            _figure("floor: bare psycopg", bare),
+            _figure("handler, not kept", _timed(ask, min(count, 45)), floor),
+            _figure("handler, kept", _timed(again, count)),
+        ]
+        start, live.dagster.on_launch = live.dagster.on_launch, lambda tags, run_id: None
+        figures.append(_figure("handler, submit", _timed(submit, count), bound=150))
+        live.dagster.on_launch = start
+        return figures
+
+
+def _gateway(live: LiveApi, count: int) -> list[dict[str, Any]]:
+    parts = urlsplit(live.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    with closing(connection):
+
+        def ask(body: dict[str, Any]) -> None:
+            connection.request(
+                "POST", f"{parts.path}/analytics", json.dumps(body), {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200, response.status
+
+        kept = _timed(lambda n: ask(_question(3)), count)
+        fresh = _timed(lambda n: ask(_question(100 - n)), min(count, 45))
+    return [_figure("gateway, kept", kept), _figure("gateway, not kept", fresh)]
+
+
+def _jobs(live: LiveApi, count: int) -> list[dict[str, Any]]:
+    """From the submission to the end as a client sees it, through the gateway."""
+    client = Client(live.url)
+
+    def job(n: int) -> None:
+        ended = client.wait(client.submit("revenue_analysis", _question(1 + n % 50)["parameters"])["id"])
+        assert ended["state"] == "SUCCEEDED", ended
+
+    floor = statistics.median(_bare(live.database.reader, 20))
+    return [_figure("job, from submission to end, without Dagster", _timed(job, count), floor, bound=1500)]
+
+
+def _crowd(live: LiveApi, clients: int) -> list[dict[str, Any]]:
+    """So many clients at once, each with a connection of its own; whoever is refused for being too many tries again."""
+
+    def one(n: int) -> float:
+        begin = time.perf_counter()
+        Client(live.url, timeout=60).ask("revenue_analysis", _question(1 + n % 10)["parameters"])
+        return (time.perf_counter() - begin) * 1000
+
+    with ThreadPoolExecutor(clients) as pool:
+        taken = list(pool.map(one, range(clients)))
+    return [{**_figure(f"{clients} clients at once, each one question", taken), "errors": 0}]

@@ -1,0 +1,162 @@
+"""Runs in warm workers behave as with the stock launcher: real server, workers, code server and run storage."""
+
+import inspect
+import os
+import signal
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._cli import api
+from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
+
+from pipeline_project.orchestration import warm_worker
+from pipeline_project.orchestration.warm_launcher import HEAVY, WEIGHT_TAG, WORKER_TAG, WarmRunLauncher
+from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+from pipeline_project_tests.fix_warm_workers import Workers, lives
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are forked on Linux only")
+
+
+def health(workers: Workers, run_id: str) -> tuple[WorkerStatus, str | None]:
+    found = workers.instance.run_launcher.check_run_worker_health(workers.run(run_id))
+    return found.status, found.msg
+
+
+def test_a_worker_executes_several_runs_and_captures_what_they_print(workers: Workers) -> None:
+    runs = [workers.executed("speaking") for _ in range(3)]
+    found = [workers.metadata(run.run_id) for run in runs]
+    assert all(run.tags[WORKER_TAG] == str(workers.socket) for run in runs)
+    assert all(workers.worker(run.run_id) == each["pid"] != workers.pid for run, each in zip(runs, found, strict=True))
+    assert len({each["random"] for each in found}) == 3
+    assert len({each["pid"] for each in found}) < 3
+    for run, each in zip(runs, found, strict=True):
+        assert f"in process {each['pid']}" in workers.messages(run.run_id)
+        [logs] = workers.instance.compute_log_manager.get_log_keys_for_log_key_prefix(
+            [run.run_id, "compute_logs"], io_type=dg.ComputeIOType.STDOUT
+        )
+        captured = workers.instance.compute_log_manager.get_log_data(logs)
+        assert captured.stdout and f"printed by {each['pid']}" in captured.stdout.decode()
+        assert captured.stderr and "to stderr" in captured.stderr.decode()
+    assert health(workers, runs[0].run_id)[0] is WorkerStatus.FAILED  # it is over; monitoring asks only of running ones
+
+
+def test_workers_do_not_share_chance(workers: Workers) -> None:
+    first, second = (workers.launch("speaking") for _ in range(2))
+    assert workers.ended(first).is_success and workers.ended(second).is_success
+    assert workers.metadata(first)["random"] != workers.metadata(second)["random"]
+
+
+def test_a_failed_run_fails_ends_its_worker_and_can_be_executed_again(workers: Workers) -> None:
+    run = workers.ended(workers.launch("failing"))
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert any("as it was told" in message for message in workers.messages(run.run_id)) or any(
+        "as it was told" in str(entry.dagster_event) for entry in workers.instance.all_logs(run.run_id)
+    )
+    workers.until(lambda: not lives(workers.worker(run.run_id)))
+    again = workers.ended(workers.launch_again(run.run_id))
+    assert (again.parent_run_id, again.status) == (run.run_id, dg.DagsterRunStatus.FAILURE)
+    assert workers.worker(again.run_id) != workers.worker(run.run_id)
+
+
+def test_termination_reaches_the_run(workers: Workers) -> None:
+    run_id = workers.launch("waiting")
+    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    assert health(workers, run_id) == (WorkerStatus.RUNNING, None)
+    assert workers.terminate(run_id) == "TerminateRunSuccess"
+    assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
+    workers.until(lambda: not lives(workers.worker(run_id)))
+    assert workers.executed("speaking")
+
+
+def test_the_death_of_a_worker_is_known_with_its_cause(workers: Workers) -> None:
+    run_id = workers.launch("dying")
+    workers.until(lambda: health(workers, run_id)[0] is WorkerStatus.FAILED)
+    assert "killed by SIGKILL" in str(health(workers, run_id)[1])
+    assert workers.executed("speaking")
+
+
+def test_workers_die_with_their_server_and_the_next_one_takes_over(workers: Workers) -> None:
+    run_id = workers.launch("waiting")
+    worker = workers.worker(run_id)
+    workers.kill()
+    workers.until(lambda: not lives(worker))
+    assert health(workers, run_id)[0] is WorkerStatus.RUNNING  # nobody can tell just now
+    workers.socket.unlink()
+    workers.start()
+    assert health(workers, run_id) == (WorkerStatus.FAILED, "its worker server was started anew")
+    assert workers.executed("speaking")
+
+
+def test_without_a_server_runs_start_in_processes_of_their_own(workers: Workers) -> None:
+    workers.kill()
+    run = workers.executed("speaking")
+    assert any(message.startswith("No warm worker (") for message in workers.messages(run.run_id))
+
+
+def test_heavy_runs_start_in_processes_of_their_own(workers: Workers) -> None:
+    run = workers.executed("speaking", **{WEIGHT_TAG: HEAVY})
+    assert WORKER_TAG not in run.tags
+    assert not any(message.startswith("No warm worker (") for message in workers.messages(run.run_id))
+
+
+def test_a_heavy_run_can_be_terminated(workers: Workers) -> None:
+    run_id = workers.launch("waiting", **{WEIGHT_TAG: HEAVY})
+    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    assert health(workers, run_id)[0] is WorkerStatus.RUNNING
+    assert workers.terminate(run_id) == "TerminateRunSuccess"
+    assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
+
+
+def test_a_worker_that_a_run_has_soiled_ends(workers: Workers) -> None:
+    run = workers.executed("littering")
+    workers.until(lambda: not lives(workers.worker(run.run_id)))
+
+
+def test_many_at_once(workers: Workers) -> None:
+    runs = [workers.launch("speaking") for _ in range(12)]
+    assert all(workers.ended(run_id).is_success for run_id in runs)
+    assert [workers.worker(run_id) == workers.metadata(run_id)["pid"] for run_id in runs] == [True] * 12
+
+
+def test_a_waiting_worker_that_is_killed_is_replaced(workers: Workers) -> None:
+    pid = workers.worker(workers.executed("speaking").run_id)
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(3):
+        assert workers.worker(workers.executed("speaking").run_id) != pid
+
+
+def test_an_untested_dagster_is_left_alone(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dg, "__version__", "1.14.0")
+    run = workers.executed("speaking")
+    assert any("not known to fit Dagster 1.14.0" in message for message in workers.messages(run.run_id))
+
+
+def test_the_server_refuses_what_it_does_not_understand(workers: Workers) -> None:
+    with pytest.raises(WorkersUnavailable, match="unknown request"):
+        ask(workers.socket, {"ask": "dance"})
+    with pytest.raises(WorkersUnavailable):
+        ask(workers.socket, {})
+    assert workers.executed("speaking")
+
+
+def test_dagster_is_as_the_workers_expect_it() -> None:
+    """What they use of its internals. If this fails after an upgrade, read what has changed before mending it."""
+    assert list(inspect.signature(api._execute_run_command_body).parameters) == [
+        "run_id",
+        "instance",
+        "write_stream_fn",
+        "set_exit_code_on_failure",
+    ]
+    assert "_execute_run_command_body(" in inspect.getsource(api.execute_run_command.callback)
+    assert list(inspect.signature(dg.DagsterInstance.optimize_for_webserver).parameters) == [
+        "self",
+        "statement_timeout",
+        "pool_recycle",
+        "max_overflow",
+    ]
+    theirs = {name for name in dir(DefaultRunLauncher) if not name.startswith("_")}
+    ours = {name for name in vars(WarmRunLauncher) if not name.startswith("_")}
+    assert ours <= theirs
+    assert dg.__version__.startswith("1.13."), "try the workers with the new version, then raise TESTED"
+    assert warm_worker.RUNS > 1

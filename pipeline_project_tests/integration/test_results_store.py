@@ -1,0 +1,117 @@
+"""Results in S3: whole or not there at all, in parts, with a manifest that can be checked against the file."""
+
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pipeline_project.analytics.execution import Column, Row, Rows
+from pipeline_project.analytics.parameters import RevenueAnalysis
+from pipeline_project.results import store
+from pipeline_project.results.encoders import Format
+from pipeline_project_tests.fix_aws import Account
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def rows_of(batches: Iterator[list[Row]], row_limit: int | None = None) -> Rows:
+    columns = [Column("n", "bigint"), Column("text", "text")]
+    parameters = RevenueAnalysis.model_validate({})
+    return Rows(
+        operation="revenue_analysis",
+        parameters=parameters,
+        data_version=7,
+        columns=columns,
+        batches=batches,
+        row_limit=row_limit,
+    )
+
+
+def numbered(count: int, width: int = 10) -> Iterator[list[Row]]:
+    for begin in range(0, count, 1000):
+        yield [(n, "x" * width) for n in range(begin, min(begin + 1000, count))]
+
+
+@pytest.fixture
+def bucket(aws: Account) -> str:
+    return aws.settings.results_bucket
+
+
+def keys(aws: Account, bucket: str) -> list[str]:
+    return [found["Key"] for found in aws.s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def body(aws: Account, bucket: str, key: str) -> bytes:
+    return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+@pytest.mark.parametrize("form", Format)
+def test_a_job_result_and_its_manifest(aws: Account, bucket: str, form: Format) -> None:
+    manifest = store.write(aws.s3, bucket, "jobs/j1", rows_of(numbered(2500)), form)
+    assert keys(aws, bucket) == ["jobs/j1/manifest.json", f"jobs/j1/result.{form}"]
+    content = body(aws, bucket, manifest.key)
+    assert (manifest.rows, manifest.bytes, manifest.truncated, manifest.data_version) == (2500, len(content), False, 7)
+    assert manifest.sha256 == hashlib.sha256(content).hexdigest()
+    assert manifest.parameters == {"metric": "revenue", "group_by": "industry", "top_n": 10}
+    assert store.read_manifest(aws.s3, bucket, "jobs/j1/manifest.json") == manifest
+
+
+def test_a_large_result_goes_in_parts(aws: Account, bucket: str) -> None:
+    manifest = store.write(aws.s3, bucket, "jobs/j2", rows_of(numbered(20_000, width=1000)), Format.NDJSON)
+    assert manifest.bytes > 2 * store.PART_BYTES
+    # An object of parts has the number of them in its etag.
+    assert aws.s3.head_object(Bucket=bucket, Key=manifest.key)["ETag"].endswith('-3"')
+    assert hashlib.sha256(body(aws, bucket, manifest.key)).hexdigest() == manifest.sha256
+
+
+def test_a_failure_leaves_nothing(aws: Account, bucket: str) -> None:
+    def failing() -> Iterator[list[Row]]:
+        yield from numbered(20_000, width=1000)
+        raise ConnectionError("the server went away")
+
+    with pytest.raises(ConnectionError):
+        store.write(aws.s3, bucket, "jobs/j3", rows_of(failing()), Format.NDJSON)
+    assert keys(aws, bucket) == []
+    assert aws.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+
+
+def test_truncation_is_stated(aws: Account, bucket: str) -> None:
+    manifest = store.write(aws.s3, bucket, "jobs/j4", rows_of(numbered(2500), row_limit=1200), Format.CSV)
+    assert (manifest.rows, manifest.truncated) == (1200, True)
+
+
+def test_a_refresh_keeps_history_and_a_stable_name(aws: Account, bucket: str) -> None:
+    first = store.refresh(aws.s3, bucket, rows_of(numbered(3)), Format.JSON, AT)
+    second = store.refresh(aws.s3, bucket, rows_of(numbered(4)), Format.JSON, AT.replace(day=3))
+    folder = "analytics/revenue_analysis"
+    assert keys(aws, bucket) == [
+        f"{folder}/history/20260102T030405Z.json",
+        f"{folder}/history/20260102T030405Z.manifest.json",
+        f"{folder}/history/20260103T030405Z.json",
+        f"{folder}/history/20260103T030405Z.manifest.json",
+        f"{folder}/latest.json",
+        f"{folder}/latest.manifest.json",
+    ]
+    assert (first.rows, second.rows) == (3, 4)
+    latest = store.read_manifest(aws.s3, bucket, f"{folder}/latest.manifest.json")
+    assert (latest.key, latest.sha256) == (f"{folder}/latest.json", second.sha256)
+    assert body(aws, bucket, latest.key) == body(aws, bucket, second.key)
+
+
+def fetched(url: str) -> tuple[bytes, Any]:
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 the emulator's address
+        return answer.read(), answer.headers
+
+
+def test_a_link_saves_a_file_and_can_not_be_changed(aws: Account, bucket: str) -> None:
+    manifest = store.write(aws.s3, bucket, "jobs/j5", rows_of(numbered(5)), Format.CSV)
+    link = store.presign(aws.s3, bucket, manifest.key, seconds=60)
+    content, headers = fetched(link)
+    assert hashlib.sha256(content).hexdigest() == manifest.sha256
+    assert headers["Content-Disposition"] == 'attachment; filename="result.csv"'
+    assert headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert store.presign(aws.s3, bucket, manifest.key, seconds=61) != link

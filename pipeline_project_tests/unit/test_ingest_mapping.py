@@ -1,0 +1,499 @@
+"""From a record's text to a row or to what is wrong with it: one answer for each oddity."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pipeline_project.ingest.mapping import MAPPERS, Bad, EntityMapper, Mapper, ObjectPosition, Row
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.registry import sources
+
+NOW = datetime(2025, 1, 10, 12, tzinfo=UTC)
+POSITION = ObjectPosition(7, NOW)
+
+
+def mapped(record: Any, source: str = "legacy", dataset: Dataset = "entities") -> Row | Bad:
+    raw = record if isinstance(record, bytes) else json.dumps(record).encode()
+    return MAPPERS[dataset](sources()[source]).map(raw, 1, POSITION)
+
+
+def columns(row: Row | Bad, source: str = "legacy", dataset: Dataset = "entities") -> dict[str, str]:
+    """The row's line, as PostgreSQL would read it."""
+    assert isinstance(row, Row), row
+    mapper = MAPPERS[dataset](sources()[source])
+    unescape = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
+    values = []
+    for text in row.line.split("\t"):
+        result, position = "", 0
+        while position < len(text):
+            piece = text[position : position + 2]
+            result += unescape.get(piece, text[position])
+            position += 2 if piece in unescape else 1
+        values.append(result)
+    return dict(zip(mapper.columns, values, strict=True))
+
+
+def rules(row: Row | Bad) -> list[tuple[str, str]]:
+    assert isinstance(row, Bad), row
+    assert row.errors
+    return [(error.field, error.rule) for error in row.errors]
+
+
+# --- ids
+
+
+@pytest.mark.parametrize("spelled", [7, "7", " 7 "])
+def test_7_and_text_7_are_the_same_id(spelled: Any) -> None:
+    row = mapped({"id": spelled, "name": "A"})
+    assert columns(row)["canonical_id"] == "legacy_7"
+    assert isinstance(row, Row)
+    assert row.key == "legacy_7"
+
+
+def test_an_id_beyond_64_bits_keeps_its_digits() -> None:
+    assert columns(mapped(b'{"id": 123456789012345678901234567890, "name": "A"}'))["canonical_id"].endswith(
+        "901234567890"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source_id", "rule"),
+    [
+        ("x" * 201, "string_too_long"),
+        ("", "missing"),
+        ("  ", "missing"),
+        (None, "missing"),
+        (True, "string_type"),
+        ([1], "string_type"),
+        ("a\0b", "nul_character"),
+    ],
+)
+def test_ids_that_are_none(source_id: Any, rule: str) -> None:
+    row = mapped({"id": source_id, "name": "A"})
+    assert rules(row) == [("id", rule)]
+    assert isinstance(row, Bad)
+    assert row.key is None
+
+
+def test_a_long_id_of_wide_letters_is_taken() -> None:
+    """200 letters of four bytes: within an entry of an index."""
+    assert columns(mapped({"id": "🙂" * 200, "name": "A"}))["canonical_id"] == "legacy_" + "🙂" * 200
+
+
+# --- JSON subtleties
+
+
+@pytest.mark.parametrize(
+    ("raw", "rule"),
+    [
+        (b'{"id": 1, "name": "A",}', "bad_json"),
+        (b'{"id": 1, "name": NaN}', "bad_json"),
+        (b'{"id": 1, "x": Infinity}', "bad_json"),
+        (b'{"id": 1, "x": -Infinity}', "bad_json"),
+        (b'{"id": 01, "name": "A"}', "bad_json"),
+        (b"{'id': 1}", "bad_json"),
+        (b'{"id": 1, "name": "\\ud800"}', "bad_json"),
+        (b'{"id": 1, "name": "\\ud800x"}', "bad_json"),
+        (b'{"id": 1, "name": "\\udc00"}', "bad_json"),
+        (b'{"id": 1, "name": "a\x00b"}', "bad_json"),
+        (b'{"id": 1, "name": "a\nb"}', "bad_json"),
+        (b'{"id": 1, "name": "M\xfcller"}', "bad_encoding"),
+        (b'{"id": 1, "name": "\xed\xa0\x80"}', "bad_encoding"),
+        (b"[1, 2]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b"7", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (b'{"id": 1, "name": "A", "x": ' + b"[" * 101 + b"]" * 101 + b"}", "nested_too_deeply"),
+        (b'{"id": 1, "name": "A", "x": ' + b'{"a":' * 700 + b"1" + b"}" * 700 + b"}", "nested_too_deeply"),
+        (b'{"id": 1, "name": "A", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested_too_deeply"),
+    ],
+)
+def test_records_that_are_no_records(raw: bytes, rule: str) -> None:
+    for dataset in MAPPERS:
+        assert rules(mapped(raw, dataset=dataset)) == [("", rule)]
+
+
+def test_of_duplicate_keys_the_last_counts() -> None:
+    assert columns(mapped(b'{"id": 1, "name": "A", "name": "B"}'))["name"] == "B"
+
+
+def test_nesting_up_to_the_limit_is_kept() -> None:
+    deep = "[" * 99 + "]" * 99
+    assert json.loads(columns(mapped(f'{{"id": 1, "name": "A", "x": {deep}}}'.encode()))["attributes"]) == {
+        "x": json.loads(deep)
+    }
+    wide = [[]] * 500
+    assert json.loads(columns(mapped({"id": 1, "name": "A", "x": wide}))["attributes"]) == {"x": wide}
+
+
+@pytest.mark.parametrize(
+    "field", [{"name": "a\0b"}, {"note": "\0"}, {"x": [{"y": "\0"}]}, {"x\0": 1}, {"x": {"\0": 1}}, {"industry": "\0"}]
+)
+def test_nul_characters_are_a_reject(field: dict[str, Any]) -> None:
+    row = mapped({"id": 1, "name": "A", **field})
+    assert [rule for _, rule in rules(row)] == ["nul_character"]
+    assert isinstance(row, Bad)
+    assert row.key == "legacy_1"
+
+
+def test_nul_characters_in_the_keys_of_other_datasets_are_a_reject() -> None:
+    assert (
+        rules(mapped({"parent_id": "a\0", "child_id": 2, "type": "owns"}, dataset="relationships"))[0][1]
+        == "nul_character"
+    )
+    assert (
+        rules(mapped({"parent_id": 1, "child_id": 2, "type": "ow\0ns"}, dataset="relationships"))[0][1]
+        == "nul_character"
+    )
+    assert (
+        rules(mapped({"id": "a\0", "type": "x", "date": "2025-01-01", "value": 1}, dataset="metrics"))[0][1]
+        == "nul_character"
+    )
+
+
+def test_a_backslash_before_u0000_is_text() -> None:
+    assert columns(mapped({"id": 1, "name": "a\\u0000", "x": "\\u0000"}))["name"] == "a\\u0000"
+
+
+# --- numbers
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("1200.50", "1200.5"),
+        ('"1200.50"', "1200.5"),
+        ("1200", "1200"),
+        ("1.2e3", "1200"),
+        ("0.10", "0.1"),
+        ("0", "0"),
+        ("-0", "0"),
+        ("1000000000000000000", "1000000000000000000"),
+        ('""', ""),
+        ('"  "', ""),
+        ("null", ""),
+    ],
+)
+def test_money_is_decimal_and_has_one_spelling(sent: str, stored: str) -> None:
+    assert columns(mapped(f'{{"id": 1, "name": "A", "revenue": {sent}}}'.encode()))["revenue"] == stored
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        '"1,234.50"', '"1.234,50"', '"1 234"', '"1\'234"', '"1_234"', '"€5"', '"12 EUR"', '"NaN"', '"Infinity"', '"-1"', "-1",
+        "1e400", "1e5000000000", "1e19", "1e-21", "[1]", '{"a": 1}', '"0x10"', '"one"',
+    ],
+)  # fmt: skip
+def test_what_is_no_amount(sent: str) -> None:
+    row = mapped(f'{{"id": 1, "name": "A", "revenue": {sent}}}'.encode())
+    assert [field for field, _ in rules(row)] == ["revenue"]
+    assert isinstance(row, Bad)
+    assert row.key == "legacy_1"
+
+
+@pytest.mark.parametrize("sent", ["1.5", '"1,000"', '"1_000"', "-1", "9007199254740993", "1e30", '"ten"'])
+def test_what_is_no_count(sent: str) -> None:
+    assert [field for field, _ in rules(mapped(f'{{"id": 1, "name": "A", "employees": {sent}}}'.encode()))] == [
+        "employees"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"), [("10", "10"), ('"10"', "10"), ("10.0", "10"), ("1e3", "1000"), ('"10.0"', "10")]
+)
+def test_what_is_a_count(sent: str, stored: str) -> None:
+    assert columns(mapped(f'{{"id": 1, "name": "A", "employees": {sent}}}'.encode()))["employees"] == stored
+
+
+def test_attributes_keep_numbers_digit_for_digit() -> None:
+    row = mapped(b'{"id": 1, "name": "A", "x": 0.1000000000000000055511151231257827, "y": 12345678901234567890123}')
+    assert columns(row)["attributes"] == '{"x":0.1000000000000000055511151231257827,"y":12345678901234567890123}'
+
+
+@pytest.mark.parametrize("number", ["1e301", "1e-301", "1e999999999", "1" * 400, "1" * 5000, "-1e400"])
+def test_numbers_that_would_fill_megabytes_are_a_reject(number: str) -> None:
+    for sent in (number, f'[{{"a": {number}}}]'):
+        found = rules(mapped(f'{{"id": 1, "name": "A", "x": {sent}}}'.encode()))
+        assert found in ([("x", "number_too_large")], [("", "bad_json")])
+        metric = f'{{"id": 1, "type": "t", "date": "2025-01-01", "value": 1, "tags": {{"x": {sent}}}}}'
+        assert rules(mapped(metric.encode(), dataset="metrics")) in ([("tags", "number_too_large")], [("", "bad_json")])
+
+
+# --- dates
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2025-01-01", "2025-01-01T00:00:00+00:00"),
+        ("2025-01-01T10:00:00", "2025-01-01T10:00:00+00:00"),
+        ("2025-01-01 10:00:00", "2025-01-01T10:00:00+00:00"),
+        ("2025-01-01T10:00:00Z", "2025-01-01T10:00:00+00:00"),
+        ("2025-01-01T10:00:00.123456789Z", "2025-01-01T10:00:00.123456+00:00"),
+        ("2025-01-01T10:00:00+02:00", "2025-01-01T08:00:00+00:00"),
+        ("2025-01-01T10:00:00+0200", "2025-01-01T08:00:00+00:00"),
+        (1735725600, "2025-01-01T10:00:00+00:00"),
+        (1735725600000, "2025-01-01T10:00:00+00:00"),
+        ("1735725600", "2025-01-01T10:00:00+00:00"),
+        ("2025-01-11T11:00:00Z", "2025-01-11T11:00:00+00:00"),  # less than a day ahead: clocks differ
+        (None, NOW.isoformat()),
+        ("", NOW.isoformat()),
+        (" ", NOW.isoformat()),
+    ],
+)
+def test_times_of_update(sent: Any, stored: str) -> None:
+    row = mapped({"id": 1, "name": "A", "updated_at": sent})
+    assert isinstance(row, Row)
+    assert row.updated_at == datetime.fromisoformat(stored)
+    assert datetime.fromisoformat(columns(row)["source_updated_at"]) == row.updated_at
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["31/12/2024", "12/31/2024", "31.12.2024", "99999-01-01", "99999-01-01T00:00:00Z", "2024-02-30", "0000-01-01", "yesterday",
+     [2024], True, "2025-13-01"],
+)  # fmt: skip
+def test_what_is_no_time(sent: Any) -> None:
+    row = mapped({"id": 1, "name": "A", "updated_at": sent})
+    assert [field for field, _ in rules(row)] == ["updated_at"]
+    assert isinstance(row, Bad)
+    assert row.updated_at == NOW
+
+
+@pytest.mark.parametrize("sent", ["2025-01-12T00:00:00Z", "9999-12-31T23:59:59-14:00", "2031-01-01"])
+def test_a_time_in_the_future_is_a_reject_at_the_time_of_its_object(sent: str) -> None:
+    """At its own time it could not be superseded by the mended row."""
+    row = mapped({"id": 1, "name": "A", "updated_at": sent})
+    assert rules(row) == [("updated_at", "in_future")]
+    assert isinstance(row, Bad)
+    assert row.updated_at == NOW
+
+
+def test_a_time_before_all_time_zones() -> None:
+    assert isinstance(mapped({"id": 1, "name": "A", "updated_at": "0001-01-01T00:00:00+14:00"}), Row)
+
+
+def test_a_bad_row_keeps_its_time_and_key() -> None:
+    row = mapped({"id": 1, "name": "A", "revenue": -1, "updated_at": "2025-01-05T00:00:00"})
+    assert isinstance(row, Bad)
+    assert (row.key, row.updated_at) == ("legacy_1", datetime(2025, 1, 5, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("day", ["31/12/2024", "99999-01-01", "1899-12-31", "2201-01-01", "2024-02-30", ""])
+def test_days_that_are_none_or_out_of_reach(day: str) -> None:
+    row = mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics")
+    assert [field for field, _ in rules(row)] in (["date"], ["metric_date"])
+
+
+@pytest.mark.parametrize("day", ["2025-01-31", "2025-01-31T10:00:00Z", "2025-01-31 10:00"])
+def test_days(day: str) -> None:
+    row = mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics")
+    assert columns(row, dataset="metrics")["metric_date"] == "2025-01-31"
+
+
+# --- what is kept
+
+
+def test_every_field_is_kept() -> None:
+    row = mapped({"customer_id": 1, "company_name": "A", "name": "B", "x": {"y": [1, None]}, "id": 9}, "crm")
+    assert columns(row, "crm")["name"] == "A"
+    assert json.loads(columns(row, "crm")["attributes"]) == {"id": 9, "name": "B", "x": {"y": [1, None]}}
+
+
+def test_of_a_nested_object_the_rest_is_kept() -> None:
+    record = {
+        "businessId": 1,
+        "businessName": "A",
+        "financials": {"annualRevenue": 5, "currency": "EUR"},
+        "hrData": {"employeeCount": 3},
+    }
+    row = columns(mapped(record, "erp"), "erp")
+    assert (row["revenue"], row["employees"], json.loads(row["attributes"])) == (
+        "5",
+        "3",
+        {"financials": {"currency": "EUR"}},
+    )
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+def test_a_blank_in_a_nested_object_counts_as_not_sent(empty: Any) -> None:
+    row = columns(
+        mapped({"businessId": 1, "businessName": "A", "financials": {"annualRevenue": empty}, "revenue": 7}, "erp"),
+        "erp",
+    )
+    assert row["revenue"] in ("", "7")
+
+
+def test_all_errors_of_a_row_are_told() -> None:
+    assert {field for field, _ in rules(mapped({"id": 1, "revenue": -1, "employees": "x"}))} >= {"revenue", "employees"}
+
+
+@pytest.mark.parametrize(
+    "field", [{"_deleted": True}, {"status": "deleted"}, {"status": "Deleted"}, {"_deleted": "true"}]
+)
+def test_a_tombstone_needs_no_name(field: dict[str, Any]) -> None:
+    assert columns(mapped({"id": 1, **field}))["deleted"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "rule"),
+    [
+        ({"parent_id": 1, "type": "owns"}, "child_id", "missing"),
+        ({"parent_id": 1, "child_id": 1, "type": "owns"}, "child_id", "self_reference"),
+        ({"parent_id": 1, "child_canonical_id": "legacy_1", "type": "owns"}, "child_id", "self_reference"),
+        ({"parent_id": 1, "child_id": 2}, "relationship_type", "missing"),
+        (
+            {"parent_id": 1, "child_id": 2, "type": "x", "valid_from": "2025-01-02", "valid_to": "2025-01-01"},
+            "valid_to",
+            "before_start",
+        ),
+    ],
+)
+def test_rules_of_relationships(record: dict[str, Any], field: str, rule: str) -> None:
+    assert rules(mapped(record, dataset="relationships")) == [(field, rule)]
+
+
+@pytest.mark.parametrize(("sent", "stored"), [(0.5, "0.5"), (1e-50, "0"), (1, "1"), (0.1234567, "0.123457")])
+def test_a_quality_fits_its_column(sent: float, stored: str) -> None:
+    row = mapped({"id": 1, "type": "t", "date": "2025-01-01", "value": 1, "quality": sent}, dataset="metrics")
+    assert Decimal(columns(row, dataset="metrics")["quality"]) == Decimal(stored)
+
+
+# --- the short ways and the long one
+
+texts = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
+    [
+        "7",
+        " 7",
+        "deleted",
+        "DELETED",
+        "",
+        " ",
+        "a\tb",
+        "a\\b",
+        "a\nb",
+        "\\N",
+        "\\.",
+        "x" * 201,
+        "\u2028",
+        "\x1f",
+        "\x85",
+        "\0",
+        "\\u0000",
+    ]
+)
+times = st.sampled_from(
+    [
+        *("2025-01-01", "2025-01-01T10:00:00", "2025-01-01 10:00:00", "2025-01-01T10:00:00Z", "2025-01-01T10:00:00.5Z"),
+        *(
+            "2025-01-01T10:00:00,5Z",
+            "2025-01-01T10:00:00+02:00",
+            "2025-01-01T10:00:00+0200",
+            "2025-01-01T10:00:00-00:00",
+        ),
+        *(
+            "2025-01-01T10:00",
+            "2025-01-01T24:00:00",
+            "2025-W01-1",
+            "20250101",
+            "2025-01-01T10:00:00.1234567Z",
+            "2025-01-01t10:00:00z",
+        ),
+        *(
+            "2025-01-10T20:00:00Z",
+            "2025-01-11T20:00:00Z",
+            "2025-01-01T10:00:00+02:00:30",
+            "2025-01-01T10:00:60Z",
+            "2025-1-1",
+        ),
+        *(
+            "2025-01-01T10:00:00.Z",
+            "2025-01-01T10:00:00+25:00",
+            "2025-01-01T10:00:00 Z",
+            "2025-01-01T10:00:00.123456+05:30",
+        ),
+    ]
+) | st.from_regex(r"2025-[0-9]{2}-[0-9]{2}([T ][0-9:.,]{5,12}([Z+-][0-9:]{0,6})?)?", fullmatch=True)
+numbers = (
+    st.integers(-5, 10**19)
+    | st.decimals(allow_nan=False, allow_infinity=False, min_value=-1, max_value=10**19).map(str)
+    | st.sampled_from(
+        ["0.10", "1e3", "1E-3", "-0", "-0.0", "1e30", "true", "12.50", "9007199254740993", "0.0000000000001"]
+    )
+)
+
+
+@st.composite
+def raw_records(draw: st.DrawFn) -> bytes:
+    names = ["id", "customer_id", "name", "company_name", "revenue", "annual_revenue", "employees", "status", "industry",
+             "industry_code", "updated_at", "updatedAt", "_deleted", "first_order_date", "first_purchase_date", "total_orders",
+             "lifetime_value", "x", "entity_type", "type"]  # fmt: skip
+    fields = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=9)):
+        if name in ("updated_at", "updatedAt") or "date" in name:
+            kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(["null", "1735725600", "true"])
+        elif name in ("revenue", "annual_revenue", "employees", "total_orders", "lifetime_value"):
+            kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | texts.map(json.dumps)
+        elif name == "_deleted":
+            kind = st.sampled_from(["true", "false", "null", '"true"', "1", '"x"'])
+        else:
+            kind = texts.map(json.dumps) | st.sampled_from(["7", "7.0", "null", '{"a": 1.10}', "[]", "1e400", "true"])
+        fields.append(f"{json.dumps(name)}: {draw(kind)}")
+    if draw(st.booleans()):
+        fields += ['"id": 7', '"name": "A"']
+    return ("{" + ", ".join(fields) + "}").encode()
+
+
+@given(raw=raw_records(), source=st.sampled_from(["crm", "legacy"]))
+@example(raw=b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}', source="crm")
+@example(raw=b'{"id": 7, "name": "A", "x": " ", "y": null}', source="crm")
+def test_the_short_way_gives_what_the_models_give(raw: bytes, source: str) -> None:
+    mapper = EntityMapper(sources()[source])
+    short = mapper.map(raw, 3, POSITION)
+    long = Mapper.map(mapper, raw, 3, POSITION)
+    assert isinstance(short, Row) == isinstance(long, Row)
+    if isinstance(short, Row) and isinstance(long, Row):
+        assert (short.key, short.updated_at, short.line) == (long.key, long.updated_at, long.line)
+
+
+@given(raw=raw_records(), source=st.sampled_from(["crm", "legacy"]))
+def test_a_peek_sees_the_key_and_time_that_the_row_has(raw: bytes, source: str) -> None:
+    mapper = EntityMapper(sources()[source])
+    peek = mapper.peek(raw, POSITION)
+    row = mapper.map(raw, 1, POSITION)
+    if peek is not None and isinstance(row, Row):
+        assert (peek.key, peek.updated_at) == (row.key, row.updated_at)
+        assert row.line.endswith(peek.digest)
+
+
+@given(
+    raw=st.binary(max_size=80) | raw_records(),
+    source=st.sampled_from(["crm", "erp", "legacy"]),
+    dataset=st.sampled_from(list(MAPPERS)),
+)
+def test_no_record_raises(raw: bytes, source: str, dataset: Dataset) -> None:
+    row = mapped(raw, source, dataset)
+    if isinstance(row, Row):
+        assert row.updated_at <= NOW + timedelta(days=1)
+        assert "\n" not in row.line
+        columns(row, source, dataset)
+    else:
+        assert row.errors
+        assert row.raw == raw
+
+
+@given(raw=raw_records())
+def test_equal_states_have_equal_hashes_whenever_they_were_updated(raw: bytes) -> None:
+    fields = json.loads(raw, parse_float=str, parse_int=str)
+    assume(not {"updated_at", "updatedAt"} & fields.keys())
+    row = mapped(raw)
+    dated = mapped(raw[:-1] + (b", " if fields else b"") + b'"updated_at": "2025-01-01"}')
+    assert isinstance(row, Row) == isinstance(dated, Row)
+    if isinstance(row, Row):
+        assert columns(row)["content_hash"] == columns(dated)["content_hash"]

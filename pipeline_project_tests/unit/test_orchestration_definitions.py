@@ -1,0 +1,95 @@
+"""What the definitions offer, without settings, database or network."""
+
+import dagster as dg
+import pytest
+
+from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.canonical.checks import checks
+from pipeline_project.canonical.tables import TABLES
+from pipeline_project.definitions import defs
+from pipeline_project.jobs.launch import DAGSTER_JOB
+from pipeline_project.orchestration.columns import spellings
+from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
+from pipeline_project.sources.registry import sources
+
+REPOSITORY = defs.get_repository_def()
+GRAPH = REPOSITORY.asset_graph
+
+
+def test_lineage_runs_from_the_bucket_to_the_results() -> None:
+    for source in sources():
+        assert GRAPH.get(ingest_key(source)).parent_keys == {landing_key(source)}
+    for table in TABLES:
+        assert GRAPH.get(table_key(table)).parent_keys == {ingest_key(source) for source in sources()}
+    assert GRAPH.get(result_key("revenue_analysis")).parent_keys == {table_key(table) for table in TABLES}
+
+
+@pytest.mark.parametrize("key", sorted(GRAPH.get_all_asset_keys()))
+def test_every_asset_is_described(key: dg.AssetKey) -> None:
+    node = GRAPH.get(key)
+    assert node.group_name in {"landing", "canonical", "analytics"}
+    assert node.description and node.owners and node.kinds
+    assert not node.is_materializable or node.freshness_policy_or_from_metadata is not None
+
+
+def test_every_operation_that_has_defaults_is_an_asset() -> None:
+    names = {key.to_user_string() for key in GRAPH.get_all_asset_keys()}
+    missing = {name for name in OPERATIONS if f"analytics__{name}" not in names}
+    assert missing <= {"relationship_network", "custom_complex_query"}
+
+
+def test_every_check_is_there_and_says_what_it_is_about() -> None:
+    found = {key.name for key in GRAPH.asset_check_keys}
+    assert {check.name for check in checks()} | {"whole_objects", "reject_rate"} == found
+    for check in checks():
+        assert check.description.endswith("."), check.name
+        assert check.severity == "error" or not check.blocking, f"{check.name}: only errors can block"
+
+
+def test_what_the_rest_facade_launches_exists() -> None:
+    job = REPOSITORY.get_job(DAGSTER_JOB["jobName"])
+    assert REPOSITORY.name == DAGSTER_JOB["repositoryName"]
+    assert [node.name for node in job.nodes] == ["run_operation"]
+
+
+def test_everything_that_watches_is_switched_on() -> None:
+    for sensor in REPOSITORY.sensor_defs:
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING, sensor.name
+    for schedule in REPOSITORY.schedule_defs:
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING, schedule.name
+
+
+def test_columns_tell_where_they_come_from() -> None:
+    lineage = GRAPH.get(ingest_key("erp")).metadata["dagster/column_lineage"].deps_by_column
+    assert {dep.column_name for dep in lineage["revenue"]} == {"financials.annualRevenue", "annualRevenue", "revenue"}
+    assert {dep.asset_key for dep in lineage["revenue"]} == {landing_key("erp")}
+    schema = GRAPH.get(ingest_key("erp")).metadata["dagster/column_schema"]
+    types = {column.name: column.type for column in schema.columns}
+    assert (types["revenue"], types["employees"], types["name"], types["updated_at"]) == (
+        "Decimal",
+        "int",
+        "str",
+        "datetime",
+    )
+    [entities] = [table for table in TABLES if table.name == "entities"]
+    up = GRAPH.get(table_key(entities)).metadata["dagster/column_lineage"].deps_by_column
+    assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
+
+
+def test_spellings_of_a_field_without_an_alias() -> None:
+    field = sources()["crm"].relationship.model_fields["valid_from"]
+    assert spellings("valid_from", field) == ["valid_from"]
+
+
+def test_new_data_refreshes_what_depends_on_it() -> None:
+    instance = dg.DagsterInstance.ephemeral()
+    results = dg.AssetSelection.groups("analytics")
+    first = dg.evaluate_automation_conditions(defs, instance, asset_selection=results)
+    [entities] = [table_key(table) for table in TABLES if table.name == "entities"]
+    instance.report_runless_asset_event(dg.AssetMaterialization(entities))
+    second = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=first.cursor)
+    requested = {key for key in GRAPH.get_all_asset_keys() if second.get_num_requested(key)}
+    quick = {result_key(name) for name, operation in OPERATIONS.items() if not operation.long}
+    assert requested == quick & GRAPH.get_all_asset_keys()
+    third = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=second.cursor)
+    assert third.total_requested == 0

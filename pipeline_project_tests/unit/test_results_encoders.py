@@ -1,0 +1,193 @@
+"""Rows as JSON, NDJSON, CSV and Parquet: exact, whatever the value, and harmless in a spreadsheet."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline_project.analytics.execution import Column
+from pipeline_project.errors import Permanent
+from pipeline_project.results.encoders import FORMULA_STARTS, Format, encoder, json_bytes
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+COLUMNS = [
+    Column("id", "bigint"),
+    Column("name", "text"),
+    Column("amount", "numeric"),
+    Column("at", "timestamp with time zone"),
+    Column("tags", "text[]"),
+    Column("raw", "jsonb"),
+]
+ROWS = [
+    (1, 'Ünïcode, "quoted"\nline', Decimal("1234567890123456.7800"), NOON, ["a", None], msgspec.Raw(b'{"n":1.10}')),
+    (2**60, None, None, None, None, None),
+]
+
+
+def file_of(
+    form: Format, columns: Sequence[Column], rows: Sequence[Any], *, size: int = 2, truncated: bool = False
+) -> bytes:
+    target = encoder(form, columns)
+    batches = [rows[n : n + size] for n in range(0, len(rows), size)]
+    body = b"".join([target.start(), *map(target.batch, batches), target.end(truncated)])
+    assert target.rows == len(rows)
+    return body
+
+
+def exactly(text: str | bytes) -> Any:
+    return json.loads(text, parse_float=Decimal)
+
+
+def test_json() -> None:
+    got = exactly(file_of(Format.JSON, COLUMNS, ROWS, size=1))
+    assert got["columns"][2] == {"name": "amount", "type": "numeric"}
+    assert got["truncated"] is False
+    first, second = got["rows"]
+    assert first == {
+        "id": 1,
+        "name": ROWS[0][1],
+        "amount": Decimal("1234567890123456.7800"),
+        "at": "2026-01-02T12:00:00Z",
+        "tags": ["a", None],
+        "raw": {"n": Decimal("1.10")},
+    }
+    assert second == {"id": 2**60, "name": None, "amount": None, "at": None, "tags": None, "raw": None}
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+def test_json_says_whether_it_is_truncated(truncated: bool) -> None:
+    assert exactly(file_of(Format.JSON, COLUMNS, [], truncated=truncated))["truncated"] is truncated
+
+
+def test_ndjson() -> None:
+    lines = file_of(Format.NDJSON, COLUMNS, ROWS).splitlines()
+    assert [exactly(line)["id"] for line in lines] == [1, 2**60]
+    assert b"1234567890123456.7800" in lines[0]
+
+
+def test_csv() -> None:
+    got = list(csv.reader(io.StringIO(file_of(Format.CSV, COLUMNS, ROWS).decode(), newline="")))
+    assert got == [
+        ["id", "name", "amount", "at", "tags", "raw"],
+        ["1", ROWS[0][1], "1234567890123456.7800", "2026-01-02T12:00:00Z", '["a",null]', '{"n":1.10}'],
+        [str(2**60), "", "", "", "", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", '=HYPERLINK("http://x")']
+)
+def test_csv_neutralises_formulas(text: str) -> None:
+    body = file_of(Format.CSV, [Column(text, "text"), Column("b", "jsonb")], [(text, msgspec.Raw(json_bytes([text])))])
+    for row in csv.reader(io.StringIO(body.decode(), newline="")):
+        assert row[0] == "'" + text
+        assert not row[1].startswith(FORMULA_STARTS)
+
+
+def test_csv_leaves_numbers_alone() -> None:
+    columns = [Column("a", "numeric"), Column("b", "bigint"), Column("c", "double precision"), Column("d", "boolean")]
+    assert file_of(Format.CSV, columns, [(Decimal("-1.50"), -7, -0.5, True)]) == b"a,b,c,d\r\n-1.50,-7,-0.5,true\r\n"
+
+
+@given(
+    st.lists(
+        st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=6)), min_size=1, max_size=4
+    )
+)
+def test_csv_reads_back_as_text(values: list[str | None]) -> None:
+    body = file_of(Format.CSV, [Column(str(n), "text") for n in range(len(values))], [tuple(values)])
+    *_, row = csv.reader(io.StringIO(body.decode(), newline=""))
+    expected = ["" if v is None else "'" + v if v.startswith(FORMULA_STARTS) else v for v in values]
+    assert row == expected or (expected == [""] and row in ([], [""]))
+    assert not any(cell.startswith(FORMULA_STARTS) for cell in row)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**18), max_value=10**18))
+def test_money_is_exact_in_every_format(amount: Decimal) -> None:
+    columns = [Column("amount", "numeric")]
+    assert exactly(file_of(Format.JSON, columns, [(amount,)]))["rows"][0]["amount"] == amount
+    assert exactly(file_of(Format.NDJSON, columns, [(amount,)]))["amount"] == amount
+    assert Decimal(file_of(Format.CSV, columns, [(amount,)]).decode().split()[1]) == amount
+    table = pq.read_table(io.BytesIO(file_of(Format.PARQUET, columns, [(amount,)])))
+    assert table["amount"].to_pylist() == [amount]
+
+
+def test_numbers_that_json_has_not_are_null() -> None:
+    rows = [(Decimal("NaN"), [Decimal("Infinity")], float("nan"))]
+    columns = [Column("a", "numeric"), Column("b", "numeric[]"), Column("c", "double precision")]
+    assert exactly(file_of(Format.JSON, columns, rows))["rows"] == [{"a": None, "b": [None], "c": None}]
+    assert json_bytes("NaN") == b'"NaN"'
+    assert pq.read_table(io.BytesIO(file_of(Format.PARQUET, columns, rows)))["a"].to_pylist() == [None]
+
+
+def test_parquet_has_types() -> None:
+    columns = [
+        *COLUMNS,
+        Column("price", "numeric(12,2)"),
+        Column("day", "date"),
+        Column("took", "interval"),
+        Column("key", "uuid"),
+        Column("bytes", "bytea"),
+        Column("amounts", "numeric[]"),
+        Column("flag", "boolean"),
+    ]
+    key = UUID(int=7)
+    extra = (Decimal("1.50"), date(2026, 1, 2), timedelta(hours=1), key, b"\x00", [Decimal("0.1")], True)
+    body = file_of(Format.PARQUET, columns, [(*ROWS[0], *extra), (*ROWS[1], *[None] * 7)], truncated=True)
+    table = pq.read_table(io.BytesIO(body))
+    assert [str(kind) for kind in table.schema.types] == [
+        *("int64", "string", "decimal128(38, 18)", "timestamp[us, tz=UTC]", "list<element: string>", "string"),
+        *(
+            "decimal128(12, 2)",
+            "date32[day]",
+            "string",
+            "string",
+            "binary",
+            "list<element: decimal128(38, 18)>",
+            "bool",
+        ),
+    ]
+    first = table.to_pylist()[0]
+    assert (first["raw"], first["took"], first["key"]) == ('{"n":1.10}', "PT1H", str(key))
+    assert first["amounts"] == [Decimal("0.1")]
+    assert pq.read_metadata(io.BytesIO(body)).metadata[b"truncated"] == b"true"
+
+
+def test_parquet_rounds_quotients_and_refuses_what_does_not_fit() -> None:
+    columns = [Column("a", "numeric")]
+    third = Decimal(1) / Decimal(3)
+    body = file_of(Format.PARQUET, columns, [(third,)])
+    assert pq.read_table(io.BytesIO(body))["a"].to_pylist() == [round(third, 18)]
+    with pytest.raises(Permanent, match="column a holds a number too large for Parquet; ask for json, ndjson or csv"):
+        file_of(Format.PARQUET, columns, [(Decimal(10) ** 20,)])
+
+
+def test_parquet_writes_large_results_in_groups() -> None:
+    rows = [(n,) for n in range(120_000)]
+    body = file_of(Format.PARQUET, [Column("n", "bigint")], rows, size=1_000)
+    assert pq.read_metadata(io.BytesIO(body)).num_row_groups == 3
+    assert pq.read_table(io.BytesIO(body))["n"].to_pylist() == list(range(120_000))
+
+
+@pytest.mark.parametrize("form", Format)
+def test_no_rows_is_a_whole_file(form: Format) -> None:
+    body = file_of(form, COLUMNS, [])
+    match form:
+        case Format.JSON:
+            assert exactly(body)["rows"] == []
+        case Format.NDJSON:
+            assert body == b""
+        case Format.CSV:
+            assert body == b"id,name,amount,at,tags,raw\r\n"
+        case Format.PARQUET:
+            assert pq.read_table(io.BytesIO(body)).num_rows == 0
