@@ -1,8 +1,6 @@
 """A Dagster instance of one test's own with a worker server, and what the web UI would ask of it: real processes."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.cli import execute_query
 
 MODULE = "pipeline_project_tests.warm_definitions"
@@ -39,7 +37,7 @@ TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... 
 class Workers:
     """The worker server as a process, and the instance whose runs it takes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code_server: Path) -> None:
         self.socket = folder / "w.sock"
         self._home = folder
         self._log = folder / "server.log"
@@ -47,7 +45,8 @@ class Workers:
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         self.instance: dg.DagsterInstance = self._stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
-        self._workspace: WorkspaceProcessContext | None = None
+        target = GrpcServerTarget(host="localhost", port=None, socket=str(code_server), location_name="here")
+        self._workspace = self._stack.enter_context(WorkspaceProcessContext(self.instance, target))
 
     @property
     def pid(self) -> int:
@@ -85,9 +84,6 @@ class Workers:
     # --- what the web UI asks
 
     def ask(self, query: str, **variables: Any) -> Any:
-        if self._workspace is None:
-            target = ModuleTarget(MODULE, None, working_directory=str(ROOT), location_name="here")
-            self._workspace = self._stack.enter_context(WorkspaceProcessContext(self.instance, target))
         answer = execute_query(self._workspace, query, variables)
         assert "errors" not in answer, answer
         [found] = answer["data"].values()
@@ -152,13 +148,26 @@ def lives(pid: int) -> bool:
         return False
 
 
+@pytest.fixture(scope="session")
+def code_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a code server with the jobs of warm_definitions."""
+    folder = tmp_path_factory.mktemp("code")
+    socket = folder / "s"
+    command = [sys.executable, "-m", "dagster", "api", "grpc", "-m", MODULE, "-s", str(socket)]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process:
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not socket.exists():
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text("utf-8")
+                time.sleep(0.05)
+            yield socket
+        finally:
+            process.kill()
+
+
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Workers]:
-    found = Workers(tmp_path)
+def workers(tmp_path: Path, code_server: Path) -> Iterator[Workers]:
+    found = Workers(tmp_path, code_server)
     found.start()
     yield found
     found.close()
-
-
-def interrupt(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)

@@ -52,10 +52,11 @@ class State:
     @classmethod
     def of_working_folder(cls) -> "State":
         """`.pipeline` where the process was started: the same place in which `Settings.load` looks."""
-        state = cls(STACK_ENVIRONMENT_FILE.parent.resolve())
-        for folder in (state.folder, state.logs, state.dagster_home):
+        return cls(STACK_ENVIRONMENT_FILE.parent.resolve())
+
+    def make_folders(self) -> None:
+        for folder in (self.folder, self.logs, self.dagster_home):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return state
 
     @property
     def stack_environment(self) -> Path:
@@ -107,7 +108,8 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process. AlreadyRunning when another one has it."""
+        """Hold the folder, made if need be, for this process. AlreadyRunning when another one has it."""
+        self.make_folders()
         with (self.folder / "lock").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,7 +143,10 @@ class State:
 
     def psql_conninfo(self, role: Role) -> str:
         """A connection string without a password, which libpq takes from our password file."""
-        port = json.loads((self.folder / "ports.json").read_bytes())["postgres"]
+        try:
+            port = json.loads((self.folder / "ports.json").read_bytes())["postgres"]
+        except FileNotFoundError:
+            raise PipelineError("nothing was ever started here: `make run`") from None
         user = f"pipeline_{role}"
         return make_conninfo(host=HOST, port=port, dbname=DATABASE, user=user, passfile=str(self.password_file))
 

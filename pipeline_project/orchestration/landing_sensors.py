@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from pipeline_project.ingest.landing import Batch, ListingCursor, Living
-from pipeline_project.orchestration.names import BATCH_TAG, INGEST_JOB, SOURCE_TAG, ingest_key
+from pipeline_project.orchestration.names import BATCH_TAG, HEAVY, INGEST_JOB, SOURCE_TAG, WEIGHT_TAG, ingest_key
 from pipeline_project.orchestration.resources import Platform
 
 TICK_SECONDS = (9, 14)
@@ -56,7 +56,8 @@ def _landing_sensor(number: int, seconds: int) -> dg.SensorDefinition:
         )
         if not batches:
             return dg.SensorResult(skip_reason=f"nothing arrived within {seconds} s", cursor=cursor)
-        return dg.SensorResult(run_requests=[run_request(batch) for batch in batches], cursor=cursor)
+        heavy = platform.settings.ingest_heavy_bytes
+        return dg.SensorResult(run_requests=[run_request(batch, heavy) for batch in batches], cursor=cursor)
 
     return landing_sensor
 
@@ -75,8 +76,8 @@ def living(instance: dg.DagsterInstance) -> Callable[[], Living]:
     return ask
 
 
-def run_request(batch: Batch) -> dg.RunRequest:
-    """The run that loads a batch. Each giving of objects has a key of its own: Dagster takes a key once, whatever
+def run_request(batch: Batch, heavy: int) -> dg.RunRequest:
+    """The run that loads a batch; from `heavy` bytes on in a process of its own. Each giving of objects has a key of its own: Dagster takes a key once, whatever
     becomes of its run."""
     key = ingest_key(batch.source)
     return dg.RunRequest(
@@ -84,5 +85,5 @@ def run_request(batch: Batch) -> dg.RunRequest:
         asset_selection=[key],
         partition_key=batch.day.isoformat(),
         run_config={"ops": {key.to_python_identifier(): {"config": {"object_ids": batch.object_ids}}}},
-        tags={BATCH_TAG: batch.id, SOURCE_TAG: batch.source},
+        tags={BATCH_TAG: batch.id, SOURCE_TAG: batch.source} | ({WEIGHT_TAG: HEAVY} if batch.bytes >= heavy else {}),
     )

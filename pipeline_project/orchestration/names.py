@@ -14,6 +14,8 @@ OWNERS = ["team:data-engineering"]
 
 BATCH_TAG = "pipeline/batch"
 SOURCE_TAG = "pipeline/source"
+WEIGHT_TAG = "pipeline/weight"
+HEAVY = "heavy"
 INGEST_JOB = "ingest_job"
 ANALYTICS_JOB = DAGSTER_JOB["jobName"]
 

@@ -11,12 +11,11 @@ from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._serdes import ConfigurableClassData
 
 from pipeline_project.orchestration.launcher import WatchedRunLauncher
+from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 
 WORKER_TAG = ".pipeline/worker"
 """The socket of the server whose worker has the run. Dagster's UI hides tags that begin with a dot."""
-WEIGHT_TAG = "pipeline/weight"
-HEAVY = "heavy"
 TESTED = "1.13."
 """Versions of Dagster whose internals the workers are known to fit."""
 

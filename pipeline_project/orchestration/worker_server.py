@@ -33,9 +33,14 @@ from pipeline_project.orchestration.worker_protocol import SECONDS, receive, sen
 DEFINITIONS = "pipeline_project.definitions"
 PACKAGE = "pipeline_project"
 SPARE = 2
-"""Workers that wait for runs."""
-TOP_UP_SECONDS = 0.3
-"""A new worker is made a moment after one was taken: the run that took it comes first."""
+"""So many workers wait for runs …"""
+MOST_SPARE = 4
+"""… and so many may, when runs have ended that others were made for."""
+TOP_UP_SECONDS = 2.0
+"""A new worker is made only then after one was taken: most runs are short, and their workers come back …"""
+TOP_UP_SECONDS_IF_NONE = 0.3
+"""… but sooner if none is left. Not at once: the run comes first."""
+POLL_SECONDS = 0.2
 REMEMBERED = 1_000
 """Ends of runs that are kept for run monitoring."""
 STALE_SECONDS = 1.0
@@ -83,7 +88,7 @@ class WorkerServer:
             if time.monotonic() >= self._top_up_at and self._spare_workers() < self._spare:
                 self._fork()
                 continue
-            for key, _ in self._selector.select(TOP_UP_SECONDS):
+            for key, _ in self._selector.select(POLL_SECONDS):
                 key.data()
 
     def _spare_workers(self) -> int:
@@ -127,7 +132,7 @@ class WorkerServer:
         except OSError:
             return {"refused": "the worker had just died"}
         worker.is_idle, worker.run_id = False, run_id
-        self._top_up_at = time.monotonic() + TOP_UP_SECONDS
+        self._top_up_at = time.monotonic() + (TOP_UP_SECONDS if self._spare_workers() else TOP_UP_SECONDS_IF_NONE)
         return {"pid": worker.pid}
 
     def _terminate(self, run_id: str) -> bool:
@@ -187,7 +192,7 @@ class WorkerServer:
         if worker.run_id is not None:
             self._remember(worker.run_id, "its worker had finished with it")
         worker.is_idle, worker.run_id = True, None
-        if self._spare_workers() > self._spare:
+        if self._spare_workers() > max(self._spare, MOST_SPARE) or not self._spare:
             worker.is_idle = False
             worker.channel.shutdown(socket.SHUT_WR)  # it may go
 
@@ -269,12 +274,24 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
+def _import_storage(ref: InstanceRef) -> None:
+    """What an instance imports when it is made, without making it: that would open connections."""
+    parts = (ref.storage_data, ref.run_storage_data, ref.event_storage_data, ref.compute_logs_data)
+    for part in parts:
+        if part is not None:
+            importlib.import_module(part.module_name)
+    for name in ("dagster._grpc.impl", "dagster._core.storage.alembic", "alembic.autogenerate", "sqlalchemy.dialects"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     path, home, *module = sys.argv[1:]
     definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs
     definitions.get_repository_def().load_all_definitions()
     instance = InstanceRef.from_dir(home)
+    _import_storage(instance)
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
     log.info("ready at %s", path)

@@ -27,7 +27,18 @@ with state.locked():
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     monkeypatch.chdir(tmp_path)
-    return State.of_working_folder()
+    state = State.of_working_folder()
+    state.make_folders()
+    return state
+
+
+def test_looking_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = State.of_working_folder()
+    assert state.holder() is None
+    with pytest.raises(PipelineError, match="make run"):
+        state.psql_conninfo("reader")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_holder_is_told_of_the_first(state: State) -> None:

@@ -20,6 +20,8 @@ from pipeline_project.orchestration.names import BATCH_TAG, INGEST_JOB, SOURCE_T
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
+HEAVY_BYTES = 2**20
+
 
 @pytest.fixture
 def repository(platform: Platform) -> dg.RepositoryDefinition:
@@ -110,8 +112,8 @@ def test_a_second_tick_does_not_ask_for_what_a_run_has(
     # The run of the first is gone without having done anything; that of the second lives.
     [again] = watch(platform, landing.Living(batches=[second.id]))
     assert (again.object_ids, again.id != batch.id) == (batch.object_ids, True)
-    assert execute(repository, instance, run_request(again)).success
-    assert execute(repository, instance, run_request(second)).success
+    assert execute(repository, instance, run_request(again, HEAVY_BYTES)).success
+    assert execute(repository, instance, run_request(second, HEAVY_BYTES)).success
     assert set(states(database).values()) == {"loaded"}
     assert watch(platform) == []
 
@@ -165,7 +167,7 @@ def test_a_partition_without_configuration_is_replayed(
     put(platform, "erp-data/1.json", [{"id": 1, "businessName": "A"}])
     batches = watch(platform)
     for batch in batches:
-        execute(repository, instance, run_request(batch))
+        execute(repository, instance, run_request(batch, HEAVY_BYTES))
     put(platform, "crm-data/3.json", [{"id": 3, "name": "C"}])
     watch(platform)
     with database.owner.connect() as connection:
@@ -185,7 +187,7 @@ def test_the_same_run_again_changes_nothing(
 ) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     [batch] = watch(platform)
-    first, second = (execute(repository, instance, run_request(batch)) for _ in range(2))
+    first, second = (execute(repository, instance, run_request(batch, HEAVY_BYTES)) for _ in range(2))
     assert materialization(first, ingest_key("crm"))["objects"] == 1
     assert materialization(second, ingest_key("crm"))["objects"] == 0
     assert materialization(second, ingest_key("crm"))["objects not needed"] == 1
@@ -211,7 +213,7 @@ def test_a_database_that_comes_back_is_tried_again(
 
     monkeypatch.setattr(Database, "open", flaky)
     monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
-    run = execute(repository, instance, run_request(batch))
+    run = execute(repository, instance, run_request(batch, HEAVY_BYTES))
     assert run.success
     assert [event.event_type_value for event in run.all_events if "RETRY" in event.event_type_value] == [
         "STEP_UP_FOR_RETRY"

@@ -11,7 +11,8 @@ from dagster._cli import api
 from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
 
 from pipeline_project.orchestration import warm_worker
-from pipeline_project.orchestration.warm_launcher import HEAVY, WEIGHT_TAG, WORKER_TAG, WarmRunLauncher
+from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
+from pipeline_project.orchestration.warm_launcher import WORKER_TAG, WarmRunLauncher
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 from pipeline_project_tests.fix_warm_workers import Workers, lives
 

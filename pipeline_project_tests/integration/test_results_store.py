@@ -1,7 +1,6 @@
 """Results in S3: whole or not there at all, in parts, with a manifest that can be checked against the file."""
 
 import hashlib
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime

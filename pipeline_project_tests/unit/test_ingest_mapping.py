@@ -453,6 +453,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
 @given(raw=raw_records(), source=st.sampled_from(["crm", "legacy"]))
 @example(raw=b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}', source="crm")
 @example(raw=b'{"id": 7, "name": "A", "x": " ", "y": null}', source="crm")
+@example(raw=b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00.Z"}', source="crm")
 def test_the_short_way_gives_what_the_models_give(raw: bytes, source: str) -> None:
     mapper = EntityMapper(sources()[source])
     short = mapper.map(raw, 3, POSITION)

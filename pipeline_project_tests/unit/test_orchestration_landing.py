@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline_project.ingest.landing import Batch, Candidate, ListingCursor, pack
 from pipeline_project.orchestration.landing_sensors import TICK_SECONDS, run_request
 
+HEAVY_BYTES = 100
 TODAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVERY = timedelta(minutes=10)
@@ -51,12 +52,14 @@ def test_a_burst_makes_few_batches() -> None:
 
 def test_a_run_request_names_its_objects_and_is_asked_for_once() -> None:
     batch = Batch(id="crm-1", source="crm", day=TODAY, object_ids=[1, 2**63 - 1], bytes=10)
-    request = run_request(batch)
+    request = run_request(batch, HEAVY_BYTES)
     assert (request.run_key, request.partition_key) == ("crm-1", "2026-03-01")
     assert json.loads(json.dumps(request.run_config)) == {
         "ops": {"canonical_crm__records": {"config": {"object_ids": [1, 2**63 - 1]}}}
     }
     assert request.tags["pipeline/batch"] == "crm-1"
+    assert "pipeline/weight" not in request.tags
+    assert run_request(batch, heavy=10).tags["pipeline/weight"] == "heavy"
 
 
 def test_ticks_end_just_before_the_next_and_rarely_together() -> None:

@@ -158,7 +158,7 @@ def test_parquet_has_types() -> None:
         ),
     ]
     first = table.to_pylist()[0]
-    assert (first["raw"], first["took"], first["key"]) == ('{"n":1.10}', "PT1H", str(key))
+    assert (first["raw"], first["took"], first["key"]) == ('{"n":1.10}', "PT3600S", str(key))
     assert first["amounts"] == [Decimal("0.1")]
     assert pq.read_metadata(io.BytesIO(body)).metadata[b"truncated"] == b"true"
 

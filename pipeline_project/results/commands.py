@@ -1,0 +1,91 @@
+"""`pipeline query` and `pipeline operations`: the catalogue from a terminal, straight on the database as its reader."""
+
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline_project import aws
+from pipeline_project.analytics import plots
+from pipeline_project.analytics.catalogue import OPERATIONS, InvalidParameters, operation
+from pipeline_project.analytics.execution import Column, Row, Rows, execute
+from pipeline_project.database import Database
+from pipeline_project.results.encoders import Format, as_text, encoder
+from pipeline_project.settings import Settings
+
+SHOWN_ROWS = 50
+
+
+def query(
+    name: Annotated[str, typer.Argument(metavar="OPERATION", help="One of `pipeline operations`.")],
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="May be repeated.")
+    ] = None,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Write the whole result to standard output, instead of a table.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result as a PNG.", dir_okay=False)] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows of the table to show.")] = SHOWN_ROWS,
+) -> None:
+    """Run an operation and show what it answers."""
+    asked = operation(name)
+    parameters = asked.validate(dict(_pair(asked.name, each) for each in param or []))
+    settings = Settings.load()
+    reader = Database.from_settings(settings, "reader", aws.client(settings, "secretsmanager"))
+    with execute(reader, asked, parameters, timeout_seconds=settings.job_timeout_seconds) as result:
+        if plot is None and form is not None:
+            _write(result, form)
+            return
+        got = list(chain.from_iterable(result))
+    if plot is not None:
+        plot.write_bytes(plots.plot(asked.name, result.columns, got))
+    Console().print(table(result.columns, got, rows))
+
+
+def operations() -> None:
+    """What can be asked, with its parameters."""
+    listing = Table("operation", "parameters", "")
+    for each in OPERATIONS.values():
+        listing.add_row(each.name, ", ".join(each.parameters.model_fields), each.summary)
+    Console().print(listing)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
+    """The first `most` rows. What a person's data says is shown and never taken for markup."""
+    left_out = len(rows) - most
+    caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
+    shown = Table(caption=caption, caption_justify="left")
+    for column in columns:
+        is_number = column.type.partition("(")[0] in ("bigint", "integer", "numeric", "double precision", "real")
+        shown.add_column(Text(column.name), justify="right" if is_number else "left")
+    for row in rows[:most]:
+        shown.add_row(*(Text(_cell(value)) for value in row))
+    return shown
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else as_text(value)
+
+
+def _pair(name: str, given: str) -> tuple[str, str]:
+    parameter, separator, value = given.partition("=")
+    if not separator:
+        message = f"--param takes NAME=VALUE, not {given!r}"
+        raise InvalidParameters(name, [{"field": given, "rule": "pair", "message": message}])
+    return parameter, value
+
+
+def _write(result: Rows, form: Format) -> None:
+    target = encoder(form, result.columns)
+    sys.stdout.buffer.write(target.start())
+    for batch in result:
+        sys.stdout.buffer.write(target.batch(batch))
+    sys.stdout.buffer.write(target.end(result.truncated))
