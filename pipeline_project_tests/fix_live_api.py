@@ -92,9 +92,11 @@ def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path) -> Itera
             runs[-1].start()
 
         dagster.on_launch = start
-        yield live
-        for run in runs:
-            run.join(30)
+        try:
+            yield live
+        finally:
+            for run in runs:
+                run.join(30)
 
 
 def _run(settings: Settings, account: Account, database: FreshDatabase, job_id: str, run_id: str) -> None:

@@ -84,7 +84,7 @@ class Workers:
     # --- what the web UI asks
 
     def ask(self, query: str, **variables: Any) -> Any:
-        answer = execute_query(self._workspace, query, variables)
+        answer: Any = execute_query(self._workspace, query, variables)
         assert "errors" not in answer, answer
         [found] = answer["data"].values()
         return found

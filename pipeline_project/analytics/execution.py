@@ -8,7 +8,7 @@ cursor; a person's statement goes through a named cursor, which takes exactly on
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain, islice
 from typing import Any
 
@@ -163,10 +163,12 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
     statement, arguments = query(f"analytics/{operation.sql}"), parameters.model_dump(mode="json")
     with connection.cursor() as cursor:
         _pass_json_through(cursor)
-        stream = cursor.stream(statement, arguments, size=BATCH_ROWS)
-        if first := list(islice(stream, BATCH_ROWS)):
-            yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
-            return
+        # Closed, since one that was not read to its end holds the connection's lock, and the rollback would wait for ever.
+        rows: Any = cursor.stream(statement, arguments, size=BATCH_ROWS)
+        with closing(rows) as stream:
+            if first := list(islice(stream, BATCH_ROWS)):
+                yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
+                return
     if operation.must_exist:
         message = "names nothing that is there"
         raise InvalidParameters(operation.name, [{"field": operation.must_exist, "rule": "exists", "message": message}])

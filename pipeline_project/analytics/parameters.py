@@ -169,7 +169,11 @@ class TimeSeriesPatterns(Parameters):
 
 class DataIntegrityAnalysis(Parameters):
     min_similarity: Share = Field(
-        0.7, ge=0.6, le=1, description="How much of two names' trigrams must be shared; 1 is the same trigrams."
+        0.7,
+        ge=0.6,
+        le=1,
+        allow_inf_nan=False,
+        description="How much of two names' trigrams must be shared; 1 is the same trigrams.",
     )
     systems: (
         Annotated[

@@ -327,7 +327,9 @@ def _decoded(window: Window, end: int) -> Any:
     """The value between the position and `end`; goes there."""
     try:
         value = _anything.decode(window.buffer[window.position : end])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except RecursionError:
+        raise window.fault("nested_too_deeply", "objects are nested too deeply: flatten them") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise window.fault("bad_json", "not valid JSON") from None
     window.position = end
     return value

@@ -146,7 +146,7 @@ def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
             "datasets": [way[1] if way else None for way in routes],
         },
     )
-    return [object_id for object_id, is_new in rows if is_new]
+    return [object_id for (object_id,) in rows]
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:

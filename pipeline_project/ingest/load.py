@@ -41,6 +41,8 @@ KNOWN_ENOUGH = 0.05
 """Share of known records from which a probe pays."""
 GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
+TOGETHER_UNPACKED = 32 * 1024 * 1024
+"""Most bytes of records of small objects that are loaded together; packed they may be few."""
 REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
 
@@ -113,20 +115,23 @@ class Loader:
     def load_many(self, source: Source, dataset: Dataset, opened: Sequence[Opened]) -> list[Outcome]:
         """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
 
-        All their records are in memory at once. Objects that another worker has taken are left out.
+        All their records are in memory at once. Left out are objects that another worker has taken, and those that unpack
+        to more than there is room for.
         """
-        records: list[_Record] = []
+        unpacked: dict[Opened, list[_Record]] = {}
+        room = TOGETHER_UNPACKED
         for each in opened:
             try:
-                records += [_Record(each, chunk, i) for chunk in each.chunks for i in range(len(chunk.records))]
+                records, size = _unpacked(each, room)
             except ObjectFault as fault:
                 each.outcome.refuse(fault)
+                records, size = [], 0
+            if size <= room:
+                unpacked[each] = records
+                room -= size
         with self._load(source, dataset) as load:
-            held = load.hold(opened)
-            load.run(
-                [[record for record in records if record.opened in held and record.opened.outcome.fault is None]],
-                whole=True,
-            )
+            held = load.hold(list(unpacked))
+            load.run([[record for each in held for record in unpacked[each]]], whole=True)
             load.settle(held)
         return [each.outcome for each in held]
 
@@ -143,6 +148,18 @@ class Loader:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _fewer_collections(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
             yield _Load(self._connection, self._worker, source, dataset, postgres)
+
+
+def _unpacked(opened: Opened, room: int) -> tuple[list[_Record], int]:
+    """The records of a small object, and their bytes; not all of them where they need more room."""
+    records: list[_Record] = []
+    size = 0
+    for chunk in opened.chunks:
+        size += sum(map(len, chunk.records))
+        if size > room:
+            break
+        records += [_Record(opened, chunk, i) for i in range(len(chunk.records))]
+    return records, size
 
 
 class _Load:
@@ -185,6 +202,15 @@ class _Load:
 
     def run(self, pieces: Iterable[list[_Record]], *, whole: bool = False) -> None:
         """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
+        try:
+            self._run(pieces, whole=whole)
+        except psycopg.errors.InFailedSqlTransaction:
+            # A statement met what an earlier one had left behind: the reason is the error of that one.
+            for step in self._steps:
+                step.result()
+            raise
+
+    def _run(self, pieces: Iterable[list[_Record]], *, whole: bool) -> None:
         previous: tuple[list[_Record], Future[set[tuple[int, int]]]] | None = None
         for records in pieces:
             probe = self._postgres.submit(self._probe, records, self._peek(records), whole=whole)

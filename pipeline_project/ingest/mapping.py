@@ -401,12 +401,12 @@ class EntityMapper(Mapper):
                 break
         if type(source_id) is int:
             source_id = str(source_id)
-        elif type(source_id) is not str or not (source_id := source_id.strip()):
+        elif type(source_id) is not str or not (source_id := source_id.strip()) or "\0" in source_id:
             return None
         updated_at = position.modified_at
         if updated is not None and updated != "":
             updated_at = timestamp(updated)
-            if updated_at is None:
+            if updated_at is None or updated_at > position.modified_at:
                 return None
         return Peek(self._canonical(source_id), updated_at, self.digest(raw))
 

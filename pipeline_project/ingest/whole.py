@@ -60,9 +60,10 @@ def check_whole(
 
 def _number(value: Any) -> Decimal | None:
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
         return None
+    return number if number.is_finite() else None
 
 
 def _sentence(bad: Bad) -> str:

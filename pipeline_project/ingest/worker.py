@@ -102,7 +102,7 @@ class Worker:
                 for outcome in loader.load_many(sources()[batch[0].source], batch[0].dataset, opened):
                     done.add(outcome.object_id)
                     yield outcome
-            except psycopg.Error as error:
+            except Exception as error:
                 if connection.broken:
                     raise
                 # Whose fault it was shows when each is loaded by itself.
@@ -123,7 +123,7 @@ class Worker:
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            if is_transient(error):
+            if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
                 return self._try_later(connection, claimed, "database_busy", error)
             # The mapping should have seen it coming. The text of the error is not shown: it may quote data.
             log.error("%s: SQLSTATE %s", claimed.key, error.sqlstate)
@@ -133,6 +133,11 @@ class Worker:
             return self._settle(connection, claimed, ObjectFault("refused_by_database", message))
         except STORAGE_ERRORS as error:
             return self._try_later(connection, claimed, "storage", error)
+        except Exception as error:
+            # A bug. Raised, it would stop the neighbours too, in this run and in each that follows.
+            log.exception("%s", claimed.key)
+            message = f"the platform failed on it ({type(error).__name__}): report this as a bug, with the object"
+            return self._settle(connection, claimed, ObjectFault("internal_error", message))
 
     def _settle(self, connection: Connection, claimed: Claimed, fault: ObjectFault) -> Outcome:
         """Nothing of the object could be loaded, and nothing of it was written."""
@@ -160,7 +165,7 @@ class Worker:
         """A small object in memory; None where that fails: the reason shows when it is loaded alone."""
         try:
             return self._open(claimed, in_memory=True)
-        except (ObjectFault, *STORAGE_ERRORS):
+        except Exception:
             return None
 
     def _open(self, claimed: Claimed, *, in_memory: bool = False) -> Opened:

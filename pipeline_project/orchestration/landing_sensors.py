@@ -77,8 +77,10 @@ def living(instance: dg.DagsterInstance) -> Callable[[], Living]:
 
 
 def run_request(batch: Batch, heavy: int) -> dg.RunRequest:
-    """The run that loads a batch; from `heavy` bytes on in a process of its own. Each giving of objects has a key of its own: Dagster takes a key once, whatever
-    becomes of its run."""
+    """The run that loads a batch; from `heavy` bytes on in a process of its own.
+
+    Each giving of objects has a key of its own: Dagster takes a key once, whatever becomes of its run.
+    """
     key = ingest_key(batch.source)
     return dg.RunRequest(
         run_key=batch.id,

@@ -1,4 +1,6 @@
-"""Dagster's run queue, but that light ingest runs do not wait for the daemon to look at it: they start at once while there is room."""
+"""Dagster's run queue, but that light ingest runs need not wait until the daemon looks at it: they start at once while
+there is room.
+"""
 
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunsFilter
 from dagster._core.run_coordinator import SubmitRunContext

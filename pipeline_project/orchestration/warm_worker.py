@@ -25,9 +25,6 @@ from pipeline_project.orchestration.worker_protocol import receive, send
 
 RUNS = 20
 """A worker serves so many runs: what a run may leave behind in memory does not pile up."""
-POOL_RECYCLE_SECONDS = 600
-STATEMENT_TIMEOUT_MS = 0
-"""None, as in a process of its own."""
 SETTLE_SECONDS = 0.5
 """How long a run's threads may take to end after it."""
 PR_SET_PDEATHSIG = 1
@@ -39,7 +36,8 @@ def work(channel: socket.socket, instance_ref: InstanceRef, parent: int) -> int:
     """Serve runs until the server closes the channel; the process's exit status."""
     _become_a_process_of_its_own(parent)
     try:
-        with _instance(instance_ref) as instance:
+        with dg.DagsterInstance.from_ref(instance_ref) as instance:
+            _touch(instance)
             done = None
             for _ in range(RUNS):
                 send(channel, {"done": done})
@@ -48,6 +46,7 @@ def work(channel: socket.socket, instance_ref: InstanceRef, parent: int) -> int:
                     return 0
                 before = _surroundings()
                 done = message["run_id"]
+                _touch(instance)
                 if status := execute(instance, done):
                     return status
                 if _surroundings() != before:
@@ -63,15 +62,12 @@ def execute(instance: dg.DagsterInstance, run_id: str) -> int:
         return _execute_run_command_body(run_id, instance, lambda _: None, set_exit_code_on_failure=True)
 
 
-@contextlib.contextmanager
-def _instance(instance_ref: InstanceRef) -> Any:
-    """The instance, with connections that are kept from event to event and are open before the first run comes."""
-    with dg.DagsterInstance.from_ref(instance_ref) as instance:
-        instance.optimize_for_webserver(STATEMENT_TIMEOUT_MS, POOL_RECYCLE_SECONDS, max_overflow=4)
-        with contextlib.suppress(Exception):  # PostgreSQL may be away now and back when a run comes
-            instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
-            instance.all_logs("none")
-        yield instance
+def _touch(instance: dg.DagsterInstance) -> None:
+    """Open the connections that a run needs; or find out that PostgreSQL has been restarted, and drop the old ones."""
+    with contextlib.suppress(Exception):
+        instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
+    with contextlib.suppress(Exception):
+        instance.all_logs("none")
 
 
 def _become_a_process_of_its_own(parent: int) -> None:

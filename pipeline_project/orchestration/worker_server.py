@@ -32,6 +32,8 @@ from pipeline_project.orchestration.worker_protocol import SECONDS, receive, sen
 
 DEFINITIONS = "pipeline_project.definitions"
 PACKAGE = "pipeline_project"
+# Libraries that would start a thread when they are imported: OpenBLAS (numpy), jemalloc (pyarrow).
+NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 SPARE = 2
 """So many workers wait for runs …"""
 MOST_SPARE = 4
@@ -288,6 +290,7 @@ def _import_storage(ref: InstanceRef) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     path, home, *module = sys.argv[1:]
+    os.environ.update(NO_THREADS)
     definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs
     definitions.get_repository_def().load_all_definitions()
     instance = InstanceRef.from_dir(home)

@@ -128,5 +128,6 @@ def test_only_settings_reads_the_environment() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8")))
         )
     }
-    # The emulator's server does not read it, but sets what the emulator reads.
-    assert reading <= {f"{NAME}.settings", f"{NAME}.local.aws_server"}
+    # Two servers do not read it, but set what the libraries read that they are about to import.
+    writing = {f"{NAME}.local.aws_server", f"{NAME}.orchestration.worker_server"}
+    assert reading <= {f"{NAME}.settings", *writing}

@@ -25,6 +25,7 @@ from pipeline_project.settings import Settings
 
 POLL_SECONDS = 0.005
 LONGEST_WAIT = 120.0
+VISIBLE = b"SELECT canonical_id FROM entities WHERE canonical_id = ANY (%s)"
 SOURCES = ("crm", "erp", "legacy")
 NAMES = {"crm": "name", "erp": "businessName", "legacy": "name"}
 
@@ -59,9 +60,7 @@ class Bench:
         found: list[float] = []
         with self._reader.connect(autocommit=True) as connection:
             while waiting and time.monotonic() - max(waiting.values()) < LONGEST_WAIT:
-                rows = connection.execute(
-                    "SELECT canonical_id FROM entities WHERE canonical_id = ANY (%s)", (list(waiting),)
-                ).fetchall()
+                rows = connection.execute(VISIBLE, (list(waiting),)).fetchall()
                 now = time.monotonic()
                 found += [now - waiting.pop(canonical_id) for (canonical_id,) in rows]
                 time.sleep(POLL_SECONDS)
@@ -76,14 +75,26 @@ class Bench:
         return found
 
     def steady(self, per_second: float, seconds: float) -> list[float]:
-        """Uploads at a steady rate; each is waited for by itself."""
-        with ThreadPoolExecutor(32) as pool:
+        """Uploads at a steady rate, while one reader looks for all of them."""
+        total = int(per_second * seconds)
+        waiting: dict[str, float] = {}
+        found: list[float] = []
+
+        def send(number: int, begin: float) -> None:
+            time.sleep(max(0.0, begin + number / per_second - time.monotonic()))
+            upload = self.upload()
+            waiting[upload.canonical_id] = upload.acknowledged
+
+        with ThreadPoolExecutor(4) as pool, self._reader.connect(autocommit=True) as connection:
             begin = time.monotonic()
-            waits = []
-            for number in range(int(per_second * seconds)):
-                time.sleep(max(0.0, begin + number / per_second - time.monotonic()))
-                waits.append(pool.submit(self.seconds_until_visible, [self.upload()]))
-            return [each for wait in waits for each in wait.result()]
+            for number in range(total):
+                pool.submit(send, number, begin)
+            while len(found) < total and time.monotonic() - begin < seconds + LONGEST_WAIT:
+                rows = connection.execute(VISIBLE, (list(waiting),)).fetchall()
+                now = time.monotonic()
+                found += [now - waiting.pop(canonical_id) for (canonical_id,) in rows]
+                time.sleep(5 * POLL_SECONDS)
+        return found + [float("inf")] * (total - len(found))
 
     def backlog(self) -> int:
         with self._loader.connect() as connection:

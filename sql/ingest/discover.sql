@@ -1,13 +1,27 @@
 -- Writes objects to the ledger unless they are there; returns the new ones. An event that comes after a listing adds what
--- only an event knows. Parameters: arrays of equal length.
+-- only an event knows. It waits for nobody: an object that is being loaded is locked for as long as that takes.
+-- Parameters: arrays of equal length.
+WITH seen AS (
+    SELECT * FROM unnest(
+        %(object_ids)s::bigint[], %(buckets)s::text[], %(keys)s::text[], %(versions)s::text[], %(versioned)s::boolean[],
+        %(sizes)s::bigint[], %(sequencers)s::text[], %(discovered_by)s::text[], %(sources)s::text[], %(datasets)s::text[]
+    ) AS u (object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset)
+),
+listed AS (
+    SELECT o.object_id, seen.sequencer
+    FROM seen JOIN ingest.objects o USING (object_id)
+    WHERE o.sequencer IS NULL AND seen.sequencer IS NOT NULL
+    ORDER BY o.object_id
+    FOR UPDATE OF o SKIP LOCKED
+),
+completed AS (
+    UPDATE ingest.objects o SET sequencer = listed.sequencer FROM listed WHERE o.object_id = listed.object_id
+)
 INSERT INTO ingest.objects AS o (
     object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, state)
 SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset,
        CASE WHEN source IS NULL THEN 'unroutable' ELSE 'discovered' END
-FROM unnest(
-    %(object_ids)s::bigint[], %(buckets)s::text[], %(keys)s::text[], %(versions)s::text[], %(versioned)s::boolean[],
-    %(sizes)s::bigint[], %(sequencers)s::text[], %(discovered_by)s::text[], %(sources)s::text[], %(datasets)s::text[]
-) AS u (object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset)
-ON CONFLICT (bucket, key, version) DO UPDATE SET sequencer = EXCLUDED.sequencer
-    WHERE o.sequencer IS NULL AND EXCLUDED.sequencer IS NOT NULL
-RETURNING new.object_id, old.object_id IS NULL AS is_new
+FROM seen
+ORDER BY object_id  -- so that two of these cannot wait for each other
+ON CONFLICT (bucket, key, version) DO NOTHING
+RETURNING object_id

@@ -1,0 +1,181 @@
+"""Operations at full size: their time through `execute` against psql with the same SQL and settings in the same run, the
+integrity analysis at growing sizes, the guard, and a million rows streamed into a file store.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from psycopg import ClientCursor
+
+from pipeline_project.analytics.catalogue import operation
+from pipeline_project.analytics.execution import execute
+from pipeline_project.analytics.guard import check
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.database import Database
+from pipeline_project.results import store
+from pipeline_project.results.encoders import Format
+from pipeline_project_tests.bench.server import BenchServer, server
+from pipeline_project_tests.custom_sql_corpus import LEGITIMATE
+
+DATABASE = "analytics"
+DATA = Path(__file__).with_name("analytics_data.sql")
+ROUNDS = 3
+# Operation, parameters, and the goal of issue 4 in seconds at full size.
+CASES: list[tuple[str, dict[str, Any], float | None]] = [
+    ("database_info", {}, None),
+    ("simple_demo", {}, 1),
+    ("customer_analysis", {}, 1),
+    ("revenue_analysis", {}, 1),
+    ("count_analysis", {}, 1),
+    ("count_analysis", {"metric": "relationships"}, None),
+    ("multi_dimensional_analytics", {}, 4),
+    ("relationship_network", {"root": "crm_5", "depth": 5}, 0.3),
+    ("time_series_patterns", {}, 5),
+]
+INTEGRITY = [(["small_a", "small_b"], 30.0), (["crm", "erp"], None), (None, None)]
+STREAM_ROWS = 1_000_000
+
+
+def run(scale: float = 1.0) -> list[dict[str, Any]]:
+    with server() as postgres:
+        postgres.create(DATABASE)
+        _fill(postgres, scale)
+        return [*_operations(postgres), *_integrity(postgres), _guard(), *_streams(postgres, int(STREAM_ROWS * scale))]
+
+
+def _fill(postgres: BenchServer, scale: float) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(f"\\set scale {scale}\n{DATA.read_text('utf-8')}")
+        script.flush()
+        postgres.psql(DATABASE, "owner", Path(script.name))
+
+
+def _operations(postgres: BenchServer) -> list[dict[str, Any]]:
+    figures = []
+    for name, given, goal in CASES:
+        seconds, by_psql = _against_psql(postgres, name, given, ROUNDS)
+        case = " ".join([name, *(str(value) for value in given.values())])
+        ratio = seconds / by_psql
+        figures.append(
+            {"case": case, "seconds": seconds, "psql_seconds": by_psql, "ratio": ratio, "goal_seconds": goal}
+        )
+    return figures
+
+
+def _integrity(postgres: BenchServer) -> list[dict[str, Any]]:
+    figures = []
+    for systems, goal in INTEGRITY:
+        seconds, by_psql = _against_psql(postgres, "data_integrity_analysis", {"systems": systems}, 1)
+        [(entities,)] = postgres.admin(
+            DATABASE,
+            "SELECT count(*) FROM canonical.entities"
+            + (f" WHERE source IN ('{systems[0]}', '{systems[1]}')" if systems else ""),
+        )
+        assert isinstance(entities, int)
+        figures.append(
+            {
+                "case": f"data_integrity_analysis {'/'.join(systems or ['all'])}",
+                "seconds": seconds,
+                "psql_seconds": by_psql,
+                "ratio": seconds / by_psql,
+                "goal_seconds": goal,
+                "entities": entities,
+                "us_per_entity": seconds / entities * 1e6,
+            }
+        )
+    return figures
+
+
+def _against_psql(postgres: BenchServer, name: str, given: dict[str, Any], rounds: int) -> tuple[float, float]:
+    """The median seconds of the operation and of psql, taken in turns so that the machine's moods hit both."""
+    reader = postgres.database(DATABASE, "reader")
+    asked = operation(name)
+    parameters = asked.validate(given)
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script, reader.connect() as connection:
+        limits = {
+            "statement_ms": 0,
+            "transaction_ms": 0,
+            "lock_ms": 0,
+            "nested_loops": "on" if asked.nested_loops else "off",
+        }
+        statements = [
+            ClientCursor(connection).mogrify(query("analytics/limits"), limits),
+            ClientCursor(connection).mogrify(query(f"analytics/{asked.sql}"), parameters.model_dump(mode="json")),
+        ]
+        script.write("BEGIN;\n" + ";\n".join(statements) + ";\n")
+        script.flush()
+        ours, theirs = [], []
+        for _ in range(rounds):
+            theirs.append(postgres.psql(DATABASE, "reader", Path(script.name)))
+            ours.append(_seconds(lambda: _drain(reader, asked.name, given)))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def _drain(reader: Database, name: str, given: dict[str, Any]) -> int:
+    asked = operation(name)
+    with execute(reader, asked, asked.validate(given), timeout_seconds=3600) as rows:
+        return sum(len(batch) for batch in rows)
+
+
+def _guard() -> dict[str, Any]:
+    best = [min(_seconds(lambda each=each: check(each, 1)) for _ in range(5)) for each in LEGITIMATE]
+    return {"case": "guard, slowest legitimate query", "seconds": max(best), "goal_seconds": 0.001}
+
+
+class _Sink:
+    """Takes an upload as S3 would and keeps nothing: what is measured is reading and encoding."""
+
+    def put_object(self, **_: Any) -> None: ...
+    def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+        return {"UploadId": "upload"}
+
+    def upload_part(self, **_: Any) -> dict[str, str]:
+        return {"ETag": "etag"}
+
+    def complete_multipart_upload(self, **_: Any) -> None: ...
+
+
+def _streams(postgres: BenchServer, rows: int) -> list[dict[str, Any]]:
+    """Each format in a process of its own, whose memory is measured at its end."""
+    figures = []
+    for form in Format:
+        command = [sys.executable, "-m", __name__, postgres.conninfo(DATABASE, "reader"), form, str(rows)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds, megabytes = map(float, done.stdout.split())
+        figures.append(
+            {
+                "case": f"stream {rows} rows, {form}",
+                "seconds": seconds,
+                "rows_per_second": rows / seconds,
+                "memory_mb": megabytes,
+            }
+        )
+    return figures
+
+
+def _stream(conninfo: str, form: Format, rows: int) -> None:
+    asked = operation("custom_complex_query")
+    text = "SELECT canonical_id, name, industry, country, revenue, employees, source_updated_at FROM entities LIMIT $1"
+    begin = time.perf_counter()
+    with execute(
+        Database(lambda: conninfo), asked, asked.validate({"query": text, "params": [rows]}), timeout_seconds=600
+    ) as read:
+        store.write(_Sink(), "bucket", "jobs/bench", read, form)
+    print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # noqa: T201 for the parent
+
+
+if __name__ == "__main__":
+    _stream(sys.argv[1], Format(sys.argv[2]), int(sys.argv[3]))
