@@ -10,6 +10,7 @@ from rich.text import Text
 from pipeline_project.errors import PipelineError
 from pipeline_project.ingest import commands as ingest
 from pipeline_project.jobs.commands import app as jobs
+from pipeline_project.notify.commands import events
 
 app = typer.Typer(
     help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -17,6 +18,7 @@ app = typer.Typer(
 app.command("status")(ingest.status)
 app.command("explain")(ingest.explain_entity)
 app.command("replay")(ingest.replay_objects)
+app.command("events")(events)
 app.add_typer(ingest.rejects, name="rejects")
 app.add_typer(ingest.systems, name="sources")
 app.add_typer(jobs, name="jobs")

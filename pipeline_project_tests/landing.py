@@ -74,7 +74,7 @@ class Crashing(Database):
     def __init__(self, database: Database, admin: Connection, statement: int, *, after: bool) -> None:
         super().__init__(database.conninfo)
         self._admin = admin
-        self._left = statement
+        self.statements_left = statement
         self._after = after
 
     def open(self, *, autocommit: bool = False) -> Connection:
@@ -99,8 +99,8 @@ class Crashing(Database):
 
     @contextmanager
     def _statement(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
-        now = self._left == 0
-        self._left -= 1
+        now = self.statements_left == 0
+        self.statements_left -= 1
         pid = connection.info.backend_pid
         if now and not self._after:
             self._end(pid)

@@ -107,5 +107,5 @@ def _page(found: list[ObjectSeen], resume: dict[str, str] | None) -> Page:
 
 
 def counts(key: str, size: int) -> bool:
-    """Whether an object is one to load: not a "folder", not empty."""
-    return size > 0 and not key.endswith("/")
+    """Whether an object is one to load: not a "folder", not empty, and of a key that PostgreSQL can hold."""
+    return size > 0 and not key.endswith("/") and "\0" not in key

@@ -8,6 +8,7 @@ Nothing here knows who runs the batches.
 """
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ LONGEST_WAIT = 20
 """Longest long poll that SQS takes, in seconds."""
 BACKLOG_WAIT = 1
 """How long to listen when objects wait only for a run to end."""
+GATHER_PAUSE = 0.05
 LONGEST_GATHERING = 2.0
 """After this many seconds with events the first of them get their run, however many are still to come."""
 PAUSE = 15
@@ -98,6 +100,19 @@ class ListingCursor:
         return self.resume is not None or self.began is None or now - self.began >= every
 
 
+class Turns:
+    """Spaces out those who listen: one gives its batches and goes, and the next does so no sooner than `every` seconds
+    later. So under steady load somebody always listens, and what arrives waits no longer than that.
+    """
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self.next = 0.0
+        """On the clock of those who listen."""
+        self.lock = threading.Lock()
+        """Held while one of them gives."""
+
+
 class Landing:
     """The landing queue and bucket of one deployment. `sqs` and `s3` are boto3 clients, `database` is the loader's."""
 
@@ -119,36 +134,48 @@ class Landing:
         self._sleep = sleep
 
     def watch(
-        self, living: Callable[[], Living], *, seconds: float, linger: float, runs_per_source: int
+        self, living: Callable[[], Living], turns: Turns, *, seconds: float, linger: float, runs_per_source: int
     ) -> list[Batch]:
         """Listen for up to `seconds`; return at the first objects that can be given to a run.
 
-        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together.
+        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together, and
+        until its turn has come.
         `living` is asked only when something waits. A source has at most `runs_per_source` living runs: meanwhile
         what arrives gathers, and the next run takes it all.
         """
         deadline = self._clock() + seconds
         with self._database.connect() as connection:
             while True:
-                batches, backlog = self.assign(connection, living, runs_per_source)
+                with turns.lock:
+                    its_turn = self._clock() >= turns.next
+                    batches, backlog = self.assign(connection, living, runs_per_source) if its_turn else ([], True)
+                    if batches:
+                        turns.next = self._clock() + turns.every
+                        return batches
                 left = deadline - self._clock()
-                if batches or left < 1:  # SQS waits for whole seconds
-                    return batches
-                self._listen(connection, min(left, BACKLOG_WAIT) if backlog else left, linger)
+                if left < 1:  # SQS waits for whole seconds
+                    return []
+                if not its_turn:
+                    self._gather(connection, min(turns.next, deadline), deadline)
+                elif self._take(connection, self._receive(min(left, BACKLOG_WAIT) if backlog else left)):
+                    begin = self._clock()
+                    self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
 
-    def _listen(self, connection: Connection, seconds: float, linger: float) -> None:
-        received = self._receive(seconds)
-        begin = self._clock()
-        while received.receipts:
+    def _gather(self, connection: Connection, until: float, at_latest: float) -> None:
+        """Take what else comes until then; longer only if it comes without a pause."""
+        while self._clock() < at_latest:
+            if not self._take(connection, self._receive(0)):
+                if self._clock() >= until:
+                    return
+                self._sleep(GATHER_PAUSE)
+
+    def _take(self, connection: Connection, received: Received) -> bool:
+        """Write what messages tell to the ledger, and only then delete them; False if there were none."""
+        if received.receipts:
             ledger.discover(connection, received.seen)
             connection.commit()
             self._delete(received.receipts)
-            if self._clock() - begin > LONGEST_GATHERING:
-                return
-            received = self._receive(0)
-            while not received.receipts and self._clock() - begin < linger:
-                self._sleep(linger / 4)
-                received = self._receive(0)
+        return bool(received.receipts)
 
     def _receive(self, seconds: float) -> Received:
         answer = self._sqs.receive_message(

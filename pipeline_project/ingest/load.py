@@ -356,7 +356,7 @@ class _Load:
         """Keep what the probe found of the objects that are not refused."""
         refused = [object_id for object_id, opened in self._held.items() if opened.outcome.fault is not None]
         self._connection.execute("DELETE FROM known WHERE object_id = ANY (%s)", (refused,))
-        self._connection.execute(query("ingest/confirm_entities"))
+        self._connection.execute(query("ingest/confirm_entities"), {"mapping_version": self._source.mapping_version})
         if self._open_rejects:
             self._connection.execute(query("ingest/supersede_rejects_by_known"))
 

@@ -5,7 +5,7 @@ Whatever happens to one object, its neighbours go on. Whatever happens to the wo
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import groupby
@@ -51,7 +51,7 @@ class Worker:
         self._run_id = run_id
         self._name = f"{run_id or 'worker'}/{uuid.uuid4().hex[:12]}"
 
-    def ingest(self, object_ids: Sequence[int]) -> Iterator[Outcome]:
+    def ingest(self, object_ids: Sequence[int]) -> Generator[Outcome, None, None]:
         """Claim and load what still waits of these objects; the outcome of each as soon as it is known.
 
         Those that a transient fault kept from loading have none: they wait again. Raises Transient when PostgreSQL goes

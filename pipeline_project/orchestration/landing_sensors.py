@@ -10,15 +10,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipeline_project.ingest.landing import Batch, ListingCursor, Living
+from pipeline_project.ingest.landing import Batch, ListingCursor, Living, Turns
 from pipeline_project.orchestration.names import BATCH_TAG, HEAVY, INGEST_JOB, SOURCE_TAG, WEIGHT_TAG, ingest_key
 from pipeline_project.orchestration.resources import Platform
 
-TICK_SECONDS = (9, 14)
+LOOP_SECONDS = 5
+"""Of Dagster's sensor loop; it is a constant there."""
+TICK_SECONDS = (9, 14, 19)
 """A length for each sensor: just under a multiple of five, so that the next tick follows at once."""
 LINGER_SECONDS = 0.1
-RUNS_PER_SOURCE = 2
-"""One loads while the other starts. More of them would only make the batches smaller."""
+RUNS_PER_SOURCE = 1
+"""Light ones. What arrives while it runs gathers, and the next takes it all: under load, batches grow and not the queue."""
 LISTING_SECONDS = 2
 LISTING_EVERY = timedelta(minutes=10)
 OPEN = [
@@ -31,10 +33,11 @@ OPEN = [
 
 
 def landing_sensors() -> list[dg.SensorDefinition]:
-    return [_landing_sensor(number, seconds) for number, seconds in enumerate(TICK_SECONDS, start=1)]
+    turns = Turns(LOOP_SECONDS / len(TICK_SECONDS))
+    return [_landing_sensor(number, seconds, turns) for number, seconds in enumerate(TICK_SECONDS, start=1)]
 
 
-def _landing_sensor(number: int, seconds: int) -> dg.SensorDefinition:
+def _landing_sensor(number: int, seconds: int, turns: Turns) -> dg.SensorDefinition:
     lists = number == 1
 
     @dg.sensor(
@@ -52,7 +55,7 @@ def _landing_sensor(number: int, seconds: int) -> dg.SensorDefinition:
             place = ListingCursor.parse(cursor)
             cursor = str(landing.list_some(place, now, every=LISTING_EVERY, seconds=LISTING_SECONDS))
         batches = landing.watch(
-            living(context.instance), seconds=seconds, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
+            living(context.instance), turns, seconds=seconds, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
         )
         if not batches:
             return dg.SensorResult(skip_reason=f"nothing arrived within {seconds} s", cursor=cursor)
@@ -70,7 +73,9 @@ def living(instance: dg.DagsterInstance) -> Callable[[], Living]:
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
         return Living(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
-            runs=Counter(run.tags[SOURCE_TAG] for run in runs if SOURCE_TAG in run.tags),
+            runs=Counter(
+                run.tags[SOURCE_TAG] for run in runs if SOURCE_TAG in run.tags and run.tags.get(WEIGHT_TAG) != HEAVY
+            ),
         )
 
     return ask

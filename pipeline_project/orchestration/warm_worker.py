@@ -47,19 +47,21 @@ def work(channel: socket.socket, instance_ref: InstanceRef, parent: int) -> int:
                 before = _surroundings()
                 done = message["run_id"]
                 _touch(instance)
-                if status := execute(instance, done):
-                    return status
-                if _surroundings() != before:
+                if not execute(instance, done) or _surroundings() != before:
                     return 0
     except KeyboardInterrupt:  # meant for a run that has just ended
         return 0
     return 0
 
 
-def execute(instance: dg.DagsterInstance, run_id: str) -> int:
-    """0 if the run succeeded. SIGINT and SIGTERM interrupt it, as they do in a process of its own."""
+def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the run succeeded. SIGINT and SIGTERM interrupt it, as they do in a process of its own."""
+    ends: set[str] = set()
     with capture_interrupts():
-        return _execute_run_command_body(run_id, instance, lambda _: None, set_exit_code_on_failure=True)
+        _execute_run_command_body(
+            run_id, instance, lambda event: ends.add(event.event_type_value), set_exit_code_on_failure=True
+        )
+    return dg.DagsterEventType.RUN_SUCCESS.value in ends
 
 
 def _touch(instance: dg.DagsterInstance) -> None:

@@ -33,6 +33,8 @@ def route(key: str) -> tuple[Source, Dataset] | None:
     folder, *rest = key.split("/")
     for source in sources().values():
         if folder == source.prefix and rest:
-            named = [dataset for dataset in DATASETS if len(rest) > 1 and rest[0] == dataset]
-            return source, named[0] if named else "entities"
+            for dataset in DATASETS:
+                if len(rest) > 1 and rest[0] == dataset:
+                    return source, dataset
+            return source, "entities"
     return None

@@ -64,7 +64,13 @@ def test_an_older_file_does_not_overwrite_newer_data_but_enters_history(
 
 
 def test_bad_rows_are_kept_and_good_ones_load(database: FreshDatabase, landing: Landing) -> None:
-    content = b'{"id": 1, "name": "A"}\n\n{"id": 2}\n{"id": 3, "name": "C", "revenue": -5}\n{"id": 4, "name": "D"}\n{"id": 5, "name": "E"}\n'
+    content = b"""{"id": 1, "name": "A"}
+
+{"id": 2}
+{"id": 3, "name": "C", "revenue": -5}
+{"id": 4, "name": "D"}
+{"id": 5, "name": "E"}
+"""
     outcome = ingest(database.loader, landing, landing.put("legacy-data/x", gzip.compress(content)))["legacy-data/x"]
     assert (outcome.state, outcome.inserted, outcome.rejected, outcome.format) == (
         "loaded_with_rejects",

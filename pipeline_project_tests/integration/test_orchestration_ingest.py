@@ -1,5 +1,6 @@
 """From the upload to the rows, through the sensor and the run that it asks for; real PostgreSQL and AWS emulator."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,15 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import landing
 from pipeline_project.orchestration import retries
 from pipeline_project.orchestration.landing_sensors import living, run_request
-from pipeline_project.orchestration.names import BATCH_TAG, INGEST_JOB, SOURCE_TAG, ingest_key, table_key
+from pipeline_project.orchestration.names import (
+    BATCH_TAG,
+    HEAVY,
+    INGEST_JOB,
+    SOURCE_TAG,
+    WEIGHT_TAG,
+    ingest_key,
+    table_key,
+)
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -226,20 +235,33 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
         (dg.DagsterRunStatus.STARTED, {BATCH_TAG: "a", SOURCE_TAG: "crm"}),
         (dg.DagsterRunStatus.NOT_STARTED, {BATCH_TAG: "b", SOURCE_TAG: "crm"}),
         (dg.DagsterRunStatus.FAILURE, {BATCH_TAG: "c", SOURCE_TAG: "crm"}),
+        (dg.DagsterRunStatus.STARTED, {BATCH_TAG: "d", SOURCE_TAG: "crm", WEIGHT_TAG: HEAVY}),
     ):
         instance.add_run(dg.DagsterRun(job_name=INGEST_JOB, run_id=str(uuid.uuid4()), status=status, tags=tags))
     by_hand = dg.DagsterRun(job_name="__ASSET_JOB", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
     instance.add_run(by_hand)
     found = living(instance)()
-    assert set(found.batches) == {"a", "b", by_hand.run_id}
+    assert set(found.batches) == {"a", "b", "d", by_hand.run_id}
     assert (found.of("crm"), found.of("erp")) == (2, 0)
 
 
 def watch(platform: Platform, living: landing.Living | None = None) -> list[landing.Batch]:
     found = living or landing.Living()
-    return platform.landing.watch(lambda: found, seconds=1.5, linger=0.1, runs_per_source=2)
+    return platform.landing.watch(lambda: found, landing.Turns(0), seconds=1.5, linger=0.1, runs_per_source=2)
 
 
 def backdate(database: FreshDatabase) -> None:
     with database.owner.connect() as connection:
         connection.execute("UPDATE ingest.objects SET batched_at = batched_at - interval '1 hour'")
+
+
+def test_several_listeners_take_turns(platform: Platform, database: FreshDatabase) -> None:
+    turns = landing.Turns(1.5)
+    platform.landing.watch(landing.Living, turns, seconds=1.5, linger=0.1, runs_per_source=1)
+    put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
+    [first] = platform.landing.watch(landing.Living, turns, seconds=5, linger=0.1, runs_per_source=1)
+    put(platform, "crm-data/2.json", [{"id": 2, "name": "B"}])
+    began = time.monotonic()
+    [second] = platform.landing.watch(landing.Living, turns, seconds=5, linger=0.1, runs_per_source=1)
+    assert time.monotonic() - began > 1
+    assert set(first.object_ids).isdisjoint(second.object_ids)

@@ -5,11 +5,12 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from dagster._daemon import sensor as sensor_daemon
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest.landing import Batch, Candidate, ListingCursor, pack
-from pipeline_project.orchestration.landing_sensors import TICK_SECONDS, run_request
+from pipeline_project.orchestration.landing_sensors import LOOP_SECONDS, TICK_SECONDS, run_request
 
 HEAVY_BYTES = 100
 TODAY = date(2026, 3, 1)
@@ -63,7 +64,8 @@ def test_a_run_request_names_its_objects_and_is_asked_for_once() -> None:
 
 
 def test_ticks_end_just_before_the_next_and_rarely_together() -> None:
-    assert all(seconds % 5 == 4 for seconds in TICK_SECONDS)
+    assert sensor_daemon.MIN_INTERVAL_LOOP_TIME == LOOP_SECONDS
+    assert all(seconds % LOOP_SECONDS == LOOP_SECONDS - 1 for seconds in TICK_SECONDS)
     assert len(set(TICK_SECONDS)) == len(TICK_SECONDS)
 
 

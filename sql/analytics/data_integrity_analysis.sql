@@ -25,71 +25,73 @@ names AS MATERIALIZED (
     FROM named
     GROUP BY source, match_name
 ),
-pairs AS MATERIALIZED (
-    SELECT l.source AS left_source, r.source AS right_source, row_number() OVER (ORDER BY l.source, r.source) AS pair_id
-    FROM (SELECT DISTINCT source FROM names) AS l JOIN (SELECT DISTINCT source FROM names) AS r ON r.source > l.source
+systems AS MATERIALIZED (
+    SELECT source, (row_number() OVER (ORDER BY source))::int AS system, count(*) AS names, sum(entities)::bigint AS entities
+    FROM names GROUP BY source
 ),
 equals AS MATERIALIZED (
-    SELECT pair_id, l.name_id AS left_id, r.name_id AS right_id
-    FROM pairs
-    JOIN names l ON l.source = left_source
-    JOIN names r ON r.source = right_source AND r.match_name = l.match_name
+    SELECT l.name_id AS left_id, r.name_id AS right_id, l.source AS left_source, r.source AS right_source
+    FROM names l JOIN names r ON r.match_name = l.match_name AND r.source > l.source
 ),
--- Each name once for each pair of systems in which it has no equal. With set operators, which hash whatever the planner
--- guesses of the sizes: it takes anti joins for cheap here and loops.
+-- The systems in which a name has its equal, as bits.
+settled AS (
+    SELECT name_id, bit_or(1::bigint << system) AS settled
+    FROM (SELECT left_id, right_source FROM equals UNION ALL SELECT right_id, left_source FROM equals) AS e (name_id, source)
+    JOIN systems USING (source)
+    GROUP BY name_id
+),
+-- Names that have no equal in one other system at the least.
 open AS MATERIALIZED (
-    SELECT pair_id, name_id, source = right_source AS on_right FROM names JOIN pairs ON source IN (left_source, right_source)
-    EXCEPT (SELECT pair_id, left_id, false FROM equals UNION ALL SELECT pair_id, right_id, true FROM equals)
-),
-trigrams AS MATERIALIZED (
-    SELECT name_id, extensions.show_trgm(match_name) AS trigrams
-    FROM names JOIN (SELECT DISTINCT name_id FROM open) AS left_over USING (name_id)
+    SELECT name_id, system, coalesce(settled, 0) AS settled, extensions.show_trgm(match_name) AS trigrams
+    FROM names JOIN systems USING (source) LEFT JOIN settled USING (name_id)
+    WHERE bit_count(coalesce(settled, 0)::bit(64)) < (SELECT count(*) - 1 FROM systems)
 ),
 rarity AS MATERIALIZED (
     SELECT trigram, row_number() OVER (ORDER BY count(*), trigram)::int AS rarity
-    FROM trigrams, unnest(trigrams) AS trigram
+    FROM open, unnest(trigrams) AS trigram
     GROUP BY trigram
 ),
 prefixes AS MATERIALIZED (
-    SELECT name_id, size, needed, (array_agg(rarity ORDER BY rarity))[1:size - needed + 3] AS prefix
+    SELECT name_id, system, settled, size, needed, (array_agg(rarity ORDER BY rarity))[1:size - needed + 3] AS prefix
     FROM (
-        SELECT name_id, cardinality(trigrams) AS size, unnest(trigrams) AS trigram,
+        SELECT name_id, system, settled, cardinality(trigrams) AS size, unnest(trigrams) AS trigram,
                ceil(%(min_similarity)s::numeric * cardinality(trigrams))::int AS needed
-        FROM trigrams
+        FROM open
     ) AS each_trigram
     JOIN rarity USING (trigram)
-    GROUP BY name_id, size, needed
+    GROUP BY name_id, system, settled, size, needed
 ),
--- A key brings along all that the join needs, so that there is nothing to join but keys.
+-- A key brings along all that the join needs, so that there is nothing to join but keys. Shifted by 20 and not by 32: PostgreSQL
+-- hashes a bigint by folding its halves, which would leave a few thousand values of them all. (Two pairs with one key, possible
+-- from a million different trigrams on, would cost a comparison and change nothing.)
 pair_keys AS MATERIALIZED (
-    SELECT name_id, size, needed, on_right, prefix[place + inner_place + 1:] AS rest,
-           (pair_id << 56) + (rarer::bigint << 28) + commoner AS key
-    FROM prefixes JOIN open USING (name_id),
-         unnest(prefix) WITH ORDINALITY AS outer_trigram (rarer, place),
-         unnest(prefix[place + 1:]) WITH ORDINALITY AS inner_trigram (commoner, inner_place)
+    SELECT name_id, system, settled, size, needed, place + inner_place AS last_place, (rarer::bigint << 20) + commoner AS key
+    FROM prefixes,
+         unnest(prefix[:size - needed + 2]) WITH ORDINALITY AS outer_trigram (rarer, place),
+         unnest(prefix[place + 1:size - needed + 2]) WITH ORDINALITY AS inner_trigram (commoner, inner_place)
 ),
 common AS MATERIALIZED (
-    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 20
+    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 10
 ),
 keys AS MATERIALIZED (
-    SELECT name_id, size, on_right, key, 0 AS third
+    SELECT name_id, system, settled, size, key, 0 AS third
     FROM pair_keys LEFT JOIN common USING (key)
     WHERE common.key IS NULL OR needed < 3
     UNION ALL
-    SELECT name_id, size, on_right, key, third
-    FROM pair_keys JOIN common USING (key), unnest(rest) AS third
+    SELECT name_id, pair_keys.system, pair_keys.settled, pair_keys.size, key, third
+    FROM pair_keys JOIN common USING (key) JOIN prefixes USING (name_id), unnest(prefix[last_place + 1:]) AS third
 ),
 candidates AS (
-    SELECT DISTINCT l.key >> 56 AS pair_id, l.name_id AS left_id, r.name_id AS right_id
-    FROM (SELECT * FROM keys WHERE NOT on_right) AS l
-    JOIN (SELECT * FROM keys WHERE on_right) AS r ON r.key = l.key AND r.third = l.third
-    -- Sets of too different a size cannot be alike enough. (A thousandth of leeway for the float.)
-    WHERE l.size >= %(min_similarity)s::float * r.size - 0.001 AND r.size >= %(min_similarity)s::float * l.size - 0.001
+    SELECT DISTINCT l.name_id AS left_id, r.name_id AS right_id
+    FROM keys l JOIN keys r ON r.key = l.key AND r.third = l.third
+    WHERE r.system > l.system AND l.settled >> r.system & 1 = 0 AND r.settled >> l.system & 1 = 0
+      -- Sets of too different a size cannot be alike enough. (A thousandth of leeway for the float.)
+      AND l.size >= %(min_similarity)s::float * r.size - 0.001 AND r.size >= %(min_similarity)s::float * l.size - 0.001
 ),
 alike AS (
-    SELECT candidates.*, similarity,
-           row_number() OVER (PARTITION BY candidates.pair_id, left_id ORDER BY similarity DESC, r.canonical_id) AS left_choice,
-           row_number() OVER (PARTITION BY candidates.pair_id, right_id ORDER BY similarity DESC, l.canonical_id) AS right_choice
+    SELECT left_id, right_id, l.source AS left_source, r.source AS right_source, similarity,
+           row_number() OVER (PARTITION BY left_id, r.source ORDER BY similarity DESC, r.canonical_id) AS left_choice,
+           row_number() OVER (PARTITION BY right_id, l.source ORDER BY similarity DESC, l.canonical_id) AS right_choice
     FROM candidates
     JOIN names l ON l.name_id = left_id
     JOIN names r ON r.name_id = right_id
@@ -97,13 +99,14 @@ alike AS (
     WHERE similarity >= %(min_similarity)s::real
 ),
 matched AS (
-    SELECT pair_id, left_id, right_id, 1::real AS similarity, true AS equal FROM equals
+    SELECT left_id, right_id, left_source, right_source, 1::real AS similarity, true AS equal FROM equals
     UNION ALL
-    SELECT pair_id, left_id, right_id, similarity, false FROM alike WHERE left_choice = 1 AND right_choice = 1
+    SELECT left_id, right_id, left_source, right_source, similarity, false
+    FROM alike WHERE left_choice = 1 AND right_choice = 1
 ),
 -- The entity that stands for a name is its first by canonical id. What only one side says anything of is no discrepancy.
 compared AS (
-    SELECT pairs.pair_id, left_source, right_source, similarity, equal,
+    SELECT left_source, right_source, similarity, equal,
            l.canonical_id AS left_id, le.name AS left_name, l.entities AS left_entities,
            r.canonical_id AS right_id, re.name AS right_name, r.entities AS right_entities,
            num_nonnulls(le.industry = re.industry, le.country = re.country, le.revenue = re.revenue, le.employees = re.employees)
@@ -115,7 +118,6 @@ compared AS (
                CASE WHEN abs(le.employees - re.employees) > 0.10 * greatest(le.employees, re.employees) THEN 'employees' END
            ], NULL) AS discrepancies
     FROM matched
-    JOIN pairs USING (pair_id)
     JOIN names l ON l.name_id = matched.left_id
     JOIN names r ON r.name_id = matched.right_id
     JOIN named le ON le.canonical_id = l.canonical_id
@@ -132,24 +134,20 @@ matches AS MATERIALIZED (
                 ELSE 'review' END AS action
     FROM compared
 )
-SELECT 'total' AS kind, pairs.left_source AS left_system, pairs.right_source AS right_system,
-       NULL::text AS left_id, NULL::text AS left_name, left_names.entities AS left_entities,
-       NULL::text AS right_id, NULL::text AS right_name, right_names.entities AS right_entities,
-       NULL::numeric AS similarity,
-       (SELECT round(avg(quality), 2) FROM matches WHERE matches.pair_id = pairs.pair_id) AS quality_score,
-       NULL::text[] AS discrepancies, NULL::text AS recommended_action,
-       totals.matches, totals.equal_names, totals.with_discrepancies,
-       round(totals.matches::numeric / nullif(least(left_names.names, right_names.names), 0), 6) AS match_rate
-FROM pairs
-JOIN (SELECT source, count(*) AS names, sum(entities)::bigint AS entities FROM names GROUP BY source) AS left_names
-    ON left_names.source = left_source
-JOIN (SELECT source, count(*) AS names, sum(entities)::bigint AS entities FROM names GROUP BY source) AS right_names
-    ON right_names.source = right_source
-CROSS JOIN LATERAL (
-    SELECT count(*) AS matches, count(*) FILTER (WHERE equal) AS equal_names,
-           count(*) FILTER (WHERE discrepancies <> '{}') AS with_discrepancies
-    FROM matches WHERE matches.pair_id = pairs.pair_id
-) AS totals
+SELECT 'total' AS kind, l.source AS left_system, r.source AS right_system,
+       NULL::text AS left_id, NULL::text AS left_name, l.entities AS left_entities,
+       NULL::text AS right_id, NULL::text AS right_name, r.entities AS right_entities,
+       NULL::numeric AS similarity, totals.quality_score, NULL::text[] AS discrepancies, NULL::text AS recommended_action,
+       coalesce(totals.matches, 0) AS matches, coalesce(totals.equal_names, 0) AS equal_names,
+       coalesce(totals.with_discrepancies, 0) AS with_discrepancies,
+       round(coalesce(totals.matches, 0)::numeric / least(l.names, r.names), 6) AS match_rate
+FROM systems l
+JOIN systems r ON r.system > l.system
+LEFT JOIN (
+    SELECT left_source, right_source, round(avg(quality), 2) AS quality_score, count(*) AS matches,
+           count(*) FILTER (WHERE equal) AS equal_names, count(*) FILTER (WHERE discrepancies <> '{}') AS with_discrepancies
+    FROM matches GROUP BY left_source, right_source
+) AS totals ON totals.left_source = l.source AND totals.right_source = r.source
 UNION ALL
 SELECT 'match', left_source, right_source, left_id, left_name, left_entities, right_id, right_name, right_entities,
        round(similarity::numeric, 4), quality, discrepancies, action, NULL, NULL, NULL, NULL

@@ -73,12 +73,15 @@ archived AS (
     FROM changed
 ),
 confirmed AS (
-    INSERT INTO canonical.entity_confirmations AS c (entity_id, object_id, source_updated_at, object_modified_at, ordinal)
-    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal
+    INSERT INTO canonical.entity_confirmations AS c (
+        entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version)
+    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
     FROM classified WHERE outcome = 'unchanged'
     ON CONFLICT (entity_id, object_id) DO UPDATE
-        SET source_updated_at = EXCLUDED.source_updated_at, ordinal = EXCLUDED.ordinal
-        WHERE (EXCLUDED.source_updated_at, EXCLUDED.ordinal) > (c.source_updated_at, c.ordinal)
+        SET source_updated_at = EXCLUDED.source_updated_at, ordinal = EXCLUDED.ordinal,
+            mapping_version = EXCLUDED.mapping_version
+        WHERE (EXCLUDED.mapping_version, EXCLUDED.source_updated_at, EXCLUDED.ordinal)
+            > (c.mapping_version, c.source_updated_at, c.ordinal)
 ),
 late AS (
     INSERT INTO late_entities (

@@ -1,8 +1,9 @@
 -- Recomputes the timeline of each entity that late rows speak of, as if all its rows had come in their right order.
 --
 -- All that was ever said of an entity is its states (current and earlier), their confirmations and the late rows. Of one
--- object, the greatest (source_updated_at, ordinal) counts, and a replayed row replaces itself. In the order of their
--- positions, a row that differs from the one before begins a state; the others confirm it.
+-- object, the greatest (source_updated_at, ordinal) counts, among those that the newest mapping read: a replay after a
+-- mapping was changed replaces what the object said before. In the order of their positions, a row that differs from the
+-- one before begins a state; the others confirm it.
 INSERT INTO timeline (
     entity_id, begins, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal, content_hash,
     entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
@@ -37,11 +38,13 @@ contents AS (   -- what each content hash of an entity stands for
     ORDER BY entity_id, content_hash, mapping_version DESC, source_updated_at, object_modified_at, object_id
 ),
 said AS (
-    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, content_hash FROM states
+    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+    FROM states
     UNION ALL
-    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, content_hash FROM late
+    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+    FROM late
     UNION ALL
-    SELECT entity_id, 2, c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, s.content_hash
+    SELECT entity_id, 2, c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.mapping_version, s.content_hash
     FROM canonical.entity_confirmations c JOIN touched USING (entity_id)
     CROSS JOIN LATERAL (    -- the state that it confirmed
         SELECT s.content_hash FROM states s
@@ -53,7 +56,7 @@ said AS (
 ),
 once AS (
     SELECT DISTINCT ON (entity_id, object_id) *
-    FROM said ORDER BY entity_id, object_id, source_updated_at DESC, ordinal DESC, preference
+    FROM said ORDER BY entity_id, object_id, mapping_version DESC, source_updated_at DESC, ordinal DESC, preference
 ),
 compared AS (
     SELECT *, content_hash IS DISTINCT FROM lag(content_hash) OVER in_order AS begins
@@ -72,5 +75,5 @@ SELECT v.entity_id, v.begins, v.version, v.valid_to,
     v.source_updated_at, v.object_modified_at, v.object_id, v.ordinal, v.content_hash,
     s.entity_type, s.deleted, s.name, s.status, s.industry, s.region, s.country, s.customer_tier, s.revenue,
     s.employees, s.lifetime_value, s.total_spent, s.total_orders, s.attributes, s.quality_score,
-    s.mapping_version, s.record_digest
+    v.mapping_version, s.record_digest
 FROM valid v JOIN contents s USING (entity_id, content_hash)

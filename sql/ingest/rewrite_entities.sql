@@ -14,8 +14,10 @@ WITH versions AS (
     ON CONFLICT (entity_id, version) DO NOTHING
 ),
 confirmations AS (
-    INSERT INTO canonical.entity_confirmations (entity_id, object_id, source_updated_at, object_modified_at, ordinal)
-    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal FROM timeline WHERE NOT begins
+    INSERT INTO canonical.entity_confirmations (
+        entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version)
+    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
+    FROM timeline WHERE NOT begins
     ON CONFLICT (entity_id, object_id) DO NOTHING
 ),
 current AS (

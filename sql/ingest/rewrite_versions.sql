@@ -13,4 +13,5 @@ USING (SELECT DISTINCT entity_id FROM timeline) t
 WHERE c.entity_id = t.entity_id AND NOT EXISTS (
     SELECT FROM timeline r
     WHERE NOT r.begins AND r.entity_id = c.entity_id
-      AND (r.object_id, r.source_updated_at, r.ordinal) = (c.object_id, c.source_updated_at, c.ordinal))
+      AND (r.object_id, r.source_updated_at, r.ordinal, r.mapping_version)
+        = (c.object_id, c.source_updated_at, c.ordinal, c.mapping_version))

@@ -1,0 +1,590 @@
+"""DESIGN §4, sentence by sentence, where no other module of tests stands for it (docs/ingestion.md has the whole table)."""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from pipeline_project.ingest import ledger, mapping, quarantine, replay, worker
+from pipeline_project.ingest.explain import explain
+from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.ingest.quarantine import Selection
+from pipeline_project.ingest.replay import Objects
+from pipeline_project.sources import registry
+from pipeline_project.sources.legacy import SOURCE as LEGACY
+from pipeline_project.sources.records import EntityRecord, Label, spelled
+from pipeline_project.sources.source import Source
+from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.landing import SETTINGS, Landing, discover, ingest
+
+
+class Rows:
+    """Queries of one test, as the superuser."""
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+        self._connection = connection
+
+    def __call__(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement.encode()).fetchall()
+
+
+@pytest.fixture
+def rows(database: FreshDatabase) -> Iterator[Rows]:
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        yield Rows(connection)
+
+
+@pytest.fixture
+def landing() -> Landing:
+    return Landing()
+
+
+# --- Identity
+
+
+def test_the_same_key_with_new_content_is_a_new_object(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    first = landing.put("legacy-data/a", [{"id": 1, "name": "A"}])
+    second = landing.put("legacy-data/a", [{"id": 1, "name": "B"}])
+    assert first.object_id != second.object_id
+    ingest(database.loader, landing, second, first)
+    assert rows("SELECT name, version FROM canonical.entities") == [("B", 2)]
+    assert rows("SELECT count(DISTINCT version), count(*) FROM ingest.objects WHERE key = 'legacy-data/a'") == [(2, 2)]
+
+
+def test_an_object_is_bucket_key_and_version_or_etag() -> None:
+    seen = ObjectSeen(bucket="b", key="k", version_id="v", etag="e", size=1, discovered_by="event")
+    assert (
+        seen.object_id == dataclasses.replace(seen, etag="x", size=9, discovered_by="listing", sequencer="s").object_id
+    )
+    assert seen.object_id != dataclasses.replace(seen, version_id="w").object_id
+    for none in (None, "null"):  # a bucket without versions, and what was there before they began
+        unversioned = dataclasses.replace(seen, version_id=none)
+        assert (unversioned.version, unversioned.versioned) == ("e", False)
+        assert unversioned.object_id == dataclasses.replace(unversioned, size=9).object_id
+        assert unversioned.object_id != dataclasses.replace(unversioned, etag="f").object_id
+    assert 0 <= seen.object_id < 2**63
+
+
+def test_the_ledger_tells_all_about_an_object(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/0", [{"id": 1, "name": "A"}, {"id": 2, "name": "A"}]))
+    content = [
+        {"id": 1, "name": "A"},
+        {"id": 2, "name": "B"},
+        {"id": 3, "name": "C"},
+        {"id": 4, "_deleted": True},
+        {"id": 5},
+        {"id": 1, "name": "old", "updated_at": "2020-01-01"},
+    ]
+    seen = landing.put("legacy-data/entities/a", content)
+    ingest(database.loader, landing, seen)
+    assert rows("""
+        SELECT source, dataset, discovered_by, state, attempts, format, records, inserted, updated, unchanged, stale, rejected,
+               deleted, sequencer IS NOT NULL, size, last_modified IS NOT NULL, error_code,
+               started_at <= finished_at, discovered_at <= started_at
+        FROM ingest.objects WHERE key = 'legacy-data/entities/a'""") == [
+        (
+            *("legacy", "entities", "event", "loaded_with_rejects", 1, "array"),
+            *(6, 2, 1, 1, 1, 1, 1, True, seen.size, True, None, True, True),
+        )
+    ]
+
+
+# --- Exactly once
+
+
+def test_re_delivery_is_a_no_op(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}])
+    ingest(database.loader, landing, seen)
+    before = rows("SELECT xmin, * FROM canonical.entities"), rows("SELECT xmin, * FROM ingest.objects")
+    assert ingest(database.loader, landing, seen, seen) == {}
+    assert list(worker.Worker(database.loader, landing, SETTINGS).ingest([seen.object_id])) == []
+    assert (rows("SELECT xmin, * FROM canonical.entities"), rows("SELECT xmin, * FROM ingest.objects")) == before
+    assert landing.gets == 1
+
+
+# --- Routing
+
+
+def test_an_unknown_prefix_is_visible_and_loads_once_its_source_is_registered(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        ingest(
+            database.loader,
+            landing,
+            landing.put("shop-data/metrics/a", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
+        )
+        == {}
+    )
+    assert rows("SELECT state, source, dataset FROM ingest.objects") == [("unroutable", None, None)]
+    register(monkeypatch, dataclasses.replace(LEGACY, name="shop"))
+    with database.loader.connect() as connection:
+        assert len(replay.put_back(connection, Objects(key_prefix="shop-data/"))) == 1
+    assert ingest(database.loader, landing)["shop-data/metrics/a"].state == "loaded"
+    assert rows("SELECT canonical_id FROM canonical.time_series_data") == [("shop_1",)]
+
+
+def register(monkeypatch: pytest.MonkeyPatch, *changed: Source) -> None:
+    """Other source systems than there are."""
+    known = {**registry.sources(), **{source.name: source for source in changed}}
+    for module in (registry, worker, quarantine):
+        monkeypatch.setattr(module, "sources", lambda: known)
+
+
+# --- Every field is kept
+
+
+def test_every_field_is_kept_and_money_is_exact(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    content = (
+        b'[{"id": 1, "name": "A", "revenue": 0.1, "total_spent": 123456789012345.67,'
+        b' "x": {"y": [1.10, null]}, "z": "\\u00fc"}]'
+    )
+    ingest(database.loader, landing, landing.put("legacy-data/a", content))
+    assert rows("SELECT revenue::text, total_spent::text, attributes::text FROM canonical.entities") == [
+        ("0.1", "123456789012345.67", '{"x": {"y": [1.10, null]}, "z": "ü"}')
+    ]
+    assert rows(
+        "SELECT metadata ?& '{object_id,ordinal,source_id,mapping_version,quality_score}' FROM analytics.entities"
+    ) == [(True,)]
+
+
+# --- Bad rows do not stop good ones
+
+
+def statuses(rows: Rows) -> list[tuple[Any, ...]]:
+    return rows(
+        "SELECT record_key, status, settled_at IS NOT NULL FROM ingest.rejects ORDER BY record_key, object_id, ordinal"
+    )
+
+
+def test_a_reject_tells_row_place_and_all_errors(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    text = b'{"id": 1, "name": "A"}\n{"id": 2, "revenue": -1, "employees": "x"}\n{"id": 3, "name": "C"}\n'
+    ingest(database.loader, landing, landing.put("legacy-data/a", text))
+    assert rows(
+        "SELECT key, ordinal, line, raw, raw_complete, status FROM ingest.rejects JOIN ingest.objects USING (object_id)"
+    ) == [("legacy-data/a", 2, 2, b'{"id": 2, "revenue": -1, "employees": "x"}', True, "open")]
+    assert rows(
+        "SELECT e ->> 'field', e ->> 'rule', e ->> 'message' <> '' FROM ingest.rejects, jsonb_array_elements(errors) e ORDER BY 1"
+    ) == [
+        ("employees", "not_a_plain_number", True),
+        ("revenue", "greater_than_equal", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": 2, "name": "B", "revenue": -1},
+        {"id": 2, "name": "B", "revenue": -1, "updated_at": "2024-06-01T00:00:00Z"},
+        {"id": 2, "name": "B", "updated_at": "2099-01-01T00:00:00Z"},
+        {"id": 2, "name": "B", "updated_at": "31/12/2024"},
+        {"id": 2},
+    ],
+)
+def test_a_newer_good_row_supersedes_a_reject(
+    database: FreshDatabase, landing: Landing, rows: Rows, bad: dict[str, Any]
+) -> None:
+    others = [{"id": 1, "name": "A"}, {"id": 3, "name": "C"}]
+    ingest(database.loader, landing, landing.put("legacy-data/1", [bad, *others]))
+    assert statuses(rows) == [("legacy_2", "open", False)]
+    mended = {"id": 2, "name": "B"}
+    if "2024-06" in str(bad.get("updated_at")):
+        mended["updated_at"] = bad["updated_at"]  # mended, but not touched in the source
+    ingest(database.loader, landing, landing.put("legacy-data/2", [mended]))
+    assert statuses(rows) == [("legacy_2", "superseded", True)]
+
+
+def test_an_older_good_row_does_not_supersede_a_reject(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    old = landing.put("legacy-data/1", [{"id": 2, "name": "B"}])
+    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
+    ingest(database.loader, landing, old)
+    assert statuses(rows) == [("legacy_2", "open", False)]
+
+
+def test_replay_after_a_mapping_fix_reloads_just_the_rejected_rows(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, LENIENT)
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2, "title": "B"}, {"id": 3}]),
+    )
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        result = quarantine.replay(connection, Selection(source="legacy"))
+    assert (result.resolved, result.still_bad, result.not_tried) == (1, 1, 0)
+    assert statuses(rows) == [("legacy_2", "resolved", True), ("legacy_3", "open", False)]
+    assert rows("SELECT canonical_id, name FROM canonical.entities ORDER BY 1") == [
+        ("legacy_1", "A"),
+        ("legacy_2", "B"),
+    ]
+    assert rows("SELECT state, records, inserted, rejected FROM ingest.objects") == [("loaded_with_rejects", 3, 2, 1)]
+    assert landing.gets == 1
+
+
+class Titled(EntityRecord):
+    """A mapping that was mended: it knows what the source calls a name and a time."""
+
+    name: Label | None = spelled("name", "title")
+    updated_at: datetime | None = spelled("updated_at", "changed")
+
+
+LENIENT = dataclasses.replace(LEGACY, reject_threshold=0.9)
+MENDED = dataclasses.replace(LENIENT, entity=Titled, mapping_version=2)
+
+
+def test_a_discarded_reject_stays_so(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}])
+    ingest(database.loader, landing, seen)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 1
+        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 0
+        ledger.replay(connection, [seen.object_id])
+    ingest(database.loader, landing)
+    assert statuses(rows) == [("legacy_2", "discarded", True)]
+
+
+def test_a_file_with_too_many_bad_rows_is_refused_whole(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    half = [{"id": 1, "name": "A"}, {"id": 2}]
+    outcomes = ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/half", half),
+        landing.put("legacy-data/more", [*half, {"id": 3}]),
+        landing.put("crm-data/neighbour", [{"id": 9, "name": "N"}]),
+    )
+    assert [outcomes[f"{key}"].state for key in ("legacy-data/half", "legacy-data/more", "crm-data/neighbour")] == [
+        "loaded_with_rejects", "failed", "loaded",
+    ]  # fmt: skip
+    assert rows("SELECT canonical_id FROM canonical.entities ORDER BY 1") == [("crm_9",), ("legacy_1",)]
+    assert rows(
+        "SELECT error_code, error_message LIKE '%2 of 3 records%' FROM ingest.objects WHERE state = 'failed'"
+    ) == [("too_many_rejects", True)]
+    # What was bad can be looked at all the same.
+    assert rows("SELECT count(*) FROM ingest.rejects") == [(3,)]
+
+
+def test_the_threshold_is_the_sources_own(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, LENIENT)
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}, {"id": 3}])
+    assert ingest(database.loader, landing, seen)["legacy-data/a"].state == "loaded_with_rejects"
+
+
+@pytest.mark.parametrize("small", [1 << 20, 0])
+def test_rejects_of_a_refused_object_are_resolved_by_a_replay(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(worker, "SMALL", small)
+    seen = landing.put("legacy-data/a", [{"id": 1, "title": "A"}, {"id": 2, "title": "B"}, {"id": 3}])
+    ingest(database.loader, landing, seen)
+    assert [status for _, status, _ in statuses(rows)] == ["open"] * 3
+    register(monkeypatch, MENDED)
+    with database.loader.connect() as connection:
+        replay.put_back(connection, Objects(source="legacy"))
+    assert ingest(database.loader, landing)["legacy-data/a"].inserted == 2
+    assert [status for _, status, _ in statuses(rows)] == ["resolved", "resolved", "open"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_kept_of_a_refused_object_does_not_depend_on_its_neighbours(
+    database: FreshDatabase, landing: Landing, rows: Rows, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not together:
+        monkeypatch.setattr(worker, "SMALL", 0)
+    monkeypatch.setattr("pipeline_project.ingest.json_records.CHUNK_RECORDS", 1)
+    text = msgspec.json.encode([{"id": 1, "name": "A"}, {"id": 2}, {"id": 3, "name": "A"}])
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/truncated", text[:-1]),
+        landing.put("legacy-data/count", b'{"records": ' + text + b', "metadata": {"recordCount": 4}}'),
+        landing.put("legacy-data/source", b'{"records": ' + text + b', "metadata": {"sourceSystem": "crm"}}'),
+    )
+    assert rows("SELECT count(*) FROM ingest.rejects") == rows("SELECT count(*) FROM canonical.entities") == [(0,)]
+    assert rows("SELECT count(*) FROM ingest.objects WHERE state = 'failed'") == [(3,)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_refused_object_supersedes_nothing(database: FreshDatabase, landing: Landing, rows: Rows, order: int) -> None:
+    """Its good rows are not there, even those that were known already."""
+    ingest(database.loader, landing, landing.put("legacy-data/1", [{"id": 2, "name": "B"}, {"id": 1, "name": "A"}]))
+    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
+    assert statuses(rows) == [("legacy_2", "open", False)]
+    refused = landing.put("legacy-data/3", [{"id": 2, "name": "B"}, {"id": 5}, {"id": 6}])
+    neighbour = landing.put("legacy-data/4", [{"id": 7, "name": "N"}])
+    ingest(database.loader, landing, *[refused, neighbour][::order])
+    assert statuses(rows)[0] == ("legacy_2", "open", False)
+    assert rows(
+        "SELECT count(*) FROM canonical.entity_confirmations c JOIN ingest.objects o USING (object_id) WHERE o.key LIKE '%3'"
+    ) == [(0,)]
+
+
+# --- Convergence
+
+
+def test_a_stale_row_cannot_resurrect_a_deleted_entity(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    old = landing.put("legacy-data/1", [{"id": 1, "name": "A"}])
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/2", [{"id": 1, "_deleted": True}, {"id": 2, "status": "deleted"}]),
+    )
+    ingest(database.loader, landing, old)
+    assert rows("SELECT canonical_id, deleted FROM canonical.entities ORDER BY 1") == [
+        ("legacy_1", True),
+        ("legacy_2", True),
+    ]
+    assert rows("SELECT count(*) FROM analytics.entities") == [(0,)]
+    ingest(database.loader, landing, landing.put("legacy-data/3", [{"id": 1, "name": "A again"}]))
+    assert rows("SELECT name, deleted, version FROM canonical.entities WHERE canonical_id = 'legacy_1'") == [
+        ("A again", False, 3)
+    ]
+
+
+def test_unchanged_rows_cost_no_version_and_no_bloat(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    content = [{"id": number, "name": "A"} for number in range(50)]
+    ingest(database.loader, landing, landing.put("legacy-data/1", content))
+    before = rows("SELECT ctid, xmin, * FROM canonical.entities ORDER BY entity_id")
+    version = rows("SELECT data_version FROM analytics.data_version")
+    # As it was, and written otherwise.
+    again = [{"name": "A", "id": str(each["id"]), "revenue": None} for each in content]
+    assert ingest(database.loader, landing, landing.put("legacy-data/2", content))["legacy-data/2"].unchanged == 50
+    assert ingest(database.loader, landing, landing.put("legacy-data/3", again))["legacy-data/3"].unchanged == 50
+    assert rows("SELECT ctid, xmin, * FROM canonical.entities ORDER BY entity_id") == before
+    assert rows("SELECT count(*) FROM canonical.entity_versions") == [(0,)]
+    assert rows("SELECT data_version FROM analytics.data_version") == version
+
+
+def test_of_two_rows_in_one_file_the_newer_counts_and_of_equals_the_later(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    day = "2024-12-{:02}T00:00:00Z"
+    content = [
+        {"id": 1, "name": "newer", "updated_at": day.format(2)},
+        {"id": 1, "name": "older", "updated_at": day.format(1)},
+        {"id": 2, "name": "first"},
+        {"id": 2, "name": "last"},
+    ]
+    ingest(database.loader, landing, landing.put("legacy-data/1", content))
+    assert rows("SELECT name, version FROM canonical.entities ORDER BY canonical_id") == [("newer", 1), ("last", 1)]
+
+
+def test_a_row_of_an_earlier_chunk_counts_against_one_of_a_later(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second chunk is probed before the first is merged."""
+    monkeypatch.setattr("pipeline_project.ingest.json_records.CHUNK_RECORDS", 2)
+    monkeypatch.setattr(worker, "SMALL", 0)
+    known = [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}, {"id": 3, "name": "C"}]
+    ingest(database.loader, landing, landing.put("legacy-data/1", known))
+    ingest(
+        database.loader, landing, landing.put("legacy-data/2", [{"id": 1, "name": "X"}, known[1], known[0], known[2]])
+    )
+    assert rows("SELECT name, version FROM canonical.entities ORDER BY canonical_id") == [("A", 1), ("B", 1), ("C", 1)]
+    assert rows("SELECT ordinal FROM canonical.entity_confirmations ORDER BY 1") == [(2,), (3,), (4,)]
+
+
+# --- History
+
+
+def test_history_has_no_gaps_and_its_states_their_times(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    days = [f"2024-0{month}-01T00:00:00+00:00" for month in (1, 2, 3)]
+    objects = [landing.put(f"legacy-data/{day}", [{"id": 1, "name": day, "updated_at": day}]) for day in days]
+    for seen in (objects[0], objects[2], objects[1]):
+        ingest(database.loader, landing, seen)
+    assert rows(
+        "SELECT version, name, valid_from::date::text, valid_to::date::text FROM analytics.entity_versions ORDER BY 1"
+    ) == [
+        (1, days[0], "2024-01-01", "2024-02-01"),
+        (2, days[1], "2024-02-01", "2024-03-01"),
+    ]
+    assert rows("SELECT version, name FROM analytics.entities") == [(3, days[2])]
+
+
+def test_every_value_can_be_explained(database: FreshDatabase, landing: Landing) -> None:
+    ingest(
+        database.loader, landing, landing.put("legacy-data/1", [{"id": 0, "name": "Z"}, {"id": 1, "name": "A", "x": 1}])
+    )
+    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 1, "name": "B", "x": 1}]))
+    with database.loader.connect() as connection:
+        values = {value.field: value for value in explain(connection, "legacy_1").values}
+    name = values["name"]
+    assert (name.value, name.set_by.key, name.set_by.ordinal, name.set_by.mapping_version) == (
+        "B",
+        "legacy-data/2",
+        1,
+        1,
+    )
+    assert [(value, state.key, state.ordinal) for value, state in name.lost] == [("A", "legacy-data/1", 2)]
+    assert (values["x"].set_by.key, values["x"].lost) == ("legacy-data/1", [])
+
+
+# --- Replay
+
+
+def everything(rows: Rows) -> list[Any]:
+    tables = ("canonical.entities", "canonical.entity_versions", "canonical.entity_confirmations",
+              "canonical.entity_relationships", "canonical.time_series_data")  # fmt: skip
+    return [rows(f"SELECT xmin, * FROM {table} ORDER BY 2, 3, 4") for table in tables]
+
+
+@pytest.mark.parametrize("small", [1 << 20, 0])
+def test_a_replay_of_what_is_there_changes_nothing(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(worker, "SMALL", small)
+    for number, name in enumerate(("A", "B", "B", "A")):
+        content = [
+            {"id": 1, "name": name},
+            {"id": 2, "name": "Z"},
+            {"id": 3, "name": name, "updated_at": f"2024-01-0{4 - number}"},
+        ]
+        ingest(database.loader, landing, landing.put(f"legacy-data/{number}", content))
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/relationships/r", [{"parent_id": 1, "child_id": 2, "type": "t"}]),
+    )
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/metrics/m", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
+    )
+    before = everything(rows)
+    version = rows("SELECT data_version FROM analytics.data_version")
+    with database.loader.connect() as connection:
+        assert len(replay.put_back(connection, Objects())) == 6
+    outcomes = ingest(database.loader, landing)
+    assert {outcome.state for outcome in outcomes.values()} == {"loaded"}
+    assert sum(outcome.inserted + outcome.updated for outcome in outcomes.values()) == 0
+    assert everything(rows) == before
+    assert rows("SELECT data_version FROM analytics.data_version") >= version
+
+
+def test_objects_are_replayed_by_id_prefix_source_and_day(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    seen = [landing.put(key, [{"id": 1, "name": "A"}]) for key in ("legacy-data/a", "legacy-data/b%", "crm-data/a")]
+    ingest(database.loader, landing, *seen)
+    today = rows("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0]
+    for objects, count in (
+        (Objects(object_ids=[seen[0].object_id]), 1),
+        (Objects(key_prefix="legacy-data/"), 2),
+        (Objects(key_prefix="legacy-data/b%"), 1),
+        (Objects(key_prefix="legacy-data/_"), 0),
+        (Objects(source="crm"), 1),
+        (Objects(day=today), 3),
+        (Objects(source="legacy", day=today.replace(year=2001)), 0),
+    ):
+        with database.loader.connect() as connection:
+            assert len(replay.put_back(connection, objects)) == count, objects
+        assert len(ingest(database.loader, landing)) == count
+
+
+def test_a_replay_after_a_mapping_fix_puts_the_rows_in_their_new_places(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source's own time was an attribute before; now it decides."""
+    newer = landing.put("legacy-data/1", [{"id": 1, "name": "new", "changed": "2024-02-01T00:00:00Z"}])
+    older = landing.put("legacy-data/2", [{"id": 1, "name": "old", "changed": "2024-01-01T00:00:00Z"}])
+    ingest(database.loader, landing, newer, older)
+    assert rows("SELECT name FROM canonical.entities") == [("old",)]
+    register(monkeypatch, MENDED)
+    with database.loader.connect() as connection:
+        replay.put_back(connection, Objects(source="legacy"))
+    ingest(database.loader, landing)
+    assert rows(
+        "SELECT name, mapping_version, source_updated_at::date::text, attributes::text FROM canonical.entities"
+    ) == [("new", 2, "2024-02-01", "{}")]
+    assert rows("SELECT name, mapping_version, source_updated_at::date::text FROM canonical.entity_versions") == [
+        ("old", 2, "2024-01-01")
+    ]
+
+
+# --- Relationships and metrics
+
+
+def test_a_relationship_waits_for_its_ends(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    content = [
+        {
+            "parent_id": 1,
+            "child_id": 2,
+            "type": "owns",
+            "share": 0.5,
+            "valid_from": "2024-01-01",
+            "valid_to": "2025-01-01",
+        },
+        {"parent_id": 1, "child_canonical_id": "crm_9", "type": "same_as"},
+    ]
+    ingest(database.loader, landing, landing.put("legacy-data/relationships/r", content))
+    resolved = "SELECT parent_canonical_id, child_canonical_id, relationship_type FROM analytics.entity_relationships ORDER BY 2"
+    assert rows(resolved) == []
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}]))
+    assert rows(resolved) == [("legacy_1", "legacy_2", "owns")]
+    ingest(database.loader, landing, landing.put("crm-data/a", [{"id": 9, "name": "C"}]))
+    assert rows(resolved) == [("legacy_1", "crm_9", "same_as"), ("legacy_1", "legacy_2", "owns")]
+    ingest(database.loader, landing, landing.put("crm-data/b", [{"id": 9, "_deleted": True}]))
+    assert rows(resolved) == [("legacy_1", "legacy_2", "owns")]
+    ingest(database.loader, landing, landing.put("legacy-data/relationships/s", [{**content[0], "_deleted": True}]))
+    assert rows(resolved) == []
+
+
+def test_metrics_make_their_months_themselves(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    days = ["1900-01-01", "2024-02-29", "2025-01-31", "2200-12-31"]
+    content = [
+        {"id": 1, "type": "revenue", "date": day, "value": 1.5, "quality": 0.9, "tags": ["a"], "x": 1} for day in days
+    ]
+    assert (
+        ingest(database.loader, landing, landing.put("legacy-data/metrics/m", content))[
+            "legacy-data/metrics/m"
+        ].inserted
+        == 4
+    )
+    assert rows(
+        "SELECT metric_date::text, value, quality::text, tags::text FROM analytics.time_series_data ORDER BY 1"
+    ) == [(day, msgspec.json.decode(b"1.5"), "0.9", '{"x": 1, "tags": ["a"]}') for day in days]
+    assert rows("SELECT count(DISTINCT tableoid) FROM canonical.time_series_data") == [(4,)]
+
+
+def test_an_unknown_mapping_is_not_needed_for_known_rows(
+    database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A re-sent record that did not change is not even mapped."""
+    content = [{"id": number, "name": "A"} for number in range(20)]
+    ingest(database.loader, landing, landing.put("legacy-data/1", content))
+    again = landing.put("legacy-data/2", content)
+
+    def map_(*_: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(mapping.EntityMapper, "map", map_)
+    assert ingest(database.loader, landing, again)["legacy-data/2"].unchanged == 20
+
+
+def test_each_load_raises_the_data_version_with_its_data(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    version = "SELECT data_version FROM analytics.data_version"
+    assert rows(version) == [(0,)]
+    ingest(database.loader, landing, landing.put("legacy-data/1", [{"id": 1, "name": "A"}]))
+    ((first,),) = rows(version)
+    ingest(database.loader, landing, landing.put("legacy-data/2", b"[truncated"))
+    assert rows(version) == [(first,)]
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/metrics/3", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
+    )
+    assert rows(version) > [(first,)]
+
+
+def test_objects_wait_oldest_first(database: FreshDatabase, landing: Landing) -> None:
+    first = landing.put("legacy-data/z", [{"id": 1, "name": "A"}])
+    discover(database.loader, [first])
+    waiting = discover(database.loader, [landing.put("legacy-data/a", [{"id": 1, "name": "B"}])])
+    assert waiting[0] == first.object_id

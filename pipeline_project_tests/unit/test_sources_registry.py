@@ -1,0 +1,61 @@
+"""Source systems: how objects find them, and what a new one takes."""
+
+import inspect
+from typing import get_args
+
+import pytest
+
+from pipeline_project import sources as package
+from pipeline_project.ingest.mapping import MAPPERS
+from pipeline_project.sources import crm, erp, legacy
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.registry import route, sources
+
+
+@pytest.mark.parametrize(
+    ("key", "source", "dataset"),
+    [
+        ("crm-data/a.json", "crm", "entities"),
+        ("erp-data/2025/01/a.json", "erp", "entities"),
+        ("legacy-data/relationships/a.json", "legacy", "relationships"),
+        ("crm-data/metrics/2025/a", "crm", "metrics"),
+        ("crm-data/entities/a", "crm", "entities"),
+        ("crm-data/metrics", "crm", "entities"),  # a file of that name
+        ("crm-data/other/metrics/a", "crm", "entities"),
+        ("crm-data/../erp-data/a", "crm", "entities"),
+        ("crm-data//a", "crm", "entities"),
+    ],
+)
+def test_the_first_folder_names_the_source_and_the_next_may_name_the_dataset(
+    key: str, source: str, dataset: str
+) -> None:
+    way = route(key)
+    assert way is not None
+    assert (way[0].name, way[1]) == (source, dataset)
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a", "crm-data", "crm/a", "/crm-data/a", "CRM-data/a", "shop-data/a", "crm-data2/a", "../crm-data/a"]
+)
+def test_what_nobody_is_registered_for_is_unroutable(key: str) -> None:
+    assert route(key) is None
+
+
+def test_a_source_is_registered_by_being_there() -> None:
+    assert sources() == {"crm": crm.SOURCE, "erp": erp.SOURCE, "legacy": legacy.SOURCE}
+    for module in (crm, erp, legacy):
+        assert len(inspect.getsource(module).splitlines()) < 40
+    assert package.__path__
+
+
+@pytest.mark.parametrize("name", sources())
+def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
+    for dataset in get_args(Dataset):
+        mapper = MAPPERS[dataset](sources()[name])
+        assert mapper.id_spellings()
+        assert len(set(mapper.columns)) == len(mapper.columns)
+
+
+def test_totals_are_numeric_fields_of_their_source() -> None:
+    for source in sources().values():
+        assert set(source.totals.values()) <= set(source.entity.model_fields)
