@@ -99,7 +99,12 @@ def source_files() -> list[Path]:
     found: list[Path] = []
     for name in SOURCES:
         path = ROOT / name
-        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in {".py", ".sql"}]
+        # commands.py is what a terminal needs of a package.
+        files = (
+            [path]
+            if path.is_file()
+            else [p for p in path.rglob("*") if p.suffix in {".py", ".sql"} and p.name != "commands.py"]
+        )
         if not files:
             raise Permanent(f"{name} is to be bundled, but there is nothing in it")
         found += files

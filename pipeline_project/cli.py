@@ -11,6 +11,7 @@ from pipeline_project.errors import PipelineError
 from pipeline_project.ingest import commands as ingest
 from pipeline_project.jobs.commands import app as jobs
 from pipeline_project.notify.commands import events
+from pipeline_project.results.commands import operations, query
 
 app = typer.Typer(
     help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -18,6 +19,8 @@ app = typer.Typer(
 app.command("status")(ingest.status)
 app.command("explain")(ingest.explain_entity)
 app.command("replay")(ingest.replay_objects)
+app.command("query")(query)
+app.command("operations")(operations)
 app.command("events")(events)
 app.add_typer(ingest.rejects, name="rejects")
 app.add_typer(ingest.systems, name="sources")

@@ -1,5 +1,11 @@
 """Fixtures live in fix_*.py, by what they stand in for."""
 
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy with the other tests is no sign of a bad strategy.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
 pytest_plugins = [
     "pipeline_project_tests.fix_postgres",
     "pipeline_project_tests.fix_aws",

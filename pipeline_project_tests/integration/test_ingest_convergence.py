@@ -412,7 +412,7 @@ def test_convergence(bench: Bench, files: list[File], data: st.DataObject) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@settings(RELAXED, max_examples=1500)
+@settings(RELAXED, max_examples=300)
 @given(files=st.lists(FILES, min_size=1, max_size=10), data=st.data())
 def test_convergence_at_length(bench: Bench, files: list[File], data: st.DataObject) -> None:
     check(bench, files, data)
