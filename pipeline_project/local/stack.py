@@ -22,10 +22,11 @@ from pipeline_project.local.state import State
 from pipeline_project.local.supervision import Program, Supervisor, end_leftovers
 from pipeline_project.settings import Settings
 
+WORKERS = "pipeline_project.orchestration.worker_server"
 DEFINITIONS = "pipeline_project.definitions"
 WORKSPACE = deployment.ROOT / "workspace.yaml"
 DAGSTER_YAML = deployment.ROOT / "deploy" / "dagster" / "dagster.yaml"
-DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", "code-server")
+DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", "run-workers", "code-server")
 READY_SECONDS = 120
 REST_SECONDS = 20
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Stack:
     def _programs(self) -> list[Program]:
         """First to last; supervisord itself, when it must, stops them from last to first."""
         code_server = self._state.sockets / "code-server.sock"
+        workers = self._state.sockets / "workers.sock"
         direct = {"NO_PROXY": HOST, "no_proxy": HOST}
         dagster = {
             **direct,
@@ -64,6 +66,7 @@ class Stack:
             "DAGSTER_PG_USERNAME": deployment.DAGSTER_DATABASE,
             "DAGSTER_PG_PASSWORD": self._passwords["dagster"],
             "DAGSTER_CODE_SERVER_SOCKET": str(code_server),
+            "DAGSTER_WORKERS_SOCKET": str(workers),
         }
 
         def module(name: str, environment: dict[str, str], *command: str, once: bool = False, stop_seconds: int = 8):
@@ -80,6 +83,7 @@ class Stack:
             module("dagster-migrate", dagster, "dagster", "instance", "migrate", once=True),
             # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
+            module("run-workers", dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
             module("dagster-webserver", dagster, "dagster_webserver", *workspace, *webserver),
             module("dagster-daemon", dagster, "dagster._daemon", "run", *workspace),
         ]
@@ -187,6 +191,7 @@ class Stack:
             self._after(settings)
             if early and early != self._state.read_settings():
                 self._supervised.stop_programs(["code-server"])
+            self._supervised.start_program("run-workers")
             self._supervised.start_program("code-server")
             self._after(dagster)
             self._run("code-server", self._is_location_loaded)
