@@ -46,7 +46,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@PYRIGHT_PYTHON_GLOBAL_NODE=off $(BIN)/pyright
 
-bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api latency"; SCALE=0.01 for a quick try
+bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api"; SCALE=0.01 for a quick try
 	@$(BIN)/python -m pipeline_project_tests.bench $(ONLY) --scale $(or $(SCALE),1)
 
 fuzz: $(VENV)/.dev ## try the REST facade of a running platform with schemathesis, at length: make fuzz API=<REST address>
@@ -55,7 +55,7 @@ fuzz: $(VENV)/.dev ## try the REST facade of a running platform with schemathesi
 requirements: $(VENV)/.dev ## pin the newest versions that pyproject.toml admits
 	@for set in run dev; do \
 	  extras=$$([ $$set = run ] && echo "--extra local" || echo "--extra local --extra deploy --extra dev"); \
-	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --upgrade \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
 	    $$extras pyproject.toml -o requirements/$$set.txt; done
 
 clean: ## remove the environment and the local platform's state

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SUITES = ("ingest", "analytics", "api", "latency")
+SUITES = ("ingest", "analytics", "api")
 OUTPUT = Path("build/bench")
 
 
