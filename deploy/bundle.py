@@ -94,17 +94,17 @@ def build(output: Path, target: Target) -> bool:
     return True
 
 
+LEFT_OUT = {"commands.py", "parquet.py"}
+"""What a terminal needs of a package, and the format that only jobs write, which run in Dagster."""
+
+
 def source_files() -> list[Path]:
     """Files of this repository that go into the bundle, sorted by their path in it."""
     found: list[Path] = []
     for name in SOURCES:
         path = ROOT / name
-        # commands.py is what a terminal needs of a package.
-        files = (
-            [path]
-            if path.is_file()
-            else [p for p in path.rglob("*") if p.suffix in {".py", ".sql"} and p.name != "commands.py"]
-        )
+        files = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in {".py", ".sql"}]
+        files = [each for each in files if each.name not in LEFT_OUT]
         if not files:
             raise Permanent(f"{name} is to be bundled, but there is nothing in it")
         found += files

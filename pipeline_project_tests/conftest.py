@@ -1,9 +1,14 @@
 """Fixtures live in fix_*.py, by what they stand in for."""
 
+import os
+
 from hypothesis import HealthCheck, settings
 
-# A machine that is busy with the other tests is no sign of a bad strategy.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A machine that is busy with the other tests is no sign of a bad strategy. CI tries the same examples each time, so that a
+# change is judged by what it changed; elsewhere each run tries new ones.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("tests")
 
 pytest_plugins = [

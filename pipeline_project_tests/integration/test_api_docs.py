@@ -25,7 +25,7 @@ SHOWN = (
     '"state":"SUCCEEDED"',
     "table_name,row_count",
     '"state":"SUCCEEDED"',
-    '"next_cursor":null',
+    '"next_cursor":',
     '"code":"invalid_parameters"',
     '"status":"ok"',
     "SUCCEEDED",

@@ -1,5 +1,6 @@
 """schemathesis against the Lambda behind the gateway: all checks, stateful links. With bounds; in full by `make fuzz`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def test_schemathesis(live_api: LiveApi, tmp_path: Path) -> None:
                 "45",
                 "--no-color",
             ),
+            *(["--generation-deterministic"] if "CI" in os.environ else []),
         ],
         cwd=ROOT,
         capture_output=True,
