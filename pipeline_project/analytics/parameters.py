@@ -148,6 +148,13 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
+def _written(value: Any) -> Any:
+    """A day is written out; pydantic would take a number for seconds since 1970."""
+    if isinstance(value, str | date):
+        return value
+    raise PydanticCustomError("date_type", "Input should be a day, as YYYY-MM-DD")
+
+
 class RelationshipNetwork(Parameters):
     root: Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=NO_NUL)] = Field(
         description="The canonical id to start from."
@@ -156,7 +163,7 @@ class RelationshipNetwork(Parameters):
     direction: Direction = Field(
         Direction.DOWNSTREAM, description="From parent to child, from child to parent, or both."
     )
-    as_of: date = Field(
+    as_of: Annotated[date, BeforeValidator(_written)] = Field(
         default_factory=_today, description="Relationships valid on this day count; today if not given."
     )
 
