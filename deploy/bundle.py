@@ -17,6 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.elf import stripped
 from pipeline_project.errors import Permanent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,11 +41,11 @@ SOURCES = (
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # Written by the installer with times and paths of this machine, or of no use in Lambda.
 LEFT_OUT = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock"}
-LEFT_OUT_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h"}
+# Scripts and styles are of a documentation page that Powertools could show.
+LEFT_OUT_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css"}
 LAMBDA_ROOT = "/var/task"
 EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-# 15 MB is what is aimed at; the parser that guards custom SQL (pglast) is a third of it all.
-MAX_BYTES = 20 * 1024 * 1024
+MAX_BYTES = 15_000_000
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def build(output: Path, target: Target) -> bool:
         _install(tree, target)
         _copy_sources(tree)
         _remove_left_out(tree)
+        _strip_libraries(tree)
         _compile(tree, target)
         # Beside the output, so that it is put in place whole.
         unfinished = output.with_name(f".{output.name}.{os.getpid()}")
@@ -114,7 +116,7 @@ def source_files() -> list[Path]:
 
 def _fingerprint(target: Target) -> str:
     digest = hashlib.sha256(target.tag().encode())
-    for path in [Path(__file__), REQUIREMENTS, *source_files()]:
+    for path in [Path(__file__), ROOT / "deploy" / "elf.py", REQUIREMENTS, *source_files()]:
         content = path.read_bytes()
         digest.update(f"\n{path.relative_to(ROOT).as_posix()} {len(content)}\n".encode())
         digest.update(content)
@@ -153,6 +155,11 @@ def _remove_left_out(tree: Path) -> None:
             shutil.rmtree(path)
         elif path.name in LEFT_OUT or path.suffix in LEFT_OUT_SUFFIXES:
             path.unlink(missing_ok=True)
+
+
+def _strip_libraries(tree: Path) -> None:
+    for path in tree.rglob("*.so*"):
+        path.write_bytes(stripped(path.read_bytes()))
 
 
 def _compile(tree: Path, target: Target) -> None:
