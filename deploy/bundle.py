@@ -159,7 +159,10 @@ def _remove_left_out(tree: Path) -> None:
 
 def _strip_libraries(tree: Path) -> None:
     for path in tree.rglob("*.so*"):
-        path.write_bytes(stripped(path.read_bytes()))
+        library = path.read_bytes()
+        # A new file: uv links the one in its cache into each environment, where running processes have it in memory.
+        path.unlink()
+        path.write_bytes(stripped(library))
 
 
 def _compile(tree: Path, target: Target) -> None:

@@ -169,3 +169,15 @@ def test_a_package_that_cannot_be_installed_is_named(tmp_path: Path, monkeypatch
     with pytest.raises(Permanent, match="aarch64-unknown-nothing"):
         bundle.build(output, bundle.Target("arm64", "3.13"))
     assert not output.exists()
+
+
+def test_libraries_that_an_environment_shares_stay_as_they_are(tmp_path: Path) -> None:
+    """uv links files from its cache: what is written into one of them is written under running processes."""
+    program = Path(sys.executable).resolve().read_bytes()
+    shared, tree = tmp_path / "shared.so", tmp_path / "tree"
+    shared.write_bytes(program)
+    tree.mkdir()
+    (tree / "library.so").hardlink_to(shared)
+    bundle._strip_libraries(tree)
+    assert shared.read_bytes() == program
+    assert len((tree / "library.so").read_bytes()) < len(program)
