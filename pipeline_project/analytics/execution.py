@@ -66,6 +66,19 @@ class Rows:
         self._batches = batches
         self._row_limit = row_limit
 
+    def keep_first(self, most: int) -> list[Row]:
+        """A list in which the first rows stand once they were read. Ask for it before they are."""
+        first: list[Row] = []
+        read = self._batches
+
+        def batches() -> Iterator[list[Row]]:
+            for batch in read:
+                first.extend(batch[: most - len(first)])
+                yield batch
+
+        self._batches = batches()
+        return first
+
     def __iter__(self) -> Iterator[list[Row]]:
         left = self._row_limit
         for batch in self._batches:

@@ -9,7 +9,7 @@ The last step is taken by load.py, in the transaction that writes the data.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -104,6 +104,8 @@ class Outcome:
     deleted: int = 0
     """How many of the inserted and updated ones are tombstones."""
     fault: ObjectFault | None = None
+    first_keys: list[str] = field(default_factory=list, compare=False)
+    """Keys of a few rows that were loaded, for people to look at."""
 
     def count(self, result: str, rows: int, deleted: int) -> None:
         """Add what a merge statement says of this object's rows."""
@@ -122,6 +124,7 @@ class Outcome:
     def refuse(self, fault: ObjectFault) -> None:
         """Nothing of the object is loaded."""
         self.state, self.fault = "failed", fault
+        self.first_keys.clear()
         self.inserted = self.updated = self.unchanged = self.stale = self.deleted = 0
 
 

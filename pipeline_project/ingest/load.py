@@ -43,6 +43,8 @@ GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
+FIRST_KEYS = 10
+"""Rows of an object whose keys are kept in its outcome."""
 REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
 
@@ -299,6 +301,9 @@ class _Load:
         if whole:
             accepted = [(opened, row) for opened, row in accepted if opened.outcome.fault is None]
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
+        for opened, row in accepted[:FIRST_KEYS]:
+            if len(opened.outcome.first_keys) < FIRST_KEYS:
+                opened.outcome.first_keys.append(row.key)
         self._steps.append(self._postgres.submit(self._merge, accepted, bad, whole=whole))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()

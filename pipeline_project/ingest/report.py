@@ -1,7 +1,11 @@
 """What a person wants to know about a batch that was loaded: totals, reasons, and a line for each object."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain, islice
 from typing import NamedTuple
 
 from pipeline_project.canonical.sql_files import query
@@ -9,6 +13,7 @@ from pipeline_project.database import Connection
 from pipeline_project.ingest.ledger import Outcome
 
 COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
+PREVIEWED = 10
 LINES = 100
 """Most objects that are listed; those that need somebody come first."""
 URGENCY = {"failed": 0, "loaded_with_rejects": 1, "superseded": 2}
@@ -21,6 +26,20 @@ class DatasetShare(NamedTuple):
     objects: int
     bytes: int
     longest_lag: float | None
+
+
+class EntityLine(NamedTuple):
+    """An entity as it stands after the load."""
+
+    canonical_id: str
+    name: str | None
+    entity_type: str
+    industry: str | None
+    country: str | None
+    revenue: Decimal | None
+    employees: int | None
+    version: int
+    source_updated_at: datetime
 
 
 class RejectReason(NamedTuple):
@@ -50,6 +69,20 @@ def reject_reasons(connection: Connection, object_ids: Sequence[int]) -> list[Re
     """The most frequent reasons, of rows that are still open."""
     rows = connection.execute(query("ingest/batch_reject_reasons"), {"object_ids": list(object_ids)})
     return [RejectReason(*row) for row in rows]
+
+
+def first_entities(connection: Connection, outcomes: Iterable[Outcome]) -> list[EntityLine]:
+    """A few of the entities that were loaded; none where only relationships or metrics were."""
+    keys = list(islice(chain.from_iterable(outcome.first_keys for outcome in outcomes), PREVIEWED))
+    rows = connection.execute(query("ingest/batch_first_entities"), {"canonical_ids": keys})
+    return [EntityLine(*row) for row in rows]
+
+
+def rejects_command(source: str, outcomes: Sequence[Outcome]) -> str:
+    """What a person types to see the rejected rows: of the object, if there is just one."""
+    with_rejects = [outcome.key for outcome in outcomes if outcome.rejected]
+    narrowed = ["--prefix", with_rejects[0]] if len(with_rejects) == 1 else ["--source", source]
+    return shlex.join(["pipeline", "rejects", "list", *narrowed])
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:

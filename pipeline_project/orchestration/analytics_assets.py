@@ -2,27 +2,40 @@
 `analytics/<operation>/`, `latest` and history.
 """
 
+import base64
+import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from pipeline_project.analytics.catalogue import OPERATIONS, Operation
-from pipeline_project.analytics.execution import execute
-from pipeline_project.canonical.tables import TABLES
+from pipeline_project.analytics.execution import Column, Row, execute
+from pipeline_project.analytics.plots import plot
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.ingest.report import markdown_table
 from pipeline_project.orchestration.names import ANALYTICS, OWNERS, result_key, table_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
-from pipeline_project.results.encoders import Format
+from pipeline_project.results.encoders import Format, as_text
 from pipeline_project.results.store import Manifest, refresh
+from pipeline_project.settings import Settings
 
 ANALYTICS_POOL = "analytics"
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
 MONTHLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=32))
+[LEDGER] = [table for table in TABLES if table.name == "objects"]
 REFRESH = (
-    dg.AutomationCondition.any_deps_updated().since_last_handled() & ~dg.AutomationCondition.in_progress()
+    # Every load writes to the ledger; what it has touched, the other tables tell.
+    dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(table_key(LEDGER))).since_last_handled()
+    & ~dg.AutomationCondition.in_progress()
 ).with_label("new data")
+PREVIEWED = 20
+PLOTTED = 5_000
+"""Rows that are kept in memory for the picture; a result may have millions."""
 AUTOMATION_SECONDS = 300
 """How often it is looked for new data: results are refreshed no more often than that."""
 
@@ -40,6 +53,12 @@ def analytics_assets() -> list[dg.AssetsDefinition]:
     return [_analytics_asset(operation) for operation in refreshed_operations()]
 
 
+def tables_read(operation: Operation) -> list[Table]:
+    """The tables behind the views that its SQL reads: a view is named after its table."""
+    named = set(re.findall(rb"analytics\.(\w+)", query(f"analytics/{operation.sql}")))
+    return [table for table in TABLES if table.name.encode() in named]
+
+
 def refresh_sensor() -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
         "refresh_on_new_data",
@@ -53,7 +72,8 @@ def refresh_sensor() -> dg.AutomationConditionSensorDefinition:
 def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
     @dg.asset(
         key=result_key(operation.name),
-        deps=[table_key(table) for table in TABLES],
+        # The ledger too: where it does not add up, no result is made.
+        deps=[table_key(table) for table in dict.fromkeys([*tables_read(operation), LEDGER])],
         group_name=ANALYTICS,
         kinds={"sql", "postgres", "s3"},
         owners=OWNERS,
@@ -64,26 +84,51 @@ def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
     )
     def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
         with retried(context):
-            started = time.monotonic()
-            parameters = operation.validate({})
-            timeout = platform.settings.job_timeout_seconds
-            with execute(platform.reader, operation, parameters, timeout_seconds=timeout) as rows:
-                bucket = platform.settings.results_bucket
-                manifest = refresh(platform.s3, bucket, rows, Format.JSON, datetime.now(UTC))
-            return dg.MaterializeResult(metadata=_metadata(manifest, bucket, time.monotonic() - started))
+            return dg.MaterializeResult(metadata=_refresh(platform, operation))
 
     return result
 
 
-def _metadata(manifest: Manifest, bucket: str, seconds: float) -> dict[str, Any]:
-    columns = [dg.TableColumn(column.name, column.type) for column in manifest.columns]
-    return {
+def _refresh(platform: Platform, operation: Operation) -> dict[str, Any]:
+    """Write the result to S3; the metadata of its materialization."""
+    settings, started = platform.settings, time.monotonic()
+    timeout = settings.job_timeout_seconds
+    with execute(platform.reader, operation, operation.validate({}), timeout_seconds=timeout) as rows:
+        first = rows.keep_first(PLOTTED)
+        manifest = refresh(platform.s3, settings.results_bucket, rows, Format.JSON, datetime.now(UTC))
+    metadata = {
+        **_told(manifest, settings, time.monotonic() - started),
+        "preview": _preview(manifest.columns, first),
+        "plot": _image(plot(operation.name, manifest.columns, first)),
+    }
+    if manifest.rows > len(first):
+        metadata["plot"] = dg.MetadataValue.md(f"{metadata['plot'].value}\n\nOf the first {len(first):,} rows.")
+    return metadata
+
+
+def _told(manifest: Manifest, settings: Settings, seconds: float) -> dict[str, Any]:
+    schema = dg.TableSchema([dg.TableColumn(column.name, column.type) for column in manifest.columns])
+    told = {
         "dagster/row_count": manifest.rows,
-        "dagster/column_schema": dg.TableSchema(columns=columns),
-        "dagster/uri": f"s3://{bucket}/{manifest.key}",
+        "dagster/column_schema": schema,
+        "dagster/uri": f"s3://{settings.results_bucket}/{manifest.key}",
         "bytes": manifest.bytes,
         "seconds": round(seconds, 3),
+        "rows per second": round(manifest.rows / seconds) if seconds else 0,
         "data version": manifest.data_version,
         "parameters": manifest.parameters,
         "sha256": manifest.sha256,
     }
+    if settings.api_url:
+        # Not a presigned link, which would be stored and soon be dead: REST makes one each time.
+        told["result"] = dg.MetadataValue.url(f"{settings.api_url.rstrip('/')}/download/{manifest.key}")
+    return told
+
+
+def _preview(columns: Sequence[Column], rows: Sequence[Row]) -> dg.MarkdownMetadataValue:
+    shown = [["" if value is None else as_text(value) for value in row] for row in rows[:PREVIEWED]]
+    return dg.MetadataValue.md(markdown_table([column.name for column in columns], shown))
+
+
+def _image(png: bytes) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -102,7 +102,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
                     outcomes.append(outcome)
                     if outcome.fault:
                         context.log.warning(f"{outcome.key}: {outcome.fault.message}")
-            return _result(context, platform, object_ids, outcomes, time.monotonic() - started)
+            return _result(context, platform, source, object_ids, outcomes, time.monotonic() - started)
 
     return records
 
@@ -116,6 +116,7 @@ def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionConte
 def _result(
     context: dg.AssetExecutionContext,
     platform: Platform,
+    source: Source,
     object_ids: list[int],
     outcomes: list[Outcome],
     seconds: float,
@@ -124,6 +125,7 @@ def _result(
     with platform.loader.connect() as connection:
         shares = report.shares(connection, loaded)
         reasons = report.reject_reasons(connection, loaded)
+        entities = report.first_entities(connection, outcomes)
         log_tables(context, connection, [share.dataset for share in shares])
     totals = report.totals(outcomes)
     table = dg.MetadataValue.md(report.outcomes_table(outcomes))
@@ -136,11 +138,17 @@ def _result(
         "seconds": round(seconds, 3),
         "records per second": round(totals["records"] / seconds) if seconds else 0,
         "outcomes": table,
+        "dagster/row_count": totals["records"] - totals["rejected"],
+        "dagster/uri": f"s3://{platform.settings.landing_bucket}/{source.prefix}/",
     }
+    if entities:
+        preview = report.markdown_table(report.EntityLine._fields, entities)
+        metadata["preview"] = dg.MetadataValue.md(preview)
     if lags := [share.longest_lag for share in shares if share.longest_lag is not None]:
         metadata["longest lag in seconds"] = round(max(lags), 3)
     if reasons:
         metadata["reject reasons"] = reasons_table
+        metadata["reject list"] = report.rejects_command(source.name, outcomes)
     failed = totals["objects_failed"]
     share = totals["rejected"] / totals["records"] if totals["records"] else 0.0
     return dg.MaterializeResult(

@@ -102,6 +102,12 @@ def test_uploads_become_rows(
     assert (metadata["objects"], metadata["inserted"], metadata["rejected"]) == (3, 2, 1)
     assert "truncated" in metadata["outcomes"] or "ends" in metadata["outcomes"]
     assert "name" in metadata["reject reasons"]
+    assert metadata["reject list"] == "pipeline rejects list --prefix crm-data/some.jsonl"
+    assert "| crm\\_1 | A | customer |" in metadata["preview"] and "crm\\_2" in metadata["preview"]
+    assert metadata["dagster/row_count"] == 2
+    assert metadata["dagster/uri"] == f"s3://{platform.settings.landing_bucket}/crm-data/"
+    told = {"bytes", "seconds", "records per second", "longest lag in seconds", "objects failed"}
+    assert all(metadata[name] > 0 for name in told)
     assert table_key(TABLES[0]) in {event.asset_key for event in run.get_asset_materialization_events()}
     checks = {each.check_name: each.passed for each in run.get_asset_check_evaluations()}
     assert checks == {"whole_objects": False, "reject_rate": False}

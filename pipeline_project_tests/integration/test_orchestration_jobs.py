@@ -1,21 +1,27 @@
 """Analytics in Dagster: results as assets, submitted jobs, and the sensors that look after both."""
 
+import base64
 import json
 import uuid
 from typing import Any
 
 import dagster as dg
+import msgspec
 import pytest
 
 from pipeline_project.definitions import definitions
 from pipeline_project.jobs.launch import run_config, run_tags
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.reconcile import Run
+from pipeline_project.orchestration import analytics_assets
 from pipeline_project.orchestration.analytics_assets import refreshed_operations
 from pipeline_project.orchestration.names import ANALYTICS_JOB, result_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.run_sensors import job_sensor, run_failure_events, states
+from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_postgres import FreshDatabase
+
+API = "https://api.example.com/v1"
 
 
 @pytest.fixture
@@ -28,8 +34,11 @@ def read(platform: Platform, key: str) -> bytes:
 
 
 def test_every_operation_is_refreshed(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    settings: Settings, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
+    platform = Platform(msgspec.structs.replace(settings, api_url=API))
+    repository = definitions(platform).get_repository_def()
+    bucket = f"s3://{platform.settings.results_bucket}/"
     run = repository.get_job("monthly_refresh").execute_in_process(instance=instance)
     assert run.success
     for operation in refreshed_operations():
@@ -38,6 +47,25 @@ def test_every_operation_is_refreshed(
         assert f"/analytics/{operation.name}/history/" in str(metadata["dagster/uri"])
         latest = json.loads(read(platform, f"analytics/{operation.name}/latest.json"))
         assert len(latest["rows"]) == metadata["dagster/row_count"]
+        titles = " | ".join(column["name"] for column in latest["columns"])
+        assert str(metadata["preview"]).startswith(f"| {titles} |".replace("_", "\\_"))
+        assert drawn(str(metadata["plot"])).startswith(b"\x89PNG")
+        assert metadata["result"] == f"{API}/download/{str(metadata['dagster/uri']).removeprefix(bucket)}"
+
+
+def drawn(markdown: str) -> bytes:
+    return base64.b64decode(markdown.partition("base64,")[2].partition(")")[0])
+
+
+def test_a_large_result_is_drawn_and_shown_in_part(
+    platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analytics_assets, "PLOTTED", 3)
+    run = definitions(platform).get_repository_def().get_job("daily_refresh").execute_in_process(instance=instance)
+    [found] = run.asset_materializations_for_node(result_key("database_info").to_python_identifier())
+    assert int(str(found.metadata["dagster/row_count"].value)) > 3
+    assert str(found.metadata["plot"].value).endswith("Of the first 3 rows.")
+    assert len(str(found.metadata["preview"].value).splitlines()) == 2 + 3
 
 
 def submitted(platform: Platform, operation: str = "simple_demo", **parameters: Any) -> Job:

@@ -5,9 +5,11 @@ import pytest
 
 from pipeline_project.analytics.catalogue import OPERATIONS
 from pipeline_project.canonical.checks import checks
+from pipeline_project.canonical.sql_files import query
 from pipeline_project.canonical.tables import TABLES
 from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
+from pipeline_project.orchestration.analytics_assets import refreshed_operations, tables_read
 from pipeline_project.orchestration.columns import spellings
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
 from pipeline_project.sources.registry import sources
@@ -21,7 +23,12 @@ def test_lineage_runs_from_the_bucket_to_the_results() -> None:
         assert GRAPH.get(ingest_key(source)).parent_keys == {landing_key(source)}
     for table in TABLES:
         assert GRAPH.get(table_key(table)).parent_keys == {ingest_key(source) for source in sources()}
-    assert GRAPH.get(result_key("revenue_analysis")).parent_keys == {table_key(table) for table in TABLES}
+    for operation in refreshed_operations():
+        views = {
+            table.name for table in TABLES if f"analytics.{table.name}" in query(f"analytics/{operation.sql}").decode()
+        }
+        parents = {key.to_user_string().partition("__")[2] for key in GRAPH.get(result_key(operation.name)).parent_keys}
+        assert views and parents == {*views, "objects"}, operation.name
 
 
 @pytest.mark.parametrize("key", sorted(GRAPH.get_all_asset_keys()))
@@ -89,7 +96,9 @@ def test_new_data_refreshes_what_depends_on_it() -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(entities))
     second = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=first.cursor)
     requested = {key for key in GRAPH.get_all_asset_keys() if second.get_num_requested(key)}
-    quick = {result_key(name) for name, operation in OPERATIONS.items() if not operation.long}
-    assert requested == quick & GRAPH.get_all_asset_keys()
+    quick = [operation for operation in refreshed_operations() if not operation.long]
+    readers = [each for each in quick if "entities" in {table.name for table in tables_read(each)}]
+    assert requested == {result_key(operation.name) for operation in readers}
+    assert result_key("time_series_patterns") not in requested
     third = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=second.cursor)
     assert third.total_requested == 0
