@@ -102,5 +102,5 @@ def _asked_in_query(request: Request) -> Asked:
     if "parameters" in given:
         if values or len(given["parameters"]) != 1:
             raise Problem("invalid_query", "give the parameters each by its name or once as JSON, not both")
-        values = parse_json(given["parameters"][0].encode())
+        values = parse_json(given["parameters"][0].encode(), "invalid_parameters")
     return Asked(chosen, chosen.validate(values), "json")

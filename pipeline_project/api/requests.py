@@ -75,7 +75,7 @@ class Request:
         media_type = (self.header("content-type") or "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem("unsupported_media_type", "send Content-Type: application/json")
-        value = parse_json(self._bytes())
+        value = parse_json(self._bytes(), "invalid_body")
         if not isinstance(value, dict):
             raise Problem("invalid_body", "the body is a JSON object")
         return value
@@ -115,14 +115,21 @@ class Request:
         return etag in named or "*" in named
 
 
-def parse_json(data: bytes) -> Any:
-    """JSON without doubles: no duplicated names, no NaN, no bad UTF-8. Raises Problem."""
+class _UnfitError(ValueError):
+    """Well-formed, but no parameter can be that."""
+
+
+def parse_json(data: bytes, unfit: str) -> Any:
+    """JSON without doubles: no duplicated names, no NaN, no bad UTF-8. Raises Problem; `unfit` is its code for what is JSON
+    and still more than any parameter takes."""
     try:
         text = data.decode("utf-8")
         value = json.loads(
             text, object_pairs_hook=_unique, parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant
         )
         _check_texts(value)
+    except _UnfitError as error:
+        raise Problem(unfit, str(error)) from None
     except UnicodeDecodeError:
         raise Problem("malformed_json", "the body is not UTF-8") from None
     except RecursionError:
@@ -146,7 +153,7 @@ def _check_texts(value: Any) -> None:
     match value:
         case str():
             if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-                raise Problem("malformed_json", "a text holds U+0000 or half of a surrogate pair")
+                raise _UnfitError("a text holds U+0000 or half of a surrogate pair")
         case list():
             for item in value:
                 _check_texts(item)
@@ -158,13 +165,13 @@ def _check_texts(value: Any) -> None:
 
 def _decimal(digits: str) -> Decimal:
     if len(digits) > 50:
-        raise Problem("malformed_json", "a number has more than 50 characters")
+        raise _UnfitError("a number has more than 50 characters")
     return Decimal(digits)
 
 
 def _integer(digits: str) -> int:
     if len(digits) > 50:
-        raise Problem("malformed_json", "a number has more than 50 digits")
+        raise _UnfitError("a number has more than 50 digits")
     return int(digits)
 
 

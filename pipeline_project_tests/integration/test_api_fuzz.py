@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_project_tests.analytics_rows import edge, entity, insert
 from pipeline_project_tests.fix_live_api import LiveApi
 
 ROOT = Path(__file__).parents[2]
@@ -15,6 +16,9 @@ CONFIG = ROOT / "pipeline_project_tests" / "fuzz" / "schemathesis.toml"
 
 @pytest.mark.slow
 def test_schemathesis(live_api: LiveApi, tmp_path: Path) -> None:
+    entities = [entity("crm_fuzz-1"), entity("crm_fuzz-2")]
+    insert(live_api.database.loader, "entities", entities)
+    insert(live_api.database.loader, "entity_relationships", [edge("crm_fuzz-1", "crm_fuzz-2")])
     done = subprocess.run(
         [
             *(Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"),
