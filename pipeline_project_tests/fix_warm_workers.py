@@ -15,6 +15,9 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.cli import execute_query
 
+from pipeline_project.local.postgres import free_port
+from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+
 MODULE = "pipeline_project_tests.warm_definitions"
 ROOT = Path(__file__).parent.parent
 SECONDS = 60
@@ -37,11 +40,12 @@ TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... 
 class Workers:
     """The worker server as a process, and the instance whose runs it takes."""
 
-    def __init__(self, folder: Path, code_server: Path) -> None:
+    def __init__(self, folder: Path, code_server: Path, address: str | None = None) -> None:
         self.socket = folder / "w.sock"
+        self.address = address or str(self.socket)
         self._home = folder
         self._log = folder / "server.log"
-        (folder / "dagster.yaml").write_text(YAML % json.dumps(str(self.socket)), "utf-8")
+        (folder / "dagster.yaml").write_text(YAML % json.dumps(self.address), "utf-8")
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         self.instance: dg.DagsterInstance = self._stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
@@ -57,9 +61,15 @@ class Workers:
         command = [sys.executable, "-m", "pipeline_project.orchestration.worker_server"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, str(self.socket), str(self._home), MODULE], cwd=ROOT, stdout=log, stderr=log
+                [*command, self.address, str(self._home), MODULE], cwd=ROOT, stdout=log, stderr=log
             )
-        self.until(self.socket.exists)
+        self.until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return not ask(self.address, {"ask": "health", "run_id": "none"})["alive"]
+        except WorkersUnavailable:
+            return False
 
     def kill(self) -> None:
         assert self._process
@@ -168,6 +178,15 @@ def code_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def workers(tmp_path: Path, code_server: Path) -> Iterator[Workers]:
     found = Workers(tmp_path, code_server)
+    found.start()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def remote_workers(tmp_path: Path, code_server: Path) -> Iterator[Workers]:
+    """As on AWS, where the server is reached over the network."""
+    found = Workers(tmp_path, code_server, f"localhost:{free_port()}")
     found.start()
     yield found
     found.close()

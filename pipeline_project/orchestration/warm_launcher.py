@@ -1,87 +1,135 @@
-"""Launches runs in warm workers (worker_server.py). What it cannot launch so, and heavy runs, go the stock way."""
+"""Launches runs in warm workers (worker_server.py). What it cannot launch so, and heavy runs, start cold: in a process of
+their own on a laptop, in an ECS task of their own on AWS.
+"""
 
+import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._core.instance import DagsterInstance
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._serdes import ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from pipeline_project.orchestration.launcher import WatchedRunLauncher
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
-from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask, is_remote, resolved
 
 WORKER_TAG = ".pipeline/worker"
-"""The socket of the server whose worker has the run. Dagster's UI hides tags that begin with a dot."""
+"""The address of the server whose worker has the run. Dagster's UI hides tags that begin with a dot."""
+COLD_TAGS = (GRPC_INFO_TAG, "ecs/task_arn")
+"""What the other launchers note of a run that they have started."""
 TESTED = "1.13."
 """Versions of Dagster whose internals the workers are known to fit."""
 
 
-class WarmRunLauncher(WatchedRunLauncher):
-    """`socket` is the server's; without it, or with an untested Dagster, everything is as with the stock launcher."""
+class WarmRunLauncher(RunLauncher, ConfigurableClass):
+    """`socket` is the server's address; without it, or with an untested Dagster, all runs start cold.
 
-    def __init__(self, socket: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(inst_data)
-        self._socket = Path(socket) if socket else None
+    `cold` is the launcher that does it; unless given, Dagster's default (launcher.py).
+    """
+
+    def __init__(
+        self,
+        socket: str | None = None,
+        cold: RunLauncher | None = None,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super().__init__()
+        self._inst_data = inst_data
+        self._address = socket
+        self._cold = cold or WatchedRunLauncher()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        return self._inst_data
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
-        return {"socket": dg.Field(dg.Noneable(dg.StringSource), is_required=False, default_value=None)}
+        another = {"module": str, "class": str, "config": dg.Field(dg.Permissive(), is_required=False)}
+        return {
+            "socket": dg.Field(dg.Noneable(dg.StringSource), is_required=False, default_value=None),
+            "cold": dg.Field(another, is_required=False),
+        }
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        return cls(config_value.get("socket"), inst_data)
+        cold = config_value.get("cold")
+        return cls(config_value.get("socket"), _launcher(cold) if cold else None, inst_data)
+
+    def register_instance(self, instance: DagsterInstance) -> None:
+        super().register_instance(instance)
+        self._cold.register_instance(instance)
+
+    def dispose(self) -> None:
+        self._cold.dispose()
+
+    def join(self, timeout: int = 30) -> None:
+        self._cold.join(timeout)
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
-        if self._socket is None or run.tags.get(WEIGHT_TAG) == HEAVY:
-            super().launch_run(context)
+        if self._address is None or run.tags.get(WEIGHT_TAG) == HEAVY:
+            self._cold.launch_run(context)
             return
         try:
             if not dg.__version__.startswith(TESTED):
                 raise WorkersUnavailable(f"they are not known to fit Dagster {dg.__version__}")
+            address = resolved(self._address)
             # Before the run starts: run monitoring must never find it without.
-            self._instance.add_run_tags(run.run_id, {WORKER_TAG: str(self._socket)})
-            ask(self._socket, {"ask": "start", "run_id": run.run_id})
+            self._instance.add_run_tags(run.run_id, {WORKER_TAG: address})
+            ask(address, {"ask": "start", "run_id": run.run_id})
         except WorkersUnavailable as reason:
-            self._instance.report_engine_event(
-                f"No warm worker ({reason}): the run starts in a process of its own", run, cls=type(self)
-            )
-            super().launch_run(context)
+            self._instance.report_engine_event(f"No warm worker ({reason}): the run starts cold", run, cls=type(self))
+            self._cold.launch_run(context)
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
-        socket = self._worker_socket(run)
-        if run is None or socket is None:
-            return super().terminate(run_id)
+        address = self._worker(run)
+        if run is None or address is None:
+            return self._cold.terminate(run_id)
         if run.is_finished:
             return False
         self._instance.report_run_canceling(run)
         try:
-            return ask(socket, {"ask": "terminate", "run_id": run_id})["signalled"]
+            return ask(address, {"ask": "terminate", "run_id": run_id})["signalled"]
         except WorkersUnavailable as reason:
             self._instance.report_engine_event(f"The worker cannot be told to stop ({reason})", run, cls=type(self))
             return False
 
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """A worker dies with its server; so a server that answers and does not know the run is proof of its end."""
-        socket = self._worker_socket(run)
-        if socket is None:
-            return super().check_run_worker_health(run)
+        """A worker dies with its server; so a server that answers and does not know the run is proof of its end.
+
+        One on this machine that does not answer is being started anew. One on another does not come back: a task that
+        ended is replaced by one at another address.
+        """
+        address = self._worker(run)
+        if address is None:
+            return self._cold.check_run_worker_health(run)
         try:
-            found = ask(socket, {"ask": "health", "run_id": run.run_id})
+            found = ask(address, {"ask": "health", "run_id": run.run_id})
         except WorkersUnavailable as reason:
-            return CheckRunHealthResult(WorkerStatus.RUNNING, f"the worker server is away ({reason})")
+            status = WorkerStatus.FAILED if is_remote(address) else WorkerStatus.RUNNING
+            return CheckRunHealthResult(status, f"the worker server is away ({reason})")
         if found["alive"]:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, found["end"])
 
     @staticmethod
-    def _worker_socket(run: dg.DagsterRun | None) -> Path | None:
-        """None: the run was not given to a worker, or started in a process of its own after all."""
-        if run is None or WORKER_TAG not in run.tags or GRPC_INFO_TAG in run.tags:
+    def _worker(run: dg.DagsterRun | None) -> str | None:
+        """None: the run was not given to a worker, or started cold after all."""
+        if run is None or WORKER_TAG not in run.tags or any(tag in run.tags for tag in COLD_TAGS):
             return None
-        return Path(run.tags[WORKER_TAG])
+        return run.tags[WORKER_TAG]
+
+
+def _launcher(configured: Mapping[str, Any]) -> RunLauncher:
+    """As Dagster makes those that dagster.yaml names."""
+    config = json.dumps(configured.get("config", {}))  # which is YAML
+    return ConfigurableClassData(configured["module"], configured["class"], config).rehydrate(as_type=RunLauncher)

@@ -3,7 +3,7 @@
     launcher ──start──► server ──run id──► idle worker ──► run        SIGINT to the worker ends its run
              ◄──pid───         ◄──done────                            a worker's death is kept for run monitoring
 
-`python -m pipeline_project.orchestration.worker_server SOCKET DAGSTER_HOME [MODULE]`. It opens no connection and starts
+`python -m pipeline_project.orchestration.worker_server ADDRESS DAGSTER_HOME [MODULE]`. It opens no connection and starts
 no thread, since a fork would copy both broken; it ends when the project's code has changed, to be started anew with it.
 """
 
@@ -28,7 +28,7 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from pipeline_project.orchestration import warm_worker
-from pipeline_project.orchestration.worker_protocol import SECONDS, receive, send
+from pipeline_project.orchestration.worker_protocol import SECONDS, listen, receive, send
 
 DEFINITIONS = "pipeline_project.definitions"
 PACKAGE = "pipeline_project"
@@ -63,10 +63,9 @@ class Worker:
 
 
 class WorkerServer:
-    """Answers the launcher at `path`; `work` is what a worker does with its end of the channel."""
+    """Answers the launcher at `address`; `work` is what a worker does with its end of the channel."""
 
-    def __init__(self, path: Path, work: Callable[[socket.socket, int], int], *, spare: int = SPARE) -> None:
-        self._path = path
+    def __init__(self, address: str, work: Callable[[socket.socket, int], int], *, spare: int = SPARE) -> None:
         self._work = work
         self._spare = spare
         self._workers: dict[int, Worker] = {}
@@ -75,7 +74,7 @@ class WorkerServer:
         self._top_up_at = 0.0
         self._stale_at = 0.0
         self._code = code_times()
-        self._listener = _listen(path)
+        self._listener = listen(address)
         self._wakeup, wakeup = socket.socketpair()
         self._wakeup.setblocking(False)
         wakeup.setblocking(False)
@@ -264,18 +263,6 @@ def assert_forkable() -> None:
         raise RuntimeError(f"the worker server has {threads} threads: something that it imported has started them")
 
 
-def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    old = os.umask(0o177)  # whoever can write to it can start runs
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(old)
-    listener.listen(64)
-    return listener
-
-
 def _import_storage(ref: InstanceRef) -> None:
     """What an instance imports when it is made, without making it: that would open connections."""
     parts = (ref.storage_data, ref.run_storage_data, ref.event_storage_data, ref.compute_logs_data)
@@ -289,7 +276,7 @@ def _import_storage(ref: InstanceRef) -> None:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    path, home, *module = sys.argv[1:]
+    address, home, *module = sys.argv[1:]
     os.environ.update(NO_THREADS)
     definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs
     definitions.get_repository_def().load_all_definitions()
@@ -297,8 +284,8 @@ def main() -> None:
     _import_storage(instance)
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
-    log.info("ready at %s", path)
-    WorkerServer(Path(path), lambda channel, parent: warm_worker.work(channel, instance, parent)).serve()
+    log.info("ready at %s", address)
+    WorkerServer(address, lambda channel, parent: warm_worker.work(channel, instance, parent)).serve()
 
 
 if __name__ == "__main__":

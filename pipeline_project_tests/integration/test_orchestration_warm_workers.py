@@ -91,6 +91,19 @@ def test_workers_die_with_their_server_and_the_next_one_takes_over(workers: Work
     assert workers.executed("speaking")
 
 
+def test_workers_of_another_machine(remote_workers: Workers) -> None:
+    """The run is tied to the machine that it was given to: a name may soon lead to the task that replaces it."""
+    port = remote_workers.address.partition(":")[2]
+    assert remote_workers.executed("speaking").tags[WORKER_TAG] == f"127.0.0.1:{port}"
+    run_id = remote_workers.launch("waiting")
+    remote_workers.worker(run_id)
+    assert health(remote_workers, run_id) == (WorkerStatus.RUNNING, None)
+    remote_workers.kill()
+    assert health(remote_workers, run_id)[0] is WorkerStatus.FAILED  # a task that has ended does not come back
+    run = remote_workers.executed("speaking")
+    assert any("No warm worker (" in message for message in remote_workers.messages(run.run_id))
+
+
 def test_without_a_server_runs_start_in_processes_of_their_own(workers: Workers) -> None:
     workers.kill()
     run = workers.executed("speaking")
@@ -136,9 +149,9 @@ def test_an_untested_dagster_is_left_alone(workers: Workers, monkeypatch: pytest
 
 def test_the_server_refuses_what_it_does_not_understand(workers: Workers) -> None:
     with pytest.raises(WorkersUnavailable, match="unknown request"):
-        ask(workers.socket, {"ask": "dance"})
+        ask(str(workers.socket), {"ask": "dance"})
     with pytest.raises(WorkersUnavailable):
-        ask(workers.socket, {})
+        ask(str(workers.socket), {})
     assert workers.executed("speaking")
 
 
