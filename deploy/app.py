@@ -1,4 +1,4 @@
-"""The CDK app: which stacks an environment has. `cdk deploy -c environment=prod` in this folder runs it.
+"""The CDK app: which stacks an environment has. `cdk deploy --all -c environment=prod` in this folder runs it.
 
 Importing this module is cheap; `aws_cdk` (5-9 s, 237 MB) is imported when the app is built.
 """
@@ -6,36 +6,62 @@ Importing this module is cheap; `aws_cdk` (5-9 s, 237 MB) is imported when the a
 import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.environments import ENVIRONMENTS
+from deploy import bundle, environments
+from deploy.environments import Environment
+from pipeline_project.errors import PipelineError
 
 if TYPE_CHECKING:
     import aws_cdk as cdk
 
 CDK_JSON = Path(__file__).with_name("cdk.json")
+BUNDLE = bundle.ROOT / "build" / "api.zip"
 
 
-def build(environment_name: str | None = None, outdir: Path | None = None) -> "cdk.App":
-    """The app of one environment (default: the context value `environment`). ValueError names an unknown one."""
+def app(outdir: Path | None = None) -> "cdk.App":
+    """An app without stacks."""
     use_packaged_node()
     import aws_cdk as cdk  # noqa: PLC0415 see the module docstring
 
-    from deploy.stacks.app_stack import AppStack  # noqa: PLC0415
-
     # The CDK CLI passes the context of cdk.json by itself; without the CLI the same feature flags must hold.
-    app = cdk.App(
+    return cdk.App(
         analytics_reporting=False,
         context=json.loads(CDK_JSON.read_text("utf-8"))["context"],
         outdir=str(outdir) if outdir else None,
     )
-    name = environment_name or app.node.try_get_context("environment")
-    if name not in ENVIRONMENTS:
-        raise ValueError(f"environment: {name!r} is not one of {', '.join(ENVIRONMENTS)}")
-    # Lower case: the queue policy knows the landing bucket by the name that CloudFormation derives from the stack's.
-    AppStack(app, f"pipeline-{name}-app", environment=ENVIRONMENTS[name])
-    return app
+
+
+def add_stacks(app: "cdk.App", environment: Environment, code: Path) -> None:
+    """The stacks of one environment. `code` is the function's bundle, for arm64.
+
+    network ──► data ──► app ──► orchestration ──► monitoring        to the right: changed more often, lost with less
+    """
+    import aws_cdk as cdk  # noqa: PLC0415
+    from aws_cdk import aws_lambda as lambda_  # noqa: PLC0415
+
+    from deploy.stacks.app_stack import AppStack  # noqa: PLC0415
+    from deploy.stacks.data_stack import DataStack  # noqa: PLC0415
+    from deploy.stacks.network_stack import NetworkStack  # noqa: PLC0415
+
+    # Lower case: the queue's policy knows the landing bucket by the name that CloudFormation derives from the stack's.
+    prefix = f"pipeline-{environment.name}"
+    env = cdk.Environment(account=environment.account, region=environment.region)
+    network = NetworkStack(app, f"{prefix}-network", environment=environment, env=env)
+    data = DataStack(app, f"{prefix}-data", environment=environment, env=env, network=network)
+    AppStack(
+        app,
+        f"{prefix}-app",
+        environment=environment,
+        env=env,
+        network=network,
+        data=data,
+        code=lambda_.Code.from_asset(str(code)),
+    )
+    cdk.Tags.of(app).add("project", "pipeline")
+    cdk.Tags.of(app).add("environment", environment.name)
 
 
 def use_packaged_node() -> None:
@@ -45,5 +71,16 @@ def use_packaged_node() -> None:
         os.environ.setdefault("JSII_NODE", str(Path(spec.origin).with_name("bin") / "node"))
 
 
+def main() -> None:
+    of_environment = app()
+    environment = environments.load(of_environment.node.try_get_context("environment"))
+    bundle.build(BUNDLE, bundle.Target())
+    add_stacks(of_environment, environment, BUNDLE)
+    of_environment.synth()
+
+
 if __name__ == "__main__":
-    build().synth()
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Deploys the committed app template with plain boto3: the local stack does so at each start. No CDK is needed.
+"""Deploys the committed local template with plain boto3: the local stack does so at each start. No CDK is needed.
 
 Clients are passed in; nothing here knows where they lead.
 """
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from pipeline_project.errors import Permanent
 
-APP_TEMPLATE = Path(__file__).with_name("templates") / "app.json"
+LOCAL_TEMPLATE = Path(__file__).with_name("templates") / "local.json"
 # A stack that failed to be created can only be deleted.
 DEAD_STATES = {"CREATE_FAILED", "DELETE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
 
@@ -34,7 +34,7 @@ def deploy_app(
     `stack_name` in lower case. `parameters` are those of the template without CodeBucket and CodeKey. `code_bucket`
     must exist. Deploying the same again changes nothing. Permanent says which resource failed and why.
     """
-    template = APP_TEMPLATE.read_text("utf-8")
+    template = LOCAL_TEMPLATE.read_text("utf-8")
     code_key = upload_bundle(s3, code_bucket, bundle)
     outputs = deploy_stack(
         cloudformation,

@@ -1,4 +1,4 @@
-"""`python -m deploy.synthesize` writes deploy/templates/app.json, the template that the local stack deploys.
+"""`python -m deploy.synthesize` writes deploy/templates/local.json, the template that the local stack deploys.
 
 Offline and without the CDK CLI. The template is committed so that `make run` need not import CDK; a test holds it
 against a fresh synthesis.
@@ -9,28 +9,24 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.app import build
-from deploy.environments import DEV
-
-TEMPLATES = Path(__file__).with_name("templates")
+from deploy.app import app
+from deploy.cloudformation import LOCAL_TEMPLATE
 
 
-def templates(environment_name: str) -> dict[str, str]:
-    """The text of each stack's template by file name. The same input gives the same text on any machine."""
+def local_template() -> str:
+    """The template's text. The same sources give the same text on any machine."""
     with tempfile.TemporaryDirectory() as outdir:
-        assembly = build(environment_name, Path(outdir)).synth()
-        prefix = f"pipeline-{environment_name}-"
-        return {
-            f"{stack.stack_name.removeprefix(prefix)}.json": json.dumps(stack.template, indent=1, sort_keys=True) + "\n"
-            for stack in assembly.stacks
-        }
+        of_local = app(Path(outdir))
+        from deploy.stacks.local_stack import LocalStack  # noqa: PLC0415 imports CDK
+
+        LocalStack(of_local, "pipeline-local")
+        return json.dumps(of_local.synth().stacks[0].template, indent=1, sort_keys=True) + "\n"
 
 
 def main() -> None:
-    TEMPLATES.mkdir(exist_ok=True)
-    for name, text in templates(DEV.name).items():
-        (TEMPLATES / name).write_text(text, "utf-8")
-        sys.stdout.write(f"{TEMPLATES / name}: {len(text):,} bytes\n")
+    text = local_template()
+    LOCAL_TEMPLATE.write_text(text, "utf-8")
+    sys.stdout.write(f"{LOCAL_TEMPLATE}: {len(text):,} bytes\n")
 
 
 if __name__ == "__main__":

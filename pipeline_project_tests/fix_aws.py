@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deploy.cloudformation import APP_TEMPLATE, deploy_stack
+from deploy.cloudformation import LOCAL_TEMPLATE, deploy_stack
 from pipeline_project.aws import client
 from pipeline_project.errors import Transient
 from pipeline_project.local.http_json import request
@@ -144,7 +144,7 @@ def new_account(aws_endpoint: str) -> Iterator[Account]:
 
 def data_plane_template() -> str:
     """The committed template without what does not belong to the data plane."""
-    template = json.loads(APP_TEMPLATE.read_bytes())
+    template = json.loads(LOCAL_TEMPLATE.read_bytes())
     resources = {name: each for name, each in template["Resources"].items() if each["Type"] in DATA_PLANE}
     outputs = {name: each for name, each in template["Outputs"].items() if each["Value"].get("Ref") in resources}
     parameters = {"AwsEndpointUrl": template["Parameters"]["AwsEndpointUrl"]}

@@ -163,7 +163,7 @@ class Stack:
     def _deploy(self, aws: "Future[None]", bundle: "Future[None]") -> Settings:
         self._after(aws)
         self._after(bundle)
-        with self._console.step("App stack (deploy/templates/app.json) and secrets"):
+        with self._console.step("App stack (deploy/templates/local.json) and secrets"):
             deployment.store_secrets(self.endpoint, self.server, self._passwords)
             settings = deployment.deploy(self.endpoint, self.dagster_url, self._state.bundle)
             self._state.write_settings(settings)

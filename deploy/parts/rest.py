@@ -1,0 +1,235 @@
+"""The REST facade: API Gateway and its Lambda function, with the rights it uses. The same on AWS and locally.
+
+What only AWS has (keys, firewall, access logs, network) is added by the app stack.
+"""
+
+# pyright: reportArgumentType=false
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+
+from deploy.parts.resources import resource
+from deploy.parts.storage import Storage
+
+API_STAGE = "v1"
+API_HANDLER = "pipeline_project.api.handler.handler"
+# API Gateway gives up after 29 seconds: a function that goes on is paid for and heard by nobody.
+API_TIMEOUT = cdk.Duration.seconds(29)
+
+NOBODY = ("401", "unauthenticated", "The request names nobody")
+NOTHING = ("404", "not_found", "There is nothing here")
+# API Gateway's own errors: (response type, status, code, title), the codes those of pipeline_project.api.problems.
+# The two defaults keep the status of their cause.
+GATEWAY_ERRORS = [
+    (apigateway.ResponseType.DEFAULT_4_XX, None, "bad_request", "The request was refused"),
+    (apigateway.ResponseType.DEFAULT_5_XX, None, "internal_error", "The service failed to answer"),
+    (apigateway.ResponseType.ACCESS_DENIED, "403", "forbidden", "Access denied"),
+    (apigateway.ResponseType.INVALID_API_KEY, "403", "forbidden", "API key missing or unknown"),
+    (apigateway.ResponseType.RESOURCE_NOT_FOUND, *NOTHING),
+    (apigateway.ResponseType.REQUEST_TOO_LARGE, "413", "request_too_large", "The request body is too large"),
+    (apigateway.ResponseType.THROTTLED, "429", "too_many_requests", "Too many requests; try again later"),
+    (apigateway.ResponseType.QUOTA_EXCEEDED, "429", "quota_exceeded", "The quota of this API key is used up"),
+    (apigateway.ResponseType.INTEGRATION_FAILURE, "504", "timeout", "The service did not answer in time"),
+    (apigateway.ResponseType.INTEGRATION_TIMEOUT, "504", "timeout", "The service did not answer in time"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who may call. Options of API Gateway's methods; nothing is asked of anybody by default."""
+
+    setting: str = "none"
+    """`PIPELINE_API_AUTHENTICATION`: whether the function refuses whom the gateway does not name."""
+    method_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Rest:
+    """Its resources are direct children of the stack, so that their names are alike wherever it is used."""
+
+    def __init__(
+        self,
+        stack: cdk.Stack,
+        *,
+        storage: Storage,
+        events_topic: sns.ITopic,
+        code: lambda_.Code,
+        architecture: str,
+        environment_name: str,
+        log_retention_days: int,
+        trace_requests: bool,
+        requests_per_second: float,
+        request_burst: float,
+        reader_secret: str,
+        reader_secret_arn: str,
+        dagster_url: str,
+        endpoint_url: str = "",
+        allowed_origins: Sequence[str] = (),
+        caller: Caller | None = None,
+        stage_options: Mapping[str, Any] | None = None,
+        function_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`reader_secret` is what the function asks Secrets Manager for; `reader_secret_arn` may hold wildcards.
+
+        `endpoint_url` is an emulator's address, empty on AWS.
+        """
+        self._stack = stack
+        self._storage = storage
+        self._events_topic = events_topic
+        self._reader_secret_arn = reader_secret_arn
+        caller = caller or Caller()
+        self.api = apigateway.RestApi(
+            stack,
+            "Api",
+            rest_api_name=cdk.Aws.STACK_NAME,
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            cloud_watch_role=bool(stage_options),
+            deploy_options=apigateway.StageOptions(
+                stage_name=API_STAGE,
+                throttling_rate_limit=requests_per_second,
+                throttling_burst_limit=request_burst,
+                tracing_enabled=trace_requests,
+                **(stage_options or {}),
+            ),
+        )
+        self.api.node.try_remove_child("Endpoint")  # an output of CDK's own; ours is right on the emulator as well
+        self.url = (
+            f"{endpoint_url}/_aws/execute-api/{self.api.rest_api_id}/{API_STAGE}"
+            if endpoint_url
+            else f"https://{self.api.rest_api_id}.execute-api.{stack.region}.{stack.url_suffix}/{API_STAGE}"
+        )
+        self._gateway_errors(is_open=caller.setting == "none")
+        self.function = self._function(
+            code=code,
+            architecture=architecture,
+            log_retention_days=log_retention_days,
+            trace_requests=trace_requests,
+            # Fields of pipeline_project.settings.Settings; an empty value counts as unset there.
+            variables={
+                "PIPELINE_ENVIRONMENT": environment_name,
+                "PIPELINE_AWS_REGION": stack.region,
+                "PIPELINE_AWS_ENDPOINT_URL": endpoint_url,
+                "PIPELINE_LANDING_BUCKET": storage.landing_bucket.bucket_name,
+                "PIPELINE_RESULTS_BUCKET": storage.results_bucket.bucket_name,
+                "PIPELINE_LANDING_QUEUE_URL": storage.landing_queue.queue_url,
+                "PIPELINE_TABLE_NAME": storage.table.table_name,
+                "PIPELINE_EVENTS_TOPIC_ARN": events_topic.topic_arn,
+                "PIPELINE_READER_SECRET": reader_secret,
+                "PIPELINE_DAGSTER_URL": dagster_url,
+                "PIPELINE_API_URL": self.url,
+                "PIPELINE_API_ALLOWED_ORIGINS": ",".join(allowed_origins),
+                "PIPELINE_API_AUTHENTICATION": caller.setting,
+            },
+            options=function_options or {},
+        )
+        self._routes(caller)
+
+    def _gateway_errors(self, *, is_open: bool) -> None:
+        # MISSING_AUTHENTICATION_TOKEN is also what API Gateway says of a path it does not know. Where somebody must be
+        # named every path is known to it, and where nobody must, nothing else can be meant.
+        missing = (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, *(NOTHING if is_open else NOBODY))
+        unauthorized = [] if is_open else [(apigateway.ResponseType.UNAUTHORIZED, *NOBODY)]
+        for response_type, status, code, title in [*GATEWAY_ERRORS, missing, *unauthorized]:
+            self.api.add_gateway_response(
+                f"Error{response_type.response_type.title().replace('_', '')}",
+                type=response_type,
+                status_code=status,
+                response_headers={
+                    # The template key must be application/json, the only one API Gateway is sure to choose.
+                    "Content-Type": "'application/problem+json'",
+                    # Any origin may read these: they say what was wrong with a request and hold no data. Data comes
+                    # from the function, which answers origins from its allow-list.
+                    "Access-Control-Allow-Origin": "'*'",
+                },
+                templates={"application/json": _problem(status, code, title)},
+            )
+
+    def _function(
+        self,
+        *,
+        code: lambda_.Code,
+        architecture: str,
+        log_retention_days: int,
+        trace_requests: bool,
+        variables: dict[str, str],
+        options: Mapping[str, Any],
+    ) -> lambda_.Function:
+        log_group = logs.LogGroup(self._stack, "ApiLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
+        resource(log_group, logs.CfnLogGroup).retention_in_days = log_retention_days
+        # A role of our own: CDK's default one may write to every log group of the account.
+        self.role = iam.Role(self._stack, "ApiRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(self.role)
+        for statement in self._rights():
+            self.role.add_to_policy(statement)
+        function = lambda_.Function(
+            self._stack,
+            "ApiFunction",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            handler=API_HANDLER,
+            code=code,
+            role=self.role,
+            timeout=API_TIMEOUT,
+            memory_size=512,
+            log_group=log_group,
+            # Adds xray:Put* on every resource to the role: X-Ray has no resources to name.
+            tracing=lambda_.Tracing.ACTIVE if trace_requests else lambda_.Tracing.DISABLED,
+            environment=variables,
+            **options,
+        )
+        resource(function, lambda_.CfnFunction).architectures = [architecture]
+        return function
+
+    def _rights(self) -> list[iam.PolicyStatement]:
+        storage = self._storage
+        return [
+            iam.PolicyStatement(
+                sid="Records",
+                actions=[
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:Query",
+                    "dynamodb:UpdateItem",
+                ],
+                resources=[storage.table.table_arn, f"{storage.table.table_arn}/index/*"],
+            ),
+            iam.PolicyStatement(
+                sid="Results",
+                actions=["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+                resources=[storage.results_bucket.arn_for_objects("*")],
+            ),
+            # Without it S3 answers 403 for a key that does not exist, where the API must say 404.
+            iam.PolicyStatement(
+                sid="ResultsExist", actions=["s3:ListBucket"], resources=[storage.results_bucket.bucket_arn]
+            ),
+            iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._events_topic.topic_arn]),
+            # The health route tells whether the queue can be reached and how much waits in it.
+            iam.PolicyStatement(
+                sid="Backlog", actions=["sqs:GetQueueAttributes"], resources=[storage.landing_queue.queue_arn]
+            ),
+            iam.PolicyStatement(
+                sid="ReaderSecret", actions=["secretsmanager:GetSecretValue"], resources=[self._reader_secret_arn]
+            ),
+        ]
+
+    def _routes(self, caller: Caller) -> None:
+        integration = apigateway.LambdaIntegration(self.function, allow_test_invoke=False)
+        proxy = self.api.root.add_proxy(any_method=False)
+        for path in (self.api.root, proxy):
+            path.add_method("ANY", integration, **caller.method_options)
+            if caller.setting != "none":
+                # A browser asks first whether it may ask, and names nobody then; the function answers from its allow-list.
+                path.add_method("OPTIONS", integration)
+
+
+def _problem(status: str | None, code: str, title: str) -> str:
+    """A body of RFC 9457. Only where the cause is open does API Gateway's own message (quoted, or null) help."""
+    particulars = f'"status":{status}' if status else '"detail":$context.error.messageString'
+    return f'{{"type":"about:blank","title":"{title}",{particulars},"code":"{code}","request_id":"$context.requestId"}}'

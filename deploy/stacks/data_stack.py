@@ -1,0 +1,201 @@
+"""Everything that holds data: PostgreSQL with the passwords of its roles, and the buckets, queue and table of `Storage`.
+
+It is kept when the stack is deleted, and changes seldom; what may be made anew at any time is in the other stacks.
+"""
+
+# pyright: reportArgumentType=false
+
+import json
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_secretsmanager as secretsmanager
+
+from deploy.environments import Environment
+from deploy.parts.resources import resource
+from deploy.parts.storage import Storage
+from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
+
+DATABASE = "pipeline"
+DAGSTER_DATABASE = "dagster"
+# Role → user and database. `pipeline migrate` makes the users and gives each the password of its secret; the
+# administrator is made by RDS.
+ROLES = {
+    "admin": ("pipeline_admin", "postgres"),
+    "owner": ("pipeline_owner", DATABASE),
+    "loader": ("pipeline_loader", DATABASE),
+    "reader": ("pipeline_reader", DATABASE),
+    "dagster": ("dagster", DAGSTER_DATABASE),
+}
+# What URLs, shells and connection strings would take for something else.
+EXCLUDED_FROM_PASSWORDS = " %+~`#$&*()|[]{}:;<>?!'/@\"\\"
+KIB_PER_GIB = 1024 * 1024
+# A session that is slower leaves its statement in the log.
+SLOW_MILLISECONDS = 2_000
+
+
+class DataStack(cdk.Stack):
+    """`secrets` by role: admin, owner, loader, reader, dagster; each is {"engine", "host", "port", "dbname", "username",
+    "password", "sslmode"}. The stack's name must be lower case: the queue's policy knows the landing bucket by it.
+    """
+
+    def __init__(
+        self,
+        scope: cdk.App,
+        construct_id: str,
+        *,
+        environment: Environment,
+        env: cdk.Environment,
+        network: NetworkStack,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            env=env,
+            description="Data pipeline: database, buckets, queue and table.",
+            termination_protection=environment.database.deletion_protection,
+        )
+        self._environment = environment
+        self._network = network
+        access_logs = self._log_bucket("AccessLogsBucket", None)
+        self.storage = Storage(self, job_result_days=environment.job_result_days, access_logs=access_logs)
+        self.compute_logs_bucket = self._log_bucket("ComputeLogsBucket", access_logs)
+        unattached = {role: self._secret(role) for role in ROLES}
+        self.database = self._database(unattached["admin"])
+        self.secrets = {role: self._attached(role, secret) for role, secret in unattached.items()}
+
+    def _log_bucket(self, name: str, access_logs: s3.IBucket | None) -> s3.Bucket:
+        """Logs of requests to the other buckets, or what runs print: kept as long as all logs are."""
+        return s3.Bucket(
+            self,
+            name,
+            versioned=True,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="compute-logs/" if access_logs else None,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="old",
+                    expiration=cdk.Duration.days(self._environment.log_retention_days),
+                    noncurrent_version_expiration=cdk.Duration.days(7),
+                    abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
+                )
+            ],
+        )
+
+    def _secret(self, role: str) -> secretsmanager.Secret:
+        user, database = ROLES[role]
+        return secretsmanager.Secret(
+            self,
+            f"{role.title()}Secret",
+            description=f"PostgreSQL: {user} ({self._environment.name})",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=json.dumps({"username": user, "dbname": database, "sslmode": "require"}),
+                generate_string_key="password",
+                password_length=32,
+                exclude_characters=EXCLUDED_FROM_PASSWORDS,
+            ),
+        )
+
+    def _attached(self, role: str, secret: secretsmanager.Secret) -> secretsmanager.ISecret:
+        """The secret with the database's address in it, changed every so many days.
+
+        Not at once: a role's first password is set by the first migration.
+        """
+        attached = self.database.secret if role == "admin" else secret.attach(self.database)
+        if attached is None:
+            raise TypeError("the database was given a secret")
+        attached.add_rotation_schedule(
+            "Rotation",
+            hosted_rotation=secretsmanager.HostedRotation.postgre_sql_single_user(
+                vpc=self._network.vpc,
+                vpc_subnets=ISOLATED,
+                security_groups=[self._network.rotation],
+                exclude_characters=EXCLUDED_FROM_PASSWORDS,
+            ),
+            automatically_after=cdk.Duration.days(self._environment.database.rotation_days),
+            rotate_immediately_on_update=False,
+        )
+        return attached
+
+    def _database(self, admin: secretsmanager.Secret) -> rds.DatabaseInstance:
+        sizes = self._environment.database
+        key = kms.Key(
+            self,
+            "DatabaseKey",
+            description="Encrypts the database, its backups and its insights",
+            enable_key_rotation=True,
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18_3)
+        database = rds.DatabaseInstance(
+            self,
+            "Database",
+            engine=engine,
+            instance_type=ec2.InstanceType(sizes.instance),
+            # No `database_name`: the migration creates the databases, so that pipeline_owner owns them.
+            credentials=rds.Credentials.from_secret(admin),
+            vpc=self._network.vpc,
+            vpc_subnets=ISOLATED,
+            security_groups=[self._network.database],
+            publicly_accessible=False,
+            port=POSTGRES_PORT,
+            multi_az=sizes.multi_az,
+            allocated_storage=sizes.storage_gib,
+            max_allocated_storage=sizes.most_storage_gib,
+            storage_type=rds.StorageType.GP3,
+            storage_encrypted=True,
+            storage_encryption_key=key,
+            parameter_group=rds.ParameterGroup(
+                self,
+                "DatabaseParameters",
+                engine=engine,
+                description=f"PostgreSQL 18 of the data pipeline ({self._environment.name})",
+                parameters={
+                    "rds.force_ssl": "1",
+                    "rds.accepted_password_auth_method": "scram",
+                    # A query (above all a reader's own) that sorts too much fails before the disk is full.
+                    "temp_file_limit": str(sizes.temp_file_gib * KIB_PER_GIB),
+                    "shared_preload_libraries": "pg_stat_statements",
+                    "track_io_timing": "1",
+                    "log_min_duration_statement": str(SLOW_MILLISECONDS),
+                    # A slow statement is logged without the values it was given: they can be data.
+                    "log_parameter_max_length": "0",
+                    "log_parameter_max_length_on_error": "0",
+                    "log_lock_waits": "1",
+                    "log_temp_files": str(KIB_PER_GIB),
+                    "idle_in_transaction_session_timeout": str(10 * 60 * 1000),
+                },
+            ),
+            backup_retention=cdk.Duration.days(sizes.backup_days),
+            preferred_backup_window="01:00-02:00",
+            preferred_maintenance_window="sun:02:30-sun:03:30",
+            auto_minor_version_upgrade=True,
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=False,
+            deletion_protection=sizes.deletion_protection,
+            removal_policy=cdk.RemovalPolicy.SNAPSHOT,
+            enable_performance_insights=True,
+            performance_insight_encryption_key=key,
+            monitoring_interval=cdk.Duration.seconds(60),
+            monitoring_role=iam.Role(
+                self,
+                "DatabaseMonitoringRole",
+                assumed_by=iam.ServicePrincipal("monitoring.rds.amazonaws.com"),
+                managed_policies=[
+                    iam.ManagedPolicy.from_aws_managed_policy_name("service-role/AmazonRDSEnhancedMonitoringRole")
+                ],
+            ),
+            cloudwatch_logs_exports=["postgresql", "upgrade"],
+        )
+        resource(database, rds.CfnDBInstance).performance_insights_retention_period = sizes.insights_days
+        return database

@@ -1,0 +1,70 @@
+"""Settings of the environments: those that are committed hold, and a bad one is refused in a line that names it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.environments import FOLDER, NAMES, load
+from pipeline_project.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_committed_settings_hold(name: str) -> None:
+    environment = load(name)
+    assert environment.name == name
+    assert environment.dagster_url == f"http://webserver.pipeline-{name}.internal:3000"
+
+
+def test_prod_survives_the_loss_of_a_zone_and_of_an_operators_attention() -> None:
+    prod = load("prod")
+    assert prod.database.multi_az
+    assert prod.database.deletion_protection
+    assert prod.database.backup_days == 35
+    assert prod.api.firewall
+    assert len({load(name).network.cidr for name in NAMES}) == len(NAMES), "networks that could not be connected"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('region = "eu-central-1"\n', "", "region"),
+        ('region = "eu-central-1"', 'region = "Frankfurt"', "region: "),
+        ("backup_days = 35", "backup_days = 36", "database.backup_days: "),
+        ("multi_az = true", 'multi_az = "yes"', "database.multi_az: "),
+        ("multi_az = true", "multi_az = true\nmultiaz = true", "database: .*multiaz"),
+        ('"eu-central-1b"]', '"us-east-1b"]', "network.availability_zones: us-east-1b is not in eu-central-1"),
+        ('"eu-central-1b"]', '"eu-central-1a"]', "network: .*named twice"),
+        ("10.42.0.0/20", "10.42.0.0/33", "network: cidr: "),
+        ("10.42.0.0/20", "10.42.0.0/24", "network: cidr: must be a /16 to /22"),
+        ("cpu = 1024, memory_gib = 4", "cpu = 1024, memory_gib = 32", r"dagster\.\w+: memory_gib: 1024 CPU units"),
+        ('authentication = "api-key"', 'authentication = "none"', "api.authentication: "),
+        ('authentication = "api-key"', 'authentication = "jwt"', "api: user_pool_arn: "),
+        ('"https://www.example.com"', '"https://www.example.com/"', r"api.allowed_origins\[0\]: "),
+        ('emails = ["pipeline-oncall@example.com"]', "emails = []", "monitoring.emails: "),
+        ("[network]", "[network", "Expected|expected"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_file_and_setting(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    good = (FOLDER / "prod.toml").read_text("utf-8")
+    assert old in good
+    (tmp_path / "prod.toml").write_text(good.replace(old, new), "utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load("prod", tmp_path)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert line.startswith(str(tmp_path / "prod.toml"))
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize("name", [None, "production", "../prod"])
+def test_an_unknown_environment_is_refused(name: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"is not one of dev, staging, prod"):
+        load(name)
+
+
+def test_an_environment_without_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"dev\.toml: there is no such file"):
+        load("dev", tmp_path)
