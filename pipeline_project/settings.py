@@ -72,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest_max_attempts: int = 5
     """After this many transient failures an object is `failed`."""
 
+    # --- Notifications
+    notify_reject_share: float = 0.05
+    """An object that lost this share of its records, or more, is told of over SNS."""
+
     # --- Analytics
     inline_rows: int = 1_000
     inline_bytes: int = 256 * 1024

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from deploy.cloudformation import LOCAL_TEMPLATE, deploy_stack
 from pipeline_project.aws import client
@@ -156,6 +157,40 @@ def settings(aws: Account, database: FreshDatabase) -> Settings:
     """Settings with which everything works: the account's resources, and the fresh database behind its secrets."""
     create_secrets(aws, database)
     return aws.settings
+
+
+Fault = tuple[int, bytes]
+"""Status and body of an answer that AWS would give."""
+
+
+class _Body:
+    """The part of a urllib3 response that botocore reads."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_arguments: Any, **_options: Any) -> list[bytes]:
+        return [self._content]
+
+
+def inject(client: Any, faults: list[Fault]) -> None:
+    """Have the next calls of a boto3 client answered by these, first to last; each is taken out of the list."""
+
+    def answer(request: Any, **_context: Any) -> AWSResponse | None:
+        if not faults:
+            return None
+        status, content = faults.pop(0)
+        return AWSResponse(request.url, status, {}, _Body(content))
+
+    client.meta.events.register(f"before-send.{client.meta.service_model.service_name}", answer)
+
+
+def new_queue(sqs: Any, sns: Any, topic_arn: str) -> str:
+    """The address of a queue that is subscribed to the topic."""
+    queue = sqs.create_queue(QueueName=f"subscriber-{secrets.token_hex(4)}")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=attributes["QueueArn"])
+    return queue
 
 
 def create_secrets(aws: Account, database: FreshDatabase) -> None:

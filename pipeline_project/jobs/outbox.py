@@ -83,7 +83,13 @@ class Outbox:
         """Take it from the index; the item itself goes by its expiry."""
         expiry = int((self._clock() + KEPT).timestamp())
         change = Change().set(gsi2pk=None, gsi2sk=None, sent_at=timestamp(self._clock()), **{EXPIRY: expiry})
-        change.where("event", "<>", "")
+        self._change(event, change.where("event", "<>", ""))
+
+    def put_off(self, event: Event) -> None:
+        """Behind those that wait now."""
+        self._change(event, Change().set(gsi2sk=timestamp(self._clock())).where("gsi2pk", "=", WAITING))
+
+    def _change(self, event: Event, change: Change) -> None:
         try:
             self._dynamodb.update_item(TableName=self._table, Key=_key(event), **change.arguments())
         except self._dynamodb.exceptions.ConditionalCheckFailedException:

@@ -2,6 +2,7 @@
 
 import logging
 
+from pipeline_project.aws import is_transient
 from pipeline_project.jobs.outbox import Event, Outbox
 from pipeline_project.notify.events import Notifier
 
@@ -17,19 +18,30 @@ class Delivery:
 
     def send(self, event: Event) -> bool:
         """Send one that is in the outbox. A failure is logged only: the event stays there."""
+        return self._failure(event) is None
+
+    def send_waiting(self, limit: int = 100) -> int:
+        """Send what is waiting, oldest first; how many were sent.
+
+        The first that fails because SNS is away or busy ends it. One that SNS refuses goes behind the others, so that
+        it holds up none of them.
+        """
+        sent = 0
+        for event in self._outbox.waiting(limit):
+            failure = self._failure(event)
+            if failure is None:
+                sent += 1
+            elif is_transient(failure):
+                break
+            else:
+                self._outbox.put_off(event)
+        return sent
+
+    def _failure(self, event: Event) -> Exception | None:
         try:
             self._notifier.publish(event)
             self._outbox.sent(event)
         except Exception as error:  # whatever it is, the event must not take down what it tells of
             logger.warning("event %s was not sent: %s", event["id"], type(error).__name__)
-            return False
-        return True
-
-    def send_waiting(self, limit: int = 100) -> int:
-        """Send what is waiting, oldest first, until one fails; how many were sent."""
-        sent = 0
-        for event in self._outbox.waiting(limit):
-            if not self.send(event):
-                break
-            sent += 1
-        return sent
+            return error
+        return None

@@ -5,8 +5,7 @@ keeps it once.
 """
 
 import datetime as dt
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
@@ -17,28 +16,26 @@ from pipeline_project.jobs.outbox import Event, Outbox, cloud_event
 
 OVERLAP = dt.timedelta(minutes=15)
 """No load takes longer from its beginning to its commit; one that did would be told of by the asset checks alone."""
-REJECT_SHARE = 0.05
-PAGE = 500
+MOST = 500
+"""Objects of one look; what is left is for the next. More than are ever settled in one transaction."""
 
 
-def announce(database: Database, outbox: Outbox, since: dt.datetime, reject_share: float = REJECT_SHARE) -> dt.datetime:
-    """Put what happened after `since` into the outbox; the time to go on from. `database` is the loader's."""
-    for row in troubled(database, since - OVERLAP, reject_share):
-        outbox.put(event(row))
-        since = max(since, row["finished_at"])
-    return since
+class Announced(NamedTuple):
+    """How many events are new, and the time to look from next."""
+
+    events: int
+    since: dt.datetime
 
 
-def troubled(database: Database, since: dt.datetime, reject_share: float, page: int = PAGE) -> Iterator[dict[str, Any]]:
-    after = 0
+def announce(
+    database: Database, outbox: Outbox, since: dt.datetime, now: dt.datetime, reject_share: float, most: int = MOST
+) -> Announced:
+    """Put what happened after `since` into the outbox. `database` is the loader's."""
     with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
-        while True:
-            position = {"since": since, "after": after, "reject_share": reject_share, "most": page}
-            rows = cursor.execute(query("notify/troubled_objects"), position).fetchall()
-            yield from rows
-            if len(rows) < page:
-                return
-            since, after = rows[-1]["finished_at"], rows[-1]["object_id"]
+        asked = {"since": since, "reject_share": reject_share, "most": most}
+        rows = cursor.execute(query("notify/troubled_objects"), asked).fetchall()
+    new = sum(outbox.put(event(row)) for row in rows)
+    return Announced(new, rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP))
 
 
 def event(row: dict[str, Any]) -> Event:

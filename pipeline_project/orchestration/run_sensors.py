@@ -1,7 +1,7 @@
-"""Look after runs that went wrong: tell of them, and bring the jobs they leave behind to an end."""
+"""Look after what went wrong: tell of it, and bring the jobs that lost their runs to an end."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -9,11 +9,14 @@ from pipeline_project.jobs.launch import JOB_TAG, launch
 from pipeline_project.jobs.model import timestamp
 from pipeline_project.jobs.outbox import cloud_event
 from pipeline_project.jobs.reconcile import Run, reconcile
+from pipeline_project.notify.ingest import announce
 from pipeline_project.orchestration.names import SOURCE_TAG
 from pipeline_project.orchestration.resources import Platform
 
 SETTLE_SECONDS = 10
 LONGEST_MESSAGE = 1_000
+FIRST_LOOK = timedelta(days=1)
+"""How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
 
@@ -37,6 +40,18 @@ def run_failure_events(context: dg.RunFailureSensorContext, platform: dg.Resourc
     event = cloud_event(f"run-{run.run_id}", "run.failed", f"runs/{run.run_id}", timestamp(datetime.now(UTC)), data)
     if platform.outbox.put(event):
         platform.delivery.send(event)
+
+
+@dg.sensor(
+    minimum_interval_seconds=SETTLE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Puts failed objects, and those that lost many rows, among the events that the job sensor sends.",
+)
+def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+    now = datetime.now(UTC)
+    since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
+    told = announce(platform.loader, platform.outbox, since, now, platform.settings.notify_reject_share)
+    return dg.SensorResult(skip_reason=f"new events: {told.events}", cursor=told.since.isoformat())
 
 
 @dg.sensor(

@@ -5,40 +5,23 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from pipeline_project_tests.fix_api import Caller
+from pipeline_project_tests.fix_aws import Fault, inject
 
 QUESTION = {"operation": "simple_demo"}
 THROTTLED = (400, b'{"__type": "ProvisionedThroughputExceededException", "message": "slow down"}')
 BROKEN = (500, b'{"__type": "InternalServerError", "message": "sorry"}')
 
 
-class Raw:
-    """The part of a urllib3 response that botocore reads."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, *_arguments: Any, **_options: Any) -> list[bytes]:
-        return [self._content]
-
-
-def injected(api: Caller, faults: list[tuple[int, bytes]]) -> Callable[[], int]:
+def injected(api: Caller, faults: list[Fault]) -> Callable[[], int]:
     """Have the next calls of DynamoDB answered by `faults`; says how many are left."""
-
-    def answer(request: Any, **_context: Any) -> AWSResponse | None:
-        if not faults:
-            return None
-        status, content = faults.pop(0)
-        return AWSResponse(request.url, status, {}, Raw(content))
-
-    api.services.dynamodb.meta.events.register("before-send.dynamodb", answer)
+    inject(api.services.dynamodb, faults)
     return lambda: len(faults)
 
 
 @pytest.mark.parametrize("fault", [THROTTLED, BROKEN])
-def test_faults_that_pass_are_not_seen(api: Caller, fault: tuple[int, bytes]) -> None:
+def test_faults_that_pass_are_not_seen(api: Caller, fault: Fault) -> None:
     left = injected(api, [fault, fault])
     job = api("POST", "/analytics/jobs", QUESTION, {"Idempotency-Key": "k"})
     assert (job.status, left()) == (202, 0)
@@ -46,7 +29,7 @@ def test_faults_that_pass_are_not_seen(api: Caller, fault: tuple[int, bytes]) ->
 
 
 @pytest.mark.parametrize("fault", [THROTTLED, BROKEN])
-def test_faults_that_stay_are_503(api: Caller, fault: tuple[int, bytes]) -> None:
+def test_faults_that_stay_are_503(api: Caller, fault: Fault) -> None:
     faults = [fault] * 30
     injected(api, faults)
     answer = api("POST", "/analytics/jobs", QUESTION, {"Idempotency-Key": "k"})

@@ -7,15 +7,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline_project.jobs.outbox import Event
+from pipeline_project.jobs.model import now, timestamp
+from pipeline_project.jobs.outbox import Event, cloud_event
 from pipeline_project.notify.delivery import Delivery
 from pipeline_project.notify.events import Notifier
-from pipeline_project.notify.ingest import announce, troubled
+from pipeline_project.notify.ingest import OVERLAP, Announced, announce
 from pipeline_project.notify.subscriber import subscribed
 from pipeline_project_tests.fix_api import Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 LONG_AGO = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+NOW = LONG_AGO + dt.timedelta(minutes=30)
+SHARE = 0.05
 OBJECT = """INSERT INTO ingest.objects (object_id, bucket, key, version, versioned, size, discovered_by, state, records,
     rejected, error_code, error_message, finished_at)
     VALUES (%s, 'b', %s, %s, true, 1, 'event', %s, %s, %s, %s, 'a value of the row', %s)"""
@@ -42,39 +45,62 @@ def test_ingest_events(cloud: Cloud, database: FreshDatabase) -> None:
     settle(database, 4, "loaded", records=100)
     settle(database, 5, "unroutable")
     outbox = cloud.outbox()
-    cursor = announce(database.loader, outbox, LONG_AGO)
-    assert cursor == LONG_AGO + dt.timedelta(minutes=5)
+    assert announce(database.loader, outbox, LONG_AGO, NOW, SHARE) == Announced(3, NOW - OVERLAP)
     waiting = list(outbox.waiting())
     assert [event["type"].split(".")[2] for event in waiting] == ["failed", "rejected", "failed"]
     assert waiting[0]["subject"] == "crm-data/1.json"
     assert waiting[1]["data"]["rejected"] == 50
     assert "a value of the row" not in str(waiting)
-    assert announce(database.loader, outbox, cursor) == cursor
+    assert announce(database.loader, outbox, LONG_AGO, NOW, SHARE).events == 0
     assert list(outbox.waiting()) == waiting
 
 
+def test_the_share_is_the_callers(cloud: Cloud, database: FreshDatabase) -> None:
+    settle(database, 1, "loaded_with_rejects", records=100, rejected=9)
+    settle(database, 2, "loaded_with_rejects", records=100, rejected=10)
+    assert announce(database.loader, cloud.outbox(), LONG_AGO, NOW, 0.1).events == 1
+    assert announce(database.loader, cloud.outbox(), LONG_AGO, NOW, 0.09).events == 1
+
+
 def test_late_commit_is_told_of(cloud: Cloud, database: FreshDatabase) -> None:
-    settle(database, 9, "failed")
+    settle(database, 20, "failed")
     outbox = cloud.outbox()
-    cursor = announce(database.loader, outbox, LONG_AGO)
-    settle(database, 8, "failed")
-    announce(database.loader, outbox, cursor)
+    since = announce(database.loader, outbox, LONG_AGO, NOW, SHARE).since
+    settle(database, 16, "failed")
+    announce(database.loader, outbox, since, NOW, SHARE)
     assert len(list(outbox.waiting())) == 2
 
 
-def test_pages(database: FreshDatabase) -> None:
+def test_many_are_told_of_in_several_looks(cloud: Cloud, database: FreshDatabase) -> None:
     for object_id in range(1, 6):
         settle(database, object_id, "failed")
-    found = troubled(database.loader, LONG_AGO, 0.5, page=2)
-    assert [row["object_id"] for row in found] == [1, 2, 3, 4, 5]
+    since, new = LONG_AGO, []
+    for _ in range(5):
+        told = announce(database.loader, cloud.outbox(), since, NOW, SHARE, most=2)
+        since = told.since
+        new.append(told.events)
+    assert new == [2, 1, 1, 1, 0]
+    assert since == NOW - OVERLAP
+
+
+def test_a_refused_event_holds_up_no_other(cloud: Cloud, delivery: Delivery) -> None:
+    """SNS takes no message of more than 256 KB; whatever it will not take stays, behind the others."""
+    outbox = cloud.outbox()
+    for n, size in enumerate((300_000, 1, 1)):
+        outbox.put(cloud_event(str(n), "test", "x", f"2026-01-01T00:00:0{n}.000Z", {"text": "x" * size}))
+    assert delivery.send_waiting() == 2
+    assert [event["id"] for event in outbox.waiting()] == ["0"]
+    outbox.put(cloud_event("3", "test", "x", timestamp(now() + dt.timedelta(hours=1)), {}))
+    assert [event["id"] for event in outbox.waiting()] == ["0", "3"]
+    assert delivery.send_waiting() == 1
 
 
 def test_sent_events_are_not_told_again(cloud: Cloud, database: FreshDatabase, delivery: Delivery) -> None:
     settle(database, 1, "failed")
     outbox = cloud.outbox()
-    announce(database.loader, outbox, LONG_AGO)
+    announce(database.loader, outbox, LONG_AGO, NOW, SHARE)
     assert delivery.send_waiting() == 1
-    announce(database.loader, outbox, LONG_AGO)
+    announce(database.loader, outbox, LONG_AGO, NOW, SHARE)
     assert list(outbox.waiting()) == []
 
 
@@ -88,7 +114,7 @@ def test_listener(cloud: Cloud, database: FreshDatabase, delivery: Delivery) -> 
 
     with subscribed(cloud.sns, cloud.settings.events_topic_arn, show):
         settle(database, 1, "failed")
-        announce(database.loader, cloud.outbox(), LONG_AGO)
+        announce(database.loader, cloud.outbox(), LONG_AGO, NOW, SHARE)
         [event] = cloud.outbox().waiting()
         delivery.send_waiting()
         assert came.wait(5)

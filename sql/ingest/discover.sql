@@ -18,9 +18,10 @@ completed AS (
     UPDATE ingest.objects o SET sequencer = listed.sequencer FROM listed WHERE o.object_id = listed.object_id
 )
 INSERT INTO ingest.objects AS o (
-    object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, state)
+    object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, state, finished_at)
 SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset,
-       CASE WHEN source IS NULL THEN 'unroutable' ELSE 'discovered' END
+       CASE WHEN source IS NULL THEN 'unroutable' ELSE 'discovered' END,
+       CASE WHEN source IS NULL THEN clock_timestamp() END
 FROM seen
 ORDER BY object_id  -- so that two of these cannot wait for each other
 ON CONFLICT (bucket, key, version) DO NOTHING

@@ -1,8 +1,8 @@
 -- Objects that somebody should hear of: failed, unroutable, or loaded with a large share of bad rows; settled since a time,
--- in that order. Parameters: since, after (an object_id), reject_share, most.
+-- in that order. Parameters: since, reject_share, most.
 SELECT object_id, key, source, dataset, state, records, rejected, error_code, finished_at
 FROM ingest.objects
-WHERE (finished_at, object_id) > (%(since)s, %(after)s)
+WHERE finished_at >= %(since)s
   AND (state IN ('failed', 'unroutable')
        OR state = 'loaded_with_rejects' AND rejected >= %(reject_share)s * records)
 ORDER BY finished_at, object_id

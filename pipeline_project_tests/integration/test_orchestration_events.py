@@ -1,0 +1,87 @@
+"""What went wrong reaches whoever subscribed to the topic: from upload to queue, through the sensors, SNS failing or not."""
+
+import json
+from typing import Any
+
+import dagster as dg
+import msgspec
+
+from pipeline_project.ingest import landing
+from pipeline_project.ingest.worker import Worker
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project.orchestration.run_sensors import ingest_events, job_sensor
+from pipeline_project_tests.fix_aws import Fault, inject, new_queue
+from pipeline_project_tests.fix_postgres import FreshDatabase
+
+BUSY: Fault = (503, b"<ErrorResponse><Error><Code>ServiceUnavailable</Code></Error></ErrorResponse>")
+FORBIDDEN: Fault = (403, b"<ErrorResponse><Error><Code>AuthorizationError</Code></Error></ErrorResponse>")
+SETTLED = "SELECT count(*) FROM ingest.objects WHERE finished_at IS NOT NULL"
+FILES = {
+    "crm-data/good.json": b'[{"id": 1, "name": "A"}]',
+    "crm-data/truncated.json": b'{"records": [',
+    "crm-data/half.jsonl": b'{"id": 2, "name": "B"}\n{"id": 3}\n',
+    "nobody-data/x.json": b"[]",
+}
+
+
+def load(platform: Platform) -> None:
+    for key, content in FILES.items():
+        platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=content)
+    worker = Worker(platform.loader, platform.s3, platform.settings)
+    for _ in range(len(FILES)):
+        for batch in platform.landing.watch(landing.Living, landing.Turns(0), seconds=2, linger=0.1, runs_per_source=2):
+            list(worker.ingest(batch.object_ids))
+        with platform.loader.connect() as connection:
+            [settled] = connection.execute(SETTLED).fetchone() or []
+        if settled == len(FILES):
+            return
+    raise AssertionError("not all were loaded")
+
+
+def tick(platform: Platform, cursor: str | None) -> str | None:
+    """Both sensors, once; the cursor of the first."""
+    resources = {"platform": platform}
+    with dg.DagsterInstance.ephemeral() as instance:
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+            told = ingest_events(context)
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            job_sensor(context)
+    assert isinstance(told, dg.SensorResult)
+    return told.cursor
+
+
+def received(platform: Platform, queue: str) -> list[dict[str, Any]]:
+    sqs = platform.client("sqs")
+    events = []
+    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
+        events += [json.loads(json.loads(message["Body"])["Message"]) for message in messages]
+    return events
+
+
+def test_trouble_reaches_a_subscriber_though_sns_fails_at_first(platform: Platform, database: FreshDatabase) -> None:
+    queue = new_queue(platform.client("sqs"), platform.client("sns"), platform.settings.events_topic_arn)
+    load(platform)
+    faults = [BUSY, FORBIDDEN, FORBIDDEN, FORBIDDEN]
+    inject(platform.client("sns"), faults)
+    cursor = tick(platform, None)
+    assert faults == []
+    assert received(platform, queue) == []
+    # Without a cursor, as after a reset, too: nothing is told again.
+    cursor = tick(platform, cursor)
+    tick(platform, None)
+    events = received(platform, queue)
+    assert {(event["type"], event["subject"]) for event in events} == {
+        ("pipeline.ingest.failed.v1", "crm-data/truncated.json"),
+        ("pipeline.ingest.rejected.v1", "crm-data/half.jsonl"),
+        ("pipeline.ingest.failed.v1", "nobody-data/x.json"),
+    }
+    assert len(events) == len({event["id"] for event in events}) == 3
+
+
+def test_the_share_of_rejects_is_a_setting(platform: Platform, database: FreshDatabase) -> None:
+    load(platform)
+    strict = Platform(msgspec.structs.replace(platform.settings, notify_reject_share=0.6))
+    with dg.build_sensor_context(resources={"platform": strict}) as context:
+        ingest_events(context)
+    strict.close()
+    assert {event["type"] for event in platform.outbox.waiting()} == {"pipeline.ingest.failed.v1"}
