@@ -103,9 +103,14 @@ class Dagster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A heavy run has a task of its own."""
 
 
+Email = Annotated[str, Meta(pattern=r"^\S+@\S+\.\S+$")]
+
+
 class Monitoring(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    emails: Annotated[list[Annotated[str, Meta(pattern=r"^\S+@\S+\.\S+$")]], Meta(min_length=1)]
+    emails: Annotated[list[Email], Meta(min_length=1)]
     """Who hears of alarms; each address is asked by AWS to confirm."""
+    event_emails: list[Email] = []
+    """Who hears of objects that failed or lost many rows, and of runs that failed."""
     lag_seconds: Positive
     """An upload must be loaded within this."""
     job_p95_seconds: Positive

@@ -2,10 +2,16 @@
 
 # pyright: reportArgumentType=false
 
+from collections.abc import Iterable
+
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+
+TROUBLE = ("pipeline.ingest.failed.v1", "pipeline.ingest.rejected.v1", "pipeline.run.failed.v1")
+"""Events that a person reads by e-mail. The ends of jobs concern whoever waits for them, and are many."""
 
 
 def events_topic(stack: cdk.Stack) -> sns.Topic:
@@ -16,6 +22,13 @@ def events_topic(stack: cdk.Stack) -> sns.Topic:
         enforce_ssl=True,
         master_key=kms.Alias.from_alias_name(stack, "TopicKey", "alias/aws/sns"),
     )
+
+
+def tell_of_trouble(topic: sns.Topic, addresses: Iterable[str]) -> None:
+    """Subscribe e-mail addresses to what went wrong; AWS asks each to confirm."""
+    only_trouble = {"type": sns.SubscriptionFilter.string_filter(allowlist=list(TROUBLE))}
+    for address in addresses:
+        topic.add_subscription(subscriptions.EmailSubscription(address, filter_policy=only_trouble))
 
 
 def alarms_topic(stack: cdk.Stack) -> sns.Topic:

@@ -17,7 +17,7 @@ from aws_cdk import aws_wafv2 as wafv2
 from deploy.environments import Environment
 from deploy.parts.resources import resource
 from deploy.parts.rest import Caller, Rest
-from deploy.parts.topics import events_topic
+from deploy.parts.topics import events_topic, tell_of_trouble
 from deploy.stacks.data_stack import DataStack
 from deploy.stacks.network_stack import ISOLATED, NetworkStack
 
@@ -51,6 +51,7 @@ class AppStack(cdk.Stack):
         self._environment = environment
         api = environment.api
         self.events_topic = events_topic(self)
+        tell_of_trouble(self.events_topic, environment.monitoring.event_emails)
         reader_secret = data.secrets["reader"].secret_arn
         self.rest = Rest(
             self,
