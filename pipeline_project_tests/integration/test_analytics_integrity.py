@@ -20,7 +20,7 @@ LEGAL_FORMS = re.compile(
 
 def match_name(name: str) -> str:
     words = re.sub(r"[^\w]+|_", " ", name.lower().replace(".", "").replace("'", "").replace("’", ""))
-    return (LEGAL_FORMS.sub("", words).strip() or name.lower())[:100]
+    return (" ".join(LEGAL_FORMS.sub("", words).split()) or name.lower())[:100]
 
 
 def trigrams(name: str) -> set[str]:
@@ -112,17 +112,20 @@ def test_what_differs_and_what_to_do(database: FreshDatabase) -> None:
         company("crm_5", "Umbrella Corporation Holding"),
         company("erp_5", "Umbrela Corporation Holding", industry=None, country=None, revenue=None, employees=None),
         company("erp_6", "Nobody else"),
+        company("crm_7", "Vandelay Inc Imports"),
+        company("erp_7", "Vandelay Imports Ltd"),
         company("old_1", "Acme"),
     ]
     insert(database.loader, "entities", rows)
     got = ask(database.reader, "data_integrity_analysis", systems="crm,erp")
-    assert Counter(row["kind"] for row in got) == {"total": 1, "match": 4}
+    assert Counter(row["kind"] for row in got) == {"total": 1, "match": 5}
     told = {row["left_id"]: row for row in got[1:]}
     assert {each: row["recommended_action"] for each, row in told.items()} == {
         "crm_1": "link",
         "crm_2": "link_and_correct",
         "crm_3": "resolve_duplicates",
         "crm_5": "review",
+        "crm_7": "link",
     }
     assert told["crm_1"]["discrepancies"] == []
     assert told["crm_2"]["discrepancies"] == ["country", "revenue"]
@@ -130,7 +133,7 @@ def test_what_differs_and_what_to_do(database: FreshDatabase) -> None:
     assert told["crm_5"]["quality_score"] == rounded(100 * Fraction(told["crm_5"]["similarity"]), 2)
     assert (told["crm_3"]["left_entities"], told["crm_3"]["right_entities"]) == (2, 1)
     total = got[0]
-    assert (total["left_entities"], total["right_entities"], total["matches"], total["equal_names"]) == (5, 5, 4, 3)
+    assert (total["left_entities"], total["right_entities"], total["matches"], total["equal_names"]) == (6, 6, 5, 4)
     assert (total["with_discrepancies"], total["match_rate"]) == (1, Decimal(1))
 
 

@@ -3,19 +3,21 @@
 -- Names are compared by trigrams (pg_trgm). Names that are equal in both systems (lower case, without punctuation and legal form)
 -- are matched first; of the rest, two are matched if each is the other's best and they are at least `min_similarity` alike.
 --
--- Nothing is compared that cannot be alike, and nothing alike is missed (prefix filtering: Chaudhuri et al., ICDE 2006; with several
--- shared elements: Wang et al., SIGMOD 2012). Two sets that are alike to a share t have at least o = ceil(t * n) elements in common,
--- n being either's size. Ordered from the rarest on, their first n - o + 3 elements then have three in common (or both, where o is 2).
--- So a name has a key for each pair out of these few rare trigrams; a pair that many names share is lengthened by a third one; and
--- only names with an equal key meet. Such keys are so selective that the work grows with the number of names and
--- not with its square. Computed here and not kept in an index: a GIN index on names would slow every load for this one query.
-WITH named AS MATERIALIZED (
+-- Nothing is compared that cannot be alike, and nothing alike is missed (prefix filtering: Chaudhuri et al., ICDE 2006; with
+-- several shared elements: Wang et al., SIGMOD 2012). Two sets that are alike to a share t have at least ceil(t * n) elements in
+-- common, n being either's size: all but `spare`. With elements in one order, the rarest first, the first element in common is among
+-- each set's first spare + 1, the second among the first spare + 2, and so on. So each name walks down a tree: to a node for each of
+-- its first trigrams and, from nodes that are crowded, on to one for each that may be the next in common; only names at the same
+-- end of a walk meet. Most of those who do are told apart by 64 bits for their trigrams, in which alike names differ in few.
+-- The work so grows with the number of names and not with its square. Computed here and not kept in an index: a GIN index on
+-- names would slow every load for this one query.
+WITH RECURSIVE named AS MATERIALIZED (
     SELECT source, canonical_id, name, industry, country, revenue, employees,
-           -- A hundred characters tell names apart; one of ten thousand would have a million keys.
+           -- A hundred characters tell names apart; one of ten thousand would be long at its walks.
            left(coalesce(nullif(btrim(regexp_replace(
-               regexp_replace(translate(lower(name), '.''’', ''), '[^[:alnum:]]+', ' ', 'g'),
-               '\m(inc|incorporated|ltd|limited|llc|llp|plc|gmbh|mbh|ag|kg|sa|sas|sarl|srl|spa|bv|nv|ab|as|oy|co|corp|'
-               || 'corporation|company)\M', '', 'g')), ''), lower(name)), 100) AS match_name
+               ' ' || regexp_replace(translate(lower(name), '.''’', ''), '[^[:alnum:]]+', ' ', 'g'),
+               ' (inc|incorporated|ltd|limited|llc|llp|plc|gmbh|mbh|ag|kg|sa|sas|sarl|srl|spa|bv|nv|ab|as|oy|co|corp|'
+               || 'corporation|company)(?= |$)', '', 'g')), ''), lower(name)), 100) AS match_name
     FROM analytics.entities
     WHERE %(systems)s::text[] IS NULL OR source = ANY (%(systems)s::text[])
 ),
@@ -26,67 +28,74 @@ names AS MATERIALIZED (
     GROUP BY source, match_name
 ),
 systems AS MATERIALIZED (
-    SELECT source, (row_number() OVER (ORDER BY source))::int AS system, count(*) AS names, sum(entities)::bigint AS entities
+    SELECT source, (row_number() OVER (ORDER BY source))::smallint AS system, count(*) AS names, sum(entities)::bigint AS entities
     FROM names GROUP BY source
 ),
 equals AS MATERIALIZED (
     SELECT l.name_id AS left_id, r.name_id AS right_id, l.source AS left_source, r.source AS right_source
     FROM names l JOIN names r ON r.match_name = l.match_name AND r.source > l.source
 ),
--- The systems in which a name has its equal, as bits.
-settled AS (
-    SELECT name_id, bit_or(1::bigint << system) AS settled
-    FROM (SELECT left_id, right_source FROM equals UNION ALL SELECT right_id, left_source FROM equals) AS e (name_id, source)
-    JOIN systems USING (source)
-    GROUP BY name_id
+-- The systems in which a name has its equal.
+settled AS MATERIALIZED (
+    SELECT left_id AS name_id, right_source AS source FROM equals UNION ALL SELECT right_id, left_source FROM equals
 ),
 -- Names that have no equal in one other system at the least.
-open AS MATERIALIZED (
-    SELECT name_id, system, coalesce(settled, 0) AS settled, extensions.show_trgm(match_name) AS trigrams
-    FROM names JOIN systems USING (source) LEFT JOIN settled USING (name_id)
-    WHERE bit_count(coalesce(settled, 0)::bit(64)) < (SELECT count(*) - 1 FROM systems)
+trigrams AS MATERIALIZED (
+    SELECT name_id, source, extensions.show_trgm(match_name) AS trigrams
+    FROM names LEFT JOIN (SELECT name_id, count(*) AS systems FROM settled GROUP BY name_id) AS settled USING (name_id)
+    WHERE coalesce(settled.systems, 0) < (SELECT count(*) - 1 FROM systems)
 ),
 rarity AS MATERIALIZED (
     SELECT trigram, row_number() OVER (ORDER BY count(*), trigram)::int AS rarity
-    FROM open, unnest(trigrams) AS trigram
+    FROM trigrams, unnest(trigrams) AS trigram
     GROUP BY trigram
 ),
-prefixes AS MATERIALIZED (
-    SELECT name_id, system, settled, size, needed, (array_agg(rarity ORDER BY rarity))[1:size - needed + 3] AS prefix
+open AS MATERIALIZED (
+    SELECT name_id, system, size, (size - ceil(%(min_similarity)s::numeric * size))::smallint AS spare, ranks, bits
     FROM (
-        SELECT name_id, system, settled, cardinality(trigrams) AS size, unnest(trigrams) AS trigram,
-               ceil(%(min_similarity)s::numeric * cardinality(trigrams))::int AS needed
-        FROM open
-    ) AS each_trigram
-    JOIN rarity USING (trigram)
-    GROUP BY name_id, system, settled, size, needed
+        SELECT name_id, source, count(*)::smallint AS size, array_agg(rarity ORDER BY rarity) AS ranks,
+               bit_or(1::bigint << (rarity & 63)) AS bits
+        FROM (SELECT name_id, source, unnest(trigrams) AS trigram FROM trigrams) AS each_trigram JOIN rarity USING (trigram)
+        GROUP BY name_id, source
+    ) AS ranked
+    JOIN systems USING (source)
 ),
--- A key brings along all that the join needs, so that there is nothing to join but keys. Shifted by 20 and not by 32: PostgreSQL
--- hashes a bigint by folding its halves, which would leave a few thousand values of them all. (Two pairs with one key, possible
--- from a million different trigrams on, would cost a comparison and change nothing.)
-pair_keys AS MATERIALIZED (
-    SELECT name_id, system, settled, size, needed, place + inner_place AS last_place, (rarer::bigint << 20) + commoner AS key
-    FROM prefixes,
-         unnest(prefix[:size - needed + 2]) WITH ORDINALITY AS outer_trigram (rarer, place),
-         unnest(prefix[place + 1:size - needed + 2]) WITH ORDINALITY AS inner_trigram (commoner, inner_place)
-),
-common AS MATERIALIZED (
-    SELECT key FROM pair_keys GROUP BY key HAVING count(*) > 10
-),
-keys AS MATERIALIZED (
-    SELECT name_id, system, settled, size, key, 0 AS third
-    FROM pair_keys LEFT JOIN common USING (key)
-    WHERE common.key IS NULL OR needed < 3
+-- A node is known by the hash of the way there; should two ways have the same, it costs comparisons and changes nothing. Nodes
+-- that only one system gets to lead nowhere. The tree's depth is bounded, since a crowd that shares more is mostly alike.
+walks AS (
+    SELECT name_id, system, size, spare, bits, 0::smallint AS depth, 0::smallint AS place, 0::bigint AS node, true AS crowded
+    FROM open
     UNION ALL
-    SELECT name_id, pair_keys.system, pair_keys.settled, pair_keys.size, key, third
-    FROM pair_keys JOIN common USING (key) JOIN prefixes USING (name_id), unnest(prefix[last_place + 1:]) AS third
+    SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 100
+    FROM (
+        SELECT *, count(*) OVER same AS crowd, min(system) OVER same < max(system) OVER same AS shared
+        FROM (
+            SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node
+            FROM (
+                SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth,
+                       generate_series(place + 1, least(walks.size, walks.spare + depth + 1))::smallint AS place, node, ranks
+                FROM walks JOIN open USING (name_id)
+                WHERE crowded AND depth < 6
+            ) AS step
+        ) AS stepped
+        WINDOW same AS (PARTITION BY node)
+    ) AS counted
+    WHERE shared
+),
+ends AS MATERIALIZED (
+    SELECT name_id, system, size, bits, place - depth AS spared, node
+    FROM walks
+    -- Whoever need not share more ends here, even while others go on.
+    WHERE NOT crowded OR depth = 6 OR depth >= size - spare AND depth > 0
 ),
 candidates AS (
     SELECT DISTINCT l.name_id AS left_id, r.name_id AS right_id
-    FROM keys l JOIN keys r ON r.key = l.key AND r.third = l.third
-    WHERE r.system > l.system AND l.settled >> r.system & 1 = 0 AND r.settled >> l.system & 1 = 0
-      -- Sets of too different a size cannot be alike enough. (A thousandth of leeway for the float.)
-      AND l.size >= %(min_similarity)s::float * r.size - 0.001 AND r.size >= %(min_similarity)s::float * l.size - 0.001
+    FROM ends l JOIN ends r USING (node)
+    WHERE l.system < r.system AND l.system < (SELECT max(system) FROM systems) AND r.system > 1
+      -- Alike sets differ in (1 - t) / (1 + t) of their elements at the most. (A thousandth of leeway for the float.)
+      AND l.spared + r.spared < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+      AND bit_count((l.bits # r.bits)::bit(64))
+          < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
 ),
 alike AS (
     SELECT left_id, right_id, l.source AS left_source, r.source AS right_source, similarity,
@@ -97,6 +106,8 @@ alike AS (
     JOIN names r ON r.name_id = right_id
     CROSS JOIN LATERAL (SELECT extensions.similarity(l.match_name, r.match_name) AS similarity) AS compared
     WHERE similarity >= %(min_similarity)s::real
+      AND NOT EXISTS (SELECT FROM settled WHERE settled.name_id = left_id AND settled.source = r.source)
+      AND NOT EXISTS (SELECT FROM settled WHERE settled.name_id = right_id AND settled.source = l.source)
 ),
 matched AS (
     SELECT left_id, right_id, left_source, right_source, 1::real AS similarity, true AS equal FROM equals
