@@ -17,6 +17,7 @@ pytest_plugins = [
     "pipeline_project_tests.fix_api",
     "pipeline_project_tests.fix_dagster",
     "pipeline_project_tests.fix_live_api",
+    "pipeline_project_tests.fix_live_stack",
     "pipeline_project_tests.fix_orchestration",
     "pipeline_project_tests.fix_warm_workers",
 ]

@@ -2,73 +2,36 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from pipeline_project.aws import client
-from pipeline_project.errors import Transient
-from pipeline_project.local.deployment import build_bundle
 from pipeline_project.local.http_json import request
-from pipeline_project.local.postgres import HOST, free_port
+from pipeline_project.local.postgres import HOST
 from pipeline_project.local.state import State
 from pipeline_project.local.supervision import call, end_leftovers, leftovers
 from pipeline_project.settings import Settings
+from pipeline_project_tests.live_stack import PIPELINE_LOCAL, SECONDS, Console, prepare, settings_of, sql, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.local.commands import app; app()")
 PARTS = {"postgres", "aws", "code-server", "dagster-webserver", "dagster-daemon"}
-SECONDS = 90
 FILES, CUSTOMERS = 20, 5_000
 CLAIMED = b"SELECT count(*) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state NOT IN ('discovered')"
 LOADED = b"SELECT count(*), sum(inserted) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state = 'loaded'"
 CUSTOMERS_KEPT = b"SELECT count(*), max(version) FROM canonical.entities WHERE source = 'crm'"
 
 
-class Console:
-    """A running `pipeline local up` and what it has written so far."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [*PIPELINE_LOCAL, "up"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    def read_until(self, text: str) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return
-        pytest.fail(f"it ended without {text!r}:\n{''.join(self.lines)}")
-
-    def end(self, number: signal.Signals) -> int:
-        """Send the signal; the exit status."""
-        self.process.send_signal(number)
-        self.lines += self.process.communicate(timeout=SECONDS)[0].splitlines(keepends=True)
-        return self.process.returncode
-
-
 @pytest.fixture
 def state(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
     """A folder whose ports are nobody else's, whatever runs on this machine, and where the bundle is built already."""
-    state = State(tmp_path / ".pipeline")
-    state.folder.mkdir(mode=0o700)
-    built = tmp_path_factory.getbasetemp() / "api.zip"
-    build_bundle(built)
-    shutil.copy(built, state.bundle)
-    ports = {part: free_port() for part in ("dagster", "aws", "postgres")}
-    (state.folder / "ports.json").write_text(json.dumps(ports), "utf-8")
+    state = prepare(tmp_path, tmp_path_factory.getbasetemp() / "api.zip")
     yield state
     end_leftovers(state)
 
@@ -88,31 +51,8 @@ def pipeline_local(state: State, *arguments: str) -> "subprocess.CompletedProces
     return subprocess.run([*PIPELINE_LOCAL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
-def settings_of(state: State) -> Settings:
-    pairs = (line.split("=", 1) for line in state.stack_environment.read_text("utf-8").splitlines())
-    return Settings.load(dict(pairs))
-
-
 def pids(state: State) -> dict[str, int]:
     return {info["name"]: info["pid"] for info in call(state, "getAllProcessInfo") if info["name"] in PARTS}
-
-
-def sql(state: State, statement: bytes) -> list[tuple[object, ...]]:
-    with psycopg.connect(state.psql_conninfo("owner")) as connection:
-        cursor = connection.execute(statement)
-        return cursor.fetchall() if cursor.description else []
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            if condition():
-                return
-        except (Transient, OSError, psycopg.OperationalError):
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def all_is_there(state: State) -> bool:

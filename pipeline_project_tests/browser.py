@@ -1,0 +1,43 @@
+"""Debian's Chromium without a window, for looking at Dagster's web UI. It talks to nobody but the stack."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, Request, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WIDTH, HEIGHT = 1400, 850
+SECONDS = 40
+LOCAL = ("http://127.0.0.1:", "data:", "blob:")
+
+
+@contextmanager
+def page(url: str) -> Iterator[Page]:
+    """A page in a browser with a profile of its own; paths are relative to `url`. Fails if anything was asked of others."""
+    strangers: list[str] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith(LOCAL):
+            strangers.append(request.url)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)  # headless, as is its default
+        context = browser.new_context(base_url=url, viewport={"width": WIDTH, "height": HEIGHT})
+        context.set_default_timeout(SECONDS * 1000)
+        expect.set_options(timeout=SECONDS * 1000)
+        context.on("request", note)
+        try:
+            yield context.new_page()
+        finally:
+            browser.close()
+    assert not strangers, strangers
