@@ -117,11 +117,13 @@ _ALL = (
     ),
     Operation(
         name="multi_dimensional_analytics",
-        summary="Revenue by period, rolled up over up to three dimensions, with growth, percentiles, share and tier.",
+        summary="Revenue by period and up to three dimensions, with subtotals, growth, percentiles, share and tier.",
         description=(
-            "Subtotals from everything (level 0) over the periods (1) down into the dimensions in the order given (2, 3, 4). "
-            "`growth` is against the period before, if there is one; `share` is of the period (of everything, for a period). "
-            "`tier`: A for the greatest that make up 80 percent of the period at this level, B up to 95, C the rest."
+            "`rollup` gives subtotals from everything (level 0) over the periods (1) down into the dimensions in the order given "
+            "(2, 3, 4); `cube` those of every combination of period and dimensions. `grouped_by` names what a row is "
+            "broken down by: a null there is a missing value, elsewhere a subtotal. `growth` is against the period before, if "
+            "there is one; `share` is of the period (of everything, where there is none, and for a period). `tier`: A for the "
+            "greatest that make up 80 percent of that among their kind, B up to 95, C the rest."
         ),
         parameters=p.MultiDimensionalAnalytics,
         sql="multi_dimensional_analytics",

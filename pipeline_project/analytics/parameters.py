@@ -86,6 +86,11 @@ class RollupDimension(StrEnum):
     REGION = "region"
 
 
+class Subtotals(StrEnum):
+    ROLLUP = "rollup"
+    CUBE = "cube"
+
+
 class Direction(StrEnum):
     DOWNSTREAM = "downstream"
     UPSTREAM = "upstream"
@@ -141,6 +146,10 @@ class MultiDimensionalAnalytics(Parameters):
         max_length=3,
         description="What the periods are broken down by, from the first to the last.",
         json_schema_extra={"uniqueItems": True},
+    )
+    subtotals: Subtotals = Field(
+        Subtotals.ROLLUP,
+        description="`rollup`: of the periods, then of each dimension within the one before; `cube`: of every combination.",
     )
 
 

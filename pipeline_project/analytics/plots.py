@@ -34,7 +34,9 @@ CHARTS: Mapping[str, Chart] = {
     "revenue_analysis": Chart(("segment",), "segment_total"),
     "customer_analysis": Chart(("segment",), "total"),
     "count_analysis": Chart(("segment",), "count"),
-    "multi_dimensional_analytics": Chart(("period",), "revenue", line=True, keep=lambda row: row["level"] == 1),
+    "multi_dimensional_analytics": Chart(
+        ("period",), "revenue", line=True, keep=lambda row: row["grouped_by"] == ["period"]
+    ),
     "relationship_network": Chart(("name", "canonical_id"), "total_revenue"),
     "time_series_patterns": Chart(("period",), "value", also=("moving_average",), line=True),
     "data_integrity_analysis": Chart(

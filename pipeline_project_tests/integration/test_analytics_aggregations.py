@@ -154,7 +154,26 @@ def test_multi_dimensional_analytics(database: FreshDatabase, seed: int, timefra
     entities = some_entities(seed, 500)
     insert(database.loader, "entities", entities)
     got = ask(database.reader, "multi_dimensional_analytics", timeframe=timeframe, dimensions=dimensions)
-    assert [tuple(row.values()) for row in got] == multi_dimensional(entities, timeframe, dimensions)
+    names = ["period", *dimensions]
+    expected = multi_dimensional(entities, timeframe, dimensions, [names[:n] for n in range(len(names) + 1)])
+    assert [tuple(row.values()) for row in got] == expected
+
+
+@pytest.mark.parametrize("dimensions", [["type", "industry", "region"], ["region", "type"], ["industry"]])
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_every_combination(database: FreshDatabase, seed: int, dimensions: list[str]) -> None:
+    entities = some_entities(seed, 300)
+    insert(database.loader, "entities", entities)
+    got = ask(database.reader, "multi_dimensional_analytics", dimensions=dimensions, subtotals="cube")
+    names = ["period", *dimensions]
+    combinations = [
+        [name for n, name in enumerate(names) if not bits & 8 >> n]  # as GROUPING counts: set where not grouped
+        for bits in sorted(range(16), key=lambda bits: (4 - bits.bit_count(), bits))
+    ]
+    expected = multi_dimensional(
+        entities, "quarter", dimensions, [list(c) for c in dict.fromkeys(map(tuple, combinations))]
+    )
+    assert [tuple(row.values()) for row in got] == expected
 
 
 def begin_of(day: date, timeframe: str) -> date:
@@ -173,58 +192,52 @@ def before(period: date, timeframe: str) -> date:
     return begin_of(date.fromordinal(period.toordinal() - 1), timeframe)
 
 
-def multi_dimensional(entities: Rows, timeframe: str, dimensions: list[str]) -> list[tuple[Any, ...]]:
-    names = [NAMES[dimension] for dimension in dimensions]
+def multi_dimensional(
+    entities: Rows, timeframe: str, dimensions: list[str], combinations: list[list[str]]
+) -> list[tuple[Any, ...]]:
+    """The rows of each combination of period and dimensions, in the order of the combinations."""
     rows = [
         {**row, "period": begin_of(row["source_updated_at"].astimezone(UTC).date(), timeframe)}
         for row in alive(entities)
     ]
-    cells: dict[tuple[int, tuple[Any, ...]], list[dict[str, Any]]] = {}
-    for level in range(len(names) + 2):
-        for key, group in grouped(rows, *["period", *names][:level]).items():
-            cells[level, key] = group
-    revenue = {
-        cell: sum(amounts(group, "revenue")) if amounts(group, "revenue") else None for cell, group in cells.items()
-    }
     expected = []
-    for (level, key), group in cells.items():
-        values, own = sorted(amounts(group, "revenue")), revenue[level, key]
-        whole = revenue[0, ()] if level < 2 else revenue[1, key[:1]]
-        whole = own if level == 0 else whole
-        earlier = revenue.get((level, (before(key[0], timeframe), *key[1:]))) if level else None
-        growth = rounded(Fraction(own - earlier) / Fraction(earlier)) if own is not None and earlier else None
-        share = rounded(Fraction(own) / Fraction(whole)) if own is not None and whole else None
-        siblings = [r for (n, k), r in revenue.items() if n == level and k[:1] == key[:1] and r is not None]
-        tier = None
-        if level >= 2 and own is not None and whole:
-            greater = Fraction(sum(r for r in siblings if r > own))
-            tier = (
-                "A"
-                if greater < Fraction(8, 10) * Fraction(whole)
-                else "B"
-                if greater < Fraction(95, 100) * Fraction(whole)
-                else "C"
+    totals: dict[date, Decimal | None] = {}
+    for combination in sorted(combinations, key=len):
+        groups = grouped(rows, *(NAMES.get(name, name) for name in combination))
+        revenue = {key: total(group) for key, group in groups.items()}
+        cells = []
+        for key, group in groups.items():
+            shown = dict(zip(combination, key, strict=True))
+            period, values, own = shown.get("period"), sorted(amounts(group, "revenue")), revenue[key]
+            if combination == ["period"]:
+                totals[period] = own
+            whole = totals[period] if period and len(combination) > 1 else total(rows)
+            earlier = revenue.get((before(period, timeframe), *key[1:])) if period else None
+            siblings = [r for k, r in revenue.items() if r is not None and (not period or k[0] == period)]
+            cells.append(
+                (
+                    *(len(combination), combination, period),
+                    *(shown.get(name) for name in NAMES),
+                    *(len(group), own, rounded(Fraction(own) / len(values)) if own is not None else None),
+                    *(median(values), values[-(-9 * len(values) // 10) - 1] if values else None),
+                    rounded(Fraction(own - earlier) / Fraction(earlier)) if own is not None and earlier else None,
+                    rounded(Fraction(own) / Fraction(whole)) if own is not None and whole else None,
+                    tier(own, whole, siblings) if own is not None and whole and set(combination) - {"period"} else None,
+                )
             )
-        shown = dict(zip(["period", *names], key, strict=False))
-        named = [shown.get(name) for name in ("entity_type", "industry", "region")]
-        mean = rounded(Fraction(own) / len(values)) if own is not None else None
-        ninetieth = values[-(-9 * len(values) // 10) - 1] if values else None
-        cell = (
-            level,
-            shown.get("period"),
-            *named,
-            len(group),
-            own,
-            mean,
-            median(values),
-            ninetieth,
-            growth,
-            share,
-            tier,
-        )
-        expected.append((key, cell))
-    expected.sort(key=lambda item: (item[1][0], nulls_last(*item[0])))
-    return [cell for _, cell in expected]
+        cells.sort(key=lambda cell: nulls_last(cell[2], *(cell[3 + list(NAMES).index(d)] for d in dimensions)))
+        expected += cells
+    return expected
+
+
+def total(rows: Rows) -> Decimal | None:
+    values = amounts(rows, "revenue")
+    return sum(values, Decimal(0)) if values else None
+
+
+def tier(own: Decimal, whole: Decimal, siblings: list[Decimal]) -> str:
+    greater = Fraction(sum(each for each in siblings if each > own)) / Fraction(whole)
+    return "A" if greater < Fraction(80, 100) else "B" if greater < Fraction(95, 100) else "C"
 
 
 def test_simple_demo(database: FreshDatabase) -> None:

@@ -80,6 +80,7 @@ def test_an_unknown_operation_is_told_which_there_are(name: Any) -> None:
         ("customer_analysis", {"min_customers": -1}, "min_customers", "greater than or equal to 1"),
         ("count_analysis", {"metric": "rows"}, "metric", "'entities', 'relationships'"),
         ("multi_dimensional_analytics", {"timeframe": "decade"}, "timeframe", "'week', 'month', 'quarter' or 'year'"),
+        ("multi_dimensional_analytics", {"subtotals": "sets"}, "subtotals", "'rollup' or 'cube'"),
         ("multi_dimensional_analytics", {"dimensions": []}, "dimensions", "at least 1 item"),
         ("multi_dimensional_analytics", {"dimensions": ["type", "type"]}, "dimensions", "each value at most once"),
         (
@@ -123,6 +124,7 @@ def test_texts_of_a_query_string_are_understood() -> None:
     assert operation("multi_dimensional_analytics").validate(given).model_dump(mode="json") == {
         "timeframe": "year",
         "dimensions": ["region", "type"],
+        "subtotals": "rollup",
     }
     assert operation("revenue_analysis").validate({"top_n": "7"}).model_dump()["top_n"] == 7
 

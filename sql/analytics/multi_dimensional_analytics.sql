@@ -1,7 +1,7 @@
--- Revenue rolled up from everything over the periods into up to three dimensions, in the order given. `level` says how many
--- of them a row is broken down by (0 all, 1 period, 2 and its first dimension, …): a null below that is a missing value and
--- beyond it a subtotal.
-WITH base AS (
+-- Revenue by period and up to three dimensions, with subtotals: rolled up in the order given, or of every combination of them.
+-- `grouped_by` says what a row is broken down by: a null in such a column is a missing value, in another a subtotal. Of the two
+-- branches of `totals` only the one asked for runs: the other's condition is false before the plan is made.
+WITH base AS NOT MATERIALIZED (
     SELECT (date_trunc(%(timeframe)s::text, source_updated_at, 'UTC') AT TIME ZONE 'UTC')::date AS period,
            CASE (%(dimensions)s::text[])[1]
                WHEN 'type' THEN entity_type WHEN 'industry' THEN industry WHEN 'region' THEN region END AS first,
@@ -12,8 +12,8 @@ WITH base AS (
            revenue
     FROM analytics.entities
 ),
-rolled AS (
-    SELECT 4 - bit_count(grouping(period, first, second, third)::bit(4)) AS level,
+totals AS (
+    SELECT grouping(period, first, second, third) AS subtotal,
            period, first, second, third,
            count(*) AS entities,
            sum(revenue) AS revenue,
@@ -21,28 +21,43 @@ rolled AS (
            -- The two middle values: see customer_analysis.
            percentile_disc(ARRAY[0.5, 0.500000001, 0.9]) WITHIN GROUP (ORDER BY revenue) AS percentiles
     FROM base
+    WHERE %(subtotals)s::text = 'rollup'
     GROUP BY ROLLUP (period, first, second, third)
-    -- Without input there are no totals either; with fewer dimensions the deeper levels only repeat.
-    HAVING count(*) > 0
-       AND 4 - bit_count(grouping(period, first, second, third)::bit(4)) <= 1 + cardinality(%(dimensions)s::text[])
+    UNION ALL
+    SELECT grouping(period, first, second, third), period, first, second, third, count(*), sum(revenue), avg(revenue),
+           percentile_disc(ARRAY[0.5, 0.500000001, 0.9]) WITHIN GROUP (ORDER BY revenue)
+    FROM base
+    WHERE %(subtotals)s::text = 'cube'
+    GROUP BY CUBE (period, first, second, third)
+),
+levelled AS (
+    SELECT *, 4 - bit_count(subtotal::bit(4)) AS level
+    FROM totals, (SELECT 7 >> cardinality(%(dimensions)s::text[]) AS absent) AS dimensions
+    -- Without input there are no totals either; with fewer dimensions, breaking down by those that are not there only repeats.
+    WHERE entities > 0 AND subtotal & absent = absent
 ),
 compared AS (
     SELECT *,
            lag(revenue) OVER siblings AS earlier_revenue,
            lag(period) OVER siblings AS earlier_period,
-           CASE level
-               WHEN 0 THEN revenue
-               WHEN 1 THEN max(revenue) FILTER (WHERE level = 0) OVER ()
-               ELSE max(revenue) FILTER (WHERE level = 1) OVER (PARTITION BY period)
+           CASE
+               WHEN level > 1 AND period IS NOT NULL THEN max(revenue) FILTER (WHERE level = 1) OVER (PARTITION BY period)
+               ELSE max(revenue) FILTER (WHERE level = 0) OVER ()
            END AS whole,
-           -- What comes before a row when its level is ordered by revenue; equals do not count.
+           -- What comes before a row when those of its kind and period are ordered by revenue; equals do not count.
            sum(revenue) OVER (
-               PARTITION BY level, CASE WHEN level > 1 THEN period END ORDER BY revenue DESC NULLS LAST
+               PARTITION BY subtotal, period ORDER BY revenue DESC NULLS LAST
                RANGE UNBOUNDED PRECEDING EXCLUDE GROUP) AS greater
-    FROM rolled
-    WINDOW siblings AS (PARTITION BY level, first, second, third ORDER BY period)
+    FROM levelled
+    WINDOW siblings AS (PARTITION BY subtotal, first, second, third ORDER BY period)
 )
-SELECT level, period,
+SELECT level,
+       array_remove(ARRAY[
+           CASE WHEN subtotal & 8 = 0 THEN 'period' END,
+           CASE WHEN subtotal & 4 = 0 THEN (%(dimensions)s::text[])[1] END,
+           CASE WHEN subtotal & 2 = 0 THEN (%(dimensions)s::text[])[2] END,
+           CASE WHEN subtotal & 1 = 0 THEN (%(dimensions)s::text[])[3] END], NULL) AS grouped_by,
+       period,
        CASE 'type' WHEN (%(dimensions)s::text[])[1] THEN first WHEN (%(dimensions)s::text[])[2] THEN second
            WHEN (%(dimensions)s::text[])[3] THEN third END AS entity_type,
        CASE 'industry' WHEN (%(dimensions)s::text[])[1] THEN first WHEN (%(dimensions)s::text[])[2] THEN second
@@ -59,9 +74,9 @@ SELECT level, period,
                WHEN 'quarter' THEN INTERVAL '3 months' WHEN 'year' THEN INTERVAL '1 year' END)::date
            THEN round((revenue - earlier_revenue) / nullif(earlier_revenue, 0), 6) END AS growth,
        round(revenue / nullif(whole, 0), 6) AS share,
-       CASE WHEN level < 2 OR revenue IS NULL OR coalesce(whole, 0) = 0 THEN NULL
+       CASE WHEN subtotal | 8 = 15 OR revenue IS NULL OR coalesce(whole, 0) = 0 THEN NULL
             WHEN coalesce(greater, 0) < 0.8 * whole THEN 'A'
             WHEN greater < 0.95 * whole THEN 'B'
             ELSE 'C' END AS tier
 FROM compared
-ORDER BY level, period, first NULLS LAST, second NULLS LAST, third NULLS LAST
+ORDER BY level, subtotal, period, first NULLS LAST, second NULLS LAST, third NULLS LAST
