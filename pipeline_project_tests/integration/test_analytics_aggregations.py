@@ -201,7 +201,7 @@ def multi_dimensional(
         for row in alive(entities)
     ]
     expected = []
-    totals: dict[date, Decimal | None] = {}
+    totals: dict[Any, Decimal | None] = {}
     for combination in sorted(combinations, key=len):
         groups = grouped(rows, *(NAMES.get(name, name) for name in combination))
         revenue = {key: total(group) for key, group in groups.items()}

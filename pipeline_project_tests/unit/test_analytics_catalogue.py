@@ -147,13 +147,13 @@ SAMPLES: dict[str, Any] = {
 @pytest.mark.parametrize("count", [0, 1, 40])
 def test_every_operation_has_a_plot(name: str, count: int) -> None:
     chart = CHARTS.get(name)
-    kinds = {"period": "date", "level": "bigint", "anomaly": "boolean"}
+    kinds = {"period": "date", "grouped_by": "text[]", "anomaly": "boolean"}
     names = [*chart.label, chart.value, *chart.also] if chart else ["a", "b"]
     columns = [Column(each, kinds.get(each, "text" if n == 0 else "numeric")) for n, each in enumerate(names)]
-    columns += [Column("level", "bigint"), Column("kind", "text"), Column("anomaly", "boolean")]
+    columns += [Column("grouped_by", "text[]"), Column("kind", "text"), Column("anomaly", "boolean")]
     rows = [
         tuple(
-            {"level": 1, "kind": "total", chart.value if chart else "b": None if n == 5 else n}.get(
+            {"grouped_by": ["period"], "kind": "total", chart.value if chart else "b": None if n == 5 else n}.get(
                 column.name, SAMPLES.get(column.type)
             )
             for column in columns
