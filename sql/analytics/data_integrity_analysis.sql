@@ -11,7 +11,7 @@
 -- end of a walk meet. Most of those who do are told apart by 64 bits for their trigrams, in which alike names differ in few.
 -- The work so grows with the number of names and not with its square. Computed here and not kept in an index: a GIN index on
 -- names would slow every load for this one query.
-WITH RECURSIVE named AS MATERIALIZED (
+WITH named AS MATERIALIZED (
     SELECT source, canonical_id, name, industry, country, revenue, employees,
            -- A hundred characters tell names apart; one of ten thousand would be long at its walks.
            left(coalesce(nullif(btrim(regexp_replace(
@@ -61,41 +61,47 @@ open AS MATERIALIZED (
     JOIN systems USING (source)
 ),
 -- A node is known by the hash of the way there; should two ways have the same, it costs comparisons and changes nothing. Nodes
--- that only one system gets to lead nowhere. The tree's depth is bounded, since a crowd that shares more is mostly alike.
-walks AS (
-    SELECT name_id, system, size, spare, bits, 0::smallint AS depth, 0::smallint AS place, 0::bigint AS node, true AS crowded
-    FROM open
-    UNION ALL
-    SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 100
-    FROM (
-        SELECT *, count(*) OVER same AS crowd, min(system) OVER same < max(system) OVER same AS shared
-        FROM (
-            SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node
-            FROM (
-                SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth,
-                       generate_series(place + 1, least(walks.size, walks.spare + depth + 1))::smallint AS place, node, ranks
-                FROM walks JOIN open USING (name_id)
-                WHERE crowded AND depth < 6
-            ) AS step
-        ) AS stepped
-        WINDOW same AS (PARTITION BY node)
-    ) AS counted
-    WHERE shared
-),
-ends AS MATERIALIZED (
-    SELECT name_id, system, size, bits, place - depth AS spared, node
-    FROM walks
-    -- Whoever need not share more ends here, even while others go on.
-    WHERE NOT crowded OR depth = 6 OR depth >= size - spare AND depth > 0
-),
+-- that only one system gets to lead nowhere. The tree's depth is bounded, since a crowd that shares more is mostly alike. Walked in
+-- eight parts, by the first step, so that the walks of a million names need an eighth of the temporary space.
 candidates AS (
-    SELECT DISTINCT l.name_id AS left_id, r.name_id AS right_id
-    FROM ends l JOIN ends r USING (node)
-    WHERE l.system < r.system AND l.system < (SELECT max(system) FROM systems) AND r.system > 1
-      -- Alike sets differ in (1 - t) / (1 + t) of their elements at the most. (A thousandth of leeway for the float.)
-      AND l.spared + r.spared < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
-      AND bit_count((l.bits # r.bits)::bit(64))
-          < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+    SELECT DISTINCT left_id, right_id
+    FROM generate_series(0, 7) AS part CROSS JOIN LATERAL (
+        WITH RECURSIVE walks AS (
+            SELECT name_id, system, size, spare, bits, 0::smallint AS depth, 0::smallint AS place, 0::bigint AS node, true AS crowded
+            FROM open
+            UNION ALL
+            SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 100
+            FROM (
+                SELECT *, count(*) OVER same AS crowd, min(system) OVER same < max(system) OVER same AS shared
+                FROM (
+                    SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node
+                    FROM (
+                        SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth,
+                               generate_series(place + 1, least(walks.size, walks.spare + depth + 1))::smallint AS place, node, ranks
+                        FROM walks JOIN open USING (name_id)
+                        WHERE crowded AND depth < 6
+                    ) AS step
+                    WHERE depth > 1 OR ranks[place] & 7 = part
+                ) AS stepped
+                WINDOW same AS (PARTITION BY node)
+            ) AS counted
+            WHERE shared
+        ),
+        ends AS MATERIALIZED (
+            SELECT name_id, system, size, bits, place - depth AS spared, node
+            FROM walks
+            -- Whoever need not share more ends here, even while others go on.
+            WHERE NOT crowded OR depth = 6 OR depth >= size - spare AND depth > 0
+        )
+        SELECT l.name_id AS left_id, r.name_id AS right_id
+        FROM ends l JOIN ends r USING (node)
+        WHERE l.system < r.system AND l.system < (SELECT max(system) FROM systems) AND r.system > 1
+          -- Alike sets differ in (1 - t) / (1 + t) of their elements at the most. (A thousandth of leeway for the float.)
+          AND l.spared + r.spared
+              < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+          AND bit_count((l.bits # r.bits)::bit(64))
+              < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+    ) AS met
 ),
 alike AS (
     SELECT left_id, right_id, l.source AS left_source, r.source AS right_source, similarity,
