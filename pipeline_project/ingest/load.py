@@ -11,13 +11,15 @@ begins with its source.
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -25,10 +27,12 @@ from psycopg import sql
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
+from pipeline_project.ingest.entity_mapping import EntityMapper, Peek
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.mapping import MAPPERS, Bad, EntityMapper, Mapper, ObjectPosition, Peek, Row, escape
+from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.mapping import Bad, Mapper, ObjectPosition, Row
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.source import Source
@@ -67,13 +71,10 @@ class Opened:
         self.outcome = Outcome(self.claimed.object_id, self.claimed.key, last_modified=self.position.modified_at)
 
 
-class _Record(NamedTuple):
-    """A record on its way: whose it is, and where it stands."""
-
-    opened: Opened
-    chunk: Chunk
-    place: int
-    """Index in the chunk."""
+Piece = list[tuple[Opened, Chunk]]
+"""Records that are probed, staged and merged together."""
+Known = dict[int, set[int]]
+"""Of each object, by id, the ordinals of the records that are there already."""
 
 
 class Loader:
@@ -95,7 +96,7 @@ class Loader:
             with self._load(source, dataset) as load:
                 if not load.hold([opened]):
                     return None
-                load.run([_Record(opened, chunk, i) for i in range(len(chunk.records))] for chunk in opened.chunks)
+                load.run([(opened, chunk)] for chunk in opened.chunks)
                 check_whole(
                     source,
                     opened.envelope,
@@ -120,20 +121,20 @@ class Loader:
         All their records are in memory at once. Left out are objects that another worker has taken, and those that unpack
         to more than there is room for.
         """
-        unpacked: dict[Opened, list[_Record]] = {}
+        unpacked: dict[Opened, list[Chunk]] = {}
         room = TOGETHER_UNPACKED
         for each in opened:
             try:
-                records, size = _unpacked(each, room)
+                chunks, size = _unpacked(each, room)
             except ObjectFault as fault:
                 each.outcome.refuse(fault)
-                records, size = [], 0
+                chunks, size = [], 0
             if size <= room:
-                unpacked[each] = records
+                unpacked[each] = chunks
                 room -= size
         with self._load(source, dataset) as load:
             held = load.hold(list(unpacked))
-            load.run([[record for each in held for record in unpacked[each]]], whole=True)
+            load.run([[(each, chunk) for each in held for chunk in unpacked[each]]], whole=True)
             load.settle(held)
         return [each.outcome for each in held]
 
@@ -141,7 +142,7 @@ class Loader:
         """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
         with self._load(source, dataset) as load:
             load.take_turn([opened])
-            load.run([_Record(opened, chunk, i) for i in range(len(chunk.records))] for chunk in opened.chunks)
+            load.run([(opened, chunk)] for chunk in opened.chunks)
             load.raise_data_version([opened])
         return opened.outcome
 
@@ -152,16 +153,16 @@ class Loader:
             yield _Load(self._connection, self._worker, source, dataset, postgres)
 
 
-def _unpacked(opened: Opened, room: int) -> tuple[list[_Record], int]:
-    """The records of a small object, and their bytes; not all of them where they need more room."""
-    records: list[_Record] = []
+def _unpacked(opened: Opened, room: int) -> tuple[list[Chunk], int]:
+    """The chunks of a small object, and the bytes of their records; not all of them where they need more room."""
+    chunks: list[Chunk] = []
     size = 0
     for chunk in opened.chunks:
         size += sum(map(len, chunk.records))
         if size > room:
             break
-        records += [_Record(opened, chunk, i) for i in range(len(chunk.records))]
-    return records, size
+        chunks.append(chunk)
+    return chunks, size
 
 
 class _Load:
@@ -202,7 +203,7 @@ class _Load:
         if self._dataset == "entities":
             self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
 
-    def run(self, pieces: Iterable[list[_Record]], *, whole: bool = False) -> None:
+    def run(self, pieces: Iterable[Piece], *, whole: bool = False) -> None:
         """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
         try:
             self._run(pieces, whole=whole)
@@ -212,13 +213,13 @@ class _Load:
                 step.result()
             raise
 
-    def _run(self, pieces: Iterable[list[_Record]], *, whole: bool) -> None:
-        previous: tuple[list[_Record], Future[set[tuple[int, int]]]] | None = None
-        for records in pieces:
-            probe = self._postgres.submit(self._probe, records, self._peek(records), whole=whole)
+    def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
+        previous: tuple[Piece, Future[Known]] | None = None
+        for piece in pieces:
+            probe = self._postgres.submit(self._probe, piece, self._peek(piece), whole=whole)
             if previous is not None:
                 self._finish(*previous, whole=whole)
-            previous = (records, probe)
+            previous = (piece, probe)
         if previous is not None:
             self._finish(*previous, whole=whole)
         while self._steps:
@@ -250,63 +251,62 @@ class _Load:
 
     # --- decoding side
 
-    def _peek(self, records: list[_Record]) -> list[Peek | None]:
+    def _peek(self, piece: Piece) -> list[Peek]:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper) or self._source.totals:
             return []
         if self._unprobed:
             self._unprobed -= 1
             return []
-        peeks: list[Peek | None] = []
-        places: dict[tuple[int, str], int] = {}
-        twice: set[int] = set()
-        for opened, chunk, place in records:
-            peek = None if place in chunk.flaws else mapper.peek(chunk.records[place], opened.position)
-            if peek is not None:
-                # Of two records for one entity the newer counts, if it is good: that is known after mapping.
-                first = places.setdefault((opened.position.object_id, peek.key), len(peeks))
-                if first != len(peeks):
-                    twice.update((first, len(peeks)))
-            peeks.append(peek)
-        for index in twice:
-            peeks[index] = None
+        peeks: list[Peek] = []
+        for _, of_object in groupby(piece, lambda each: id(each[0])):
+            found = [peek for opened, chunk in of_object for peek in mapper.peek_all(chunk, opened.position)]
+            times = Counter(peek.key for peek in found)
+            # Of two records for one entity the newer counts, if it is good: that is known after mapping.
+            peeks += found if len(times) == len(found) else [peek for peek in found if times[peek.key] == 1]
         return peeks
 
-    def _finish(self, records: list[_Record], probe: Future[set[tuple[int, int]]], *, whole: bool) -> None:
+    def _finish(self, piece: Piece, probe: Future[Known], *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
         known = probe.result()
-        rows: dict[tuple[int, str], Row] = {}
+        rows: dict[Opened, dict[str, Row]] = {}
         bad: list[tuple[Opened, Bad]] = []
-        for record in records:
-            opened, chunk, place = record
-            opened.outcome.records += 1
-            ordinal = chunk.first_ordinal + place
-            if (opened.position.object_id, ordinal) in known:
-                continue
-            mapped = self._mapper.map(chunk.records[place], ordinal, opened.position, chunk.flaws.get(place))
-            if isinstance(mapped, Bad):
-                bad.append((opened, self._note_bad(opened, mapped, chunk.line(place))))
-                continue
+        for opened, chunk in piece:
+            opened.outcome.records += len(chunk.records)
+            here = known.get(opened.position.object_id, ())
+            places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in here]
+            mapped = self._mapper.map_all(chunk, places, opened.position)
+            for each in mapped.bad:
+                line = chunk.line(each.ordinal - chunk.first_ordinal)
+                bad.append((opened, self._note_bad(opened, each, line)))
             for column in self._source.totals.values():
-                opened.totals[column] = opened.totals.get(column, Decimal(0)) + (mapped.fields.get(column) or 0)
-            first = rows.setdefault((opened.position.object_id, mapped.key), mapped)
-            if first is not mapped:
-                opened.outcome.stale += 1
-                if (mapped.updated_at, ordinal) > (first.updated_at, first.ordinal):
-                    rows[opened.position.object_id, mapped.key] = mapped
+                sent = (row.fields.get(column) for row in mapped.rows)
+                opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
+            self._add(rows.setdefault(opened, {}), mapped.rows, opened.outcome)
         if whole:
             for opened in self._held.values():
                 self._refuse_if_faulty(opened)
-        accepted = [(self._held[object_id], row) for (object_id, _), row in rows.items()]
-        if whole:
-            accepted = [(opened, row) for opened, row in accepted if opened.outcome.fault is None]
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
-        for opened, row in accepted[:FIRST_KEYS]:
-            if len(opened.outcome.first_keys) < FIRST_KEYS:
-                opened.outcome.first_keys.append(row.key)
+        accepted = {opened: list(each.values()) for opened, each in rows.items() if opened.outcome.fault is None}
+        for opened, each in accepted.items():
+            first_keys = opened.outcome.first_keys
+            first_keys += [row.key for row in each[: FIRST_KEYS - len(first_keys)]]
         self._steps.append(self._postgres.submit(self._merge, accepted, bad, whole=whole))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()
+
+    def _add(self, to: dict[str, Row], rows: list[Row], outcome: Outcome) -> None:
+        """Add an object's rows by key: of several for one entity the newest."""
+        before = len(to)
+        by_key = {row.key: row for row in rows}
+        if len(by_key) == len(rows) and to.keys().isdisjoint(by_key):
+            to.update(by_key)
+            return
+        for row in rows:
+            other = to.setdefault(row.key, row)
+            if (row.updated_at, row.ordinal) > (other.updated_at, other.ordinal):
+                to[row.key] = row
+        outcome.stale += len(rows) - (len(to) - before)
 
     def _note_bad(self, opened: Opened, bad: Bad, line: int | None) -> Bad:
         bad = bad._replace(
@@ -334,28 +334,24 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, records: list[_Record], peeks: list[Peek | None], *, whole: bool) -> set[tuple[int, int]]:
-        """The (object id, ordinal) of the records that are there already; they are counted, and confirmed unless `whole`."""
-        if not any(peeks):
-            return set()
+    def _probe(self, piece: Piece, peeks: list[Peek], *, whole: bool) -> Known:
+        """The records that are there already; they are counted, and confirmed unless `whole`."""
+        if not peeks:
+            return {}
         self._connection.execute("TRUNCATE peeked, known")
-        lines = [
-            f"{escape(peek.key)}\t{peek.updated_at.isoformat()}\t{opened.position.modified_at.isoformat()}\t"
-            f"{opened.position.object_id}\t{chunk.first_ordinal + place}\t{peek.digest}\n"
-            for (opened, chunk, place), peek in zip(records, peeks, strict=True)
-            if peek is not None
-        ]
         with self._connection.cursor() as cursor:
             with cursor.copy("COPY peeked FROM STDIN (NULL '')") as copy:
-                copy.write("".join(lines).encode())
+                copy.write("".join([peek.line for peek in peeks]).encode())
             rows = cursor.execute(query("ingest/probe_entities"), {"repeats": self._repeats}).fetchall()
-        if len(rows) < KNOWN_ENOUGH * len(records):
+        known: Known = {}
+        for object_id, ordinals, unchanged in rows:
+            known.setdefault(object_id, set()).update(ordinals)
+            self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
+        if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
             self._unprobed = PROBE_AGAIN
-        for object_id, _, unchanged in rows:
-            self._held[object_id].outcome.count("unchanged" if unchanged else "stale", 1, 0)
         if not whole:
             self._confirm()  # now: the next chunk is probed before this one is merged
-        return {(object_id, ordinal) for object_id, ordinal, _ in rows}
+        return known
 
     def _confirm(self) -> None:
         """Keep what the probe found of the objects that are not refused."""
@@ -365,12 +361,12 @@ class _Load:
         if self._open_rejects:
             self._connection.execute(query("ingest/supersede_rejects_by_known"))
 
-    def _merge(self, rows: list[tuple[Opened, Row]], bad: list[tuple[Opened, Bad]], *, whole: bool) -> None:
+    def _merge(self, rows: dict[Opened, list[Row]], bad: list[tuple[Opened, Bad]], *, whole: bool) -> None:
         if whole and self._dataset == "entities":
             self._confirm()
         for opened in {id(opened): opened for opened, _ in bad}.values():
             self._add_rejects(opened, [each for owner, each in bad if owner is opened])
-        if rows:
+        if any(rows.values()):
             self._stage(rows)
             with self._connection.cursor() as cursor:
                 merge = query(f"ingest/merge_{self._dataset}")
@@ -383,12 +379,13 @@ class _Load:
         if self._open_rejects:
             self._connection.execute(query("ingest/supersede_rejects"))
 
-    def _stage(self, rows: list[tuple[Opened, Row]]) -> None:
-        if len(self._held) == 1:
-            lines = [f"f\t{row.line}\n" for _, row in rows]
-        else:
-            newest = _newest(rows)
-            lines = [f"{'f' if newest[row.key] is row else 't'}\t{row.line}\n" for _, row in rows]
+    def _stage(self, rows: dict[Opened, list[Row]]) -> None:
+        newest = _newest(rows)
+        lines = [
+            f"{'f' if newest is None or newest[row.key] is row else 't'}\t{row.line}\n"
+            for each in rows.values()
+            for row in each
+        ]
         table = sql.Identifier(f"incoming_{self._dataset}")
         columns = sql.SQL(", ").join(map(sql.Identifier, ("late", *self._mapper.columns)))
         with self._connection.cursor() as cursor:
@@ -447,12 +444,18 @@ def _fewer_collections() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def _newest(rows: list[tuple[Opened, Row]]) -> dict[str, Row]:
-    """Objects of one batch may speak of the same entity: its newest row, behind which the others are placed."""
+def _newest(rows: dict[Opened, list[Row]]) -> dict[str, Row] | None:
+    """Objects of one batch may speak of the same entity: its newest row, behind which the others are placed.
+
+    None where no two of them do.
+    """
+    if len(rows) == 1 or len({row.key for each in rows.values() for row in each}) == sum(map(len, rows.values())):
+        return None
     newest: dict[str, tuple[tuple[datetime, datetime, int], Row]] = {}
-    for opened, row in rows:
-        position = (row.updated_at, opened.position.modified_at, opened.position.object_id)
-        best = newest.get(row.key)
-        if best is None or position > best[0]:
-            newest[row.key] = (position, row)
+    for opened, each in rows.items():
+        for row in each:
+            position = (row.updated_at, opened.position.modified_at, opened.position.object_id)
+            best = newest.get(row.key)
+            if best is None or position > best[0]:
+                newest[row.key] = (position, row)
     return {key: row for key, (_, row) in newest.items()}

@@ -1,44 +1,95 @@
 """The short way for ordinary records: plain texts, numbers and ISO times, well within their bounds, under flat names.
 
-It takes what pydantic would take and changes nothing of it, at a fraction of the cost: msgspec checks types and lengths
-while it parses. Whatever is not plainly ordinary is None here and left to pydantic, so that the models alone decide what a
-record may hold. Tests hold the two against each other.
+It takes what pydantic would take and changes nothing of it, at a fraction of the cost: many records are read at once, and
+each step goes down a column of them. Whatever is not plainly ordinary is left out, for pydantic to read: the models alone
+decide what a record may hold. Tests hold the two against each other.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import compress
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
+from pipeline_project.ingest.json_records import RawRecord
 from pipeline_project.sources.records import ID_LENGTH, Amount, Count, Day, Id, Label, Money, Record, Text
 
-Reader = Callable[[Any], Any]
-"""What an ordinary value means, as COPY text where it becomes a column; None: not ordinary."""
+Column = list[Any]
+"""A field of many records: what it means, "" where it was not sent, None where it is not ordinary."""
 
 DIGITS = 18
 """A number of no more characters keeps all bounds of Money and Amount."""
+ROUNDS = 4
+"""So many ways of spelling the fields are followed within a chunk; records that spell them in yet another are left out."""
 
 NO_CONTENT = frozenset({"deleted", "updated_at"})
 """Fields of a model that say nothing about the entity itself: the quality score leaves them out."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+"""What msgspec raises for a text that is not JSON, or not within its bounds."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_SIMPLE = frozenset({str, bool})
+_ZONED_TIMES = list[Annotated[datetime, msgspec.Meta(tz=True)]]
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,6}")
+_UTC_SECONDS = len("2025-01-31T10:00:00Z")
 _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 
 
-def _source_id(value: Any) -> str:
-    return str(value)
+def _text(length: int) -> Callable[[Column], Column]:
+    within = list[Annotated[str, msgspec.Meta(max_length=length)]]
+
+    def read(values: Column) -> Column:
+        try:
+            msgspec.convert(values, within)
+        except msgspec.ValidationError:
+            values = [value if type(value) is str and len(value) <= length else None for value in values]
+            return [value if value is None or value == value.strip() else None for value in values]
+        if list(map(str.strip, values)) != values:
+            return [value if value == value.strip() else None for value in values]
+        return values
+
+    return read
 
 
-def _money(value: Any) -> str | None:
+_id_text = _text(ID_LENGTH)
+
+
+def ids(values: Column) -> Column:
+    """Texts, or integers of no more than 64 bits."""
+    if int in set(map(type, values)):
+        values = [str(value) if type(value) is int and -(2**63) <= value < 2**64 else value for value in values]
+    return _id_text(values)
+
+
+def _unquoted(values: Column) -> Column:
+    """With plain numbers out of texts: a CSV has no others."""
+    if str not in set(map(type, filter(None, values))):
+        return values
+    return [_plain_number(value) if type(value) is str else value for value in values]
+
+
+def _plain_number(text: str) -> Any:
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return Decimal(text) if _DECIMAL.fullmatch(text) else text
+
+
+def _money(values: Column) -> Column:
+    return [_number(value) for value in values]
+
+
+def _number(value: Any) -> str | None:
+    # A Decimal is never compared with a text: that takes it a microsecond.
     if type(value) is not Decimal and type(value) is not int:
-        return None
+        return "" if type(value) is str and not value else None
     text = str(value)
     if len(text) > DIGITS or "E" in text:
         return None
@@ -47,69 +98,84 @@ def _money(value: Any) -> str | None:
     return None if text == "-0" else text
 
 
-def _amount(value: Any) -> str | None:
-    text = _money(value)
-    return None if text is None or text[0] == "-" else text
+def _amount(values: Column) -> Column:
+    return [None if text is not None and text[:1] == "-" else text for text in _money(values)]
 
 
-def _count(value: Any) -> str | None:
-    return str(value) if type(value) is int and 0 <= value <= 2**53 else None
+def _count(values: Column) -> Column:
+    return [
+        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if value == "" else None for value in values
+    ]
 
 
-def timestamp(value: Any) -> datetime | None:
-    """An ISO 8601 time or day in full; UTC where it names no zone."""
+def _flag(values: Column) -> Column:
+    return [value if type(value) is bool or value == "" else None for value in values]
+
+
+def _day(values: Column) -> Column:
+    try:
+        msgspec.convert([value for value in values if value != ""], list[date])
+    except msgspec.ValidationError:
+        return [value if value == "" or _is_day(value) else None for value in values]
+    return values
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        msgspec.convert(value, date)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def times(values: Column) -> Column:
+    """ISO 8601 times or days in full, each as (datetime, ISO text); UTC where they name no zone."""
+    try:
+        if set(map(len, values)) == {_UTC_SECONDS}:
+            texts = [f"{value[:10]}T{value[11:19]}+00:00" for value in values]
+            return list(zip(msgspec.convert(values, _ZONED_TIMES), texts, strict=True))
+    except (TypeError, msgspec.ValidationError):
+        pass  # one by one, then
+    return [value if value == "" else _time(value) for value in values]
+
+
+def _time(value: Any) -> tuple[datetime, str] | None:
     if type(value) is not str or not _TIMESTAMP.fullmatch(value):
         return None
     try:
         read = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read
+    read = read.replace(tzinfo=UTC) if read.tzinfo is None else read
+    return read, read.isoformat()
 
 
-class _Kind(NamedTuple):
-    """How msgspec parses a field, and what is made of it; without a reader, a text as it is."""
-
-    parsed: Any
-    reader: Reader | None
-
-
-def _up_to(length: int) -> Any:
-    return Annotated[str, msgspec.Meta(max_length=length)]
-
-
-_KINDS: list[tuple[Any, _Kind]] = [
-    (Id, _Kind(_up_to(ID_LENGTH) | int, _source_id)),
-    (Label, _Kind(_up_to(200), None)),
-    (Text, _Kind(_up_to(10_000), None)),
-    (Money, _Kind(Any, _money)),
-    (Amount, _Kind(Any, _amount)),
-    (Count, _Kind(int, _count)),
-    (Day, _Kind(date, date.isoformat)),
-    (datetime, _Kind(Any, timestamp)),
-    (bool, _Kind(bool, bool)),
+_READERS: list[tuple[Any, Callable[[Column], Column]]] = [
+    (Id, ids),
+    (Label, _text(200)),
+    (Text, _text(10_000)),
+    (Money, _money),
+    (Amount, _amount),
+    (Count, _count),
+    (Day, _day),
+    (datetime, times),
+    (bool, _flag),
 ]
 
 
 class Ordinary(NamedTuple):
-    """What was read of a record."""
+    """What was read: an entry each, in lists of one length."""
 
-    columns: list[Any]
-    """In the order they were asked for; "" where not sent."""
-    attributes: dict[str, Any]
+    places: list[int]
+    """Which of the records these are."""
+    columns: list[Column]
+    """In the order they were asked for, as COPY text but for flags and times; none holds None."""
+    attributes: list[dict[str, Any]]
     """All else that was sent."""
-    filled: int
-    """How many fields of the model were sent, those of NO_CONTENT aside."""
-
-
-class _Spelling(NamedTuple):
-    """A choice of one spelling for each field."""
-
-    decode: Callable[[bytes], Any]
-    taken: frozenset[str]
-    """The spellings that are chosen."""
-    attributes: list[tuple[int, str, str]]
-    """Fields that are no columns: place in the parsed record, spelling, canonical name."""
+    simple: bool
+    """Whether all attributes are texts and flags."""
+    missing: list[int]
+    """How many fields of the model were not sent, those of NO_CONTENT aside."""
 
 
 class OrdinaryRecords:
@@ -120,80 +186,103 @@ class OrdinaryRecords:
     ) -> None:
         """`columns` are the fields to give back one by one; others become attributes under their canonical names."""
         hints = get_type_hints(model, include_extras=True)
-        names = [*columns, *(name for name in spellings if name not in columns)]
-        kinds = [_kind(hints[name]) for name in names]
-        self.complete = None not in kinds and all(len(path) == 1 for paths in spellings.values() for path in paths)
-        self._names = names
+        self._names = [*columns, *(name for name in spellings if name not in columns)]
+        readers = [_reader(hints[name]) for name in self._names]
+        paths = [path for choices in spellings.values() for path in choices]
+        self.complete = None not in readers and all(len(path) == 1 for path in paths) and len(set(paths)) == len(paths)
         self._width = len(columns)
-        self._kinds = [kind for kind in kinds if kind is not None]
-        self._readers = [kind.reader for kind in self._kinds]
-        self._content = [name not in NO_CONTENT for name in names]
-        self._spellings = [[path[0] for path in spellings[name]] for name in names]
+        self._readers = [reader for reader in readers if reader is not None]
+        # Of an attribute it would be seen in the result.
+        self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (_money, _amount, _count)]
+        self._spellings = [[path[0] for path in spellings[name]] for name in self._names]
         self._several = frozenset(each for choices in self._spellings if len(choices) > 1 for each in choices)
-        self._known: dict[tuple[str, ...], _Spelling] = {}
-        if self.complete:
-            self._now = self._spelled(tuple(choices[0] for choices in self._spellings))
 
-    def read(self, data: bytes) -> Ordinary | None:
-        """The record, if it is an ordinary one."""
-        try:
-            fields = _decode(data)
-            if type(fields) is not dict:
-                return None
-            if b"null" in data or b'""' in data:
-                fields = {name: value for name, value in fields.items() if value is not None and value != ""}
-            now = self._now
-            attributes = {name: value for name, value in fields.items() if name not in now.taken}
-            if not self._several.isdisjoint(attributes):
-                # Perhaps this record prefers other spellings; those that follow will, too.
-                now = self._now = self._spelled(
-                    tuple(next((each for each in choices if each in fields), choices[0]) for choices in self._spellings)
-                )
-                attributes = {name: value for name, value in fields.items() if name not in now.taken}
-            values = msgspec.structs.astuple(now.decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-            return None
-        columns: list[Any] = []
-        filled = 0
-        for value, reader, content in zip(values, self._readers, self._content, strict=True):
-            if not value and (value is None or value == ""):
-                columns.append("")
-                continue
-            filled += content
-            if reader is not None:
-                meaning = reader(value)
-                if meaning is None:
-                    return None
-                columns.append(meaning)
-            else:
-                columns.append(value)
-            if type(value) is str and value != value.strip():
-                return None
-        for place, spelling, name in now.attributes:
-            if columns[place] != "":
-                attributes[name] = fields[spelling]
-        return Ordinary(columns[: self._width], attributes, filled)
+    def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> list[Ordinary]:
+        """Those of the records at `places` that are ordinary, in groups that spell their fields alike."""
+        groups: list[Ordinary] = []
+        while places and len(groups) < ROUNDS:
+            group, places = self._read(records, places)
+            groups.append(group)
+        return groups
 
-    def _spelled(self, chosen: tuple[str, ...]) -> _Spelling:
-        if chosen not in self._known:
-            places = [f"f{place}" for place in range(len(chosen))]
-            parsed = msgspec.defstruct(
-                "Parsed",
-                [(place, kind.parsed | None, None) for place, kind in zip(places, self._kinds, strict=True)],
-                rename=dict(zip(places, chosen, strict=True)),
-            )
-            attributes = [
-                (place, spelling, name)
-                for place, (spelling, name) in enumerate(zip(chosen, self._names, strict=True))
-                if place >= self._width
-            ]
-            decoder = msgspec.json.Decoder(parsed, float_hook=Decimal)
-            self._known[chosen] = _Spelling(decoder.decode, frozenset(chosen), attributes)
-        return self._known[chosen]
+    def _read(self, records: Sequence[RawRecord], places: Sequence[int]) -> tuple[Ordinary, list[int]]:
+        """Those that spell their fields as the first one does; and the places of the others."""
+        places, rests = _objects(records, places)
+        first = rests[0] if rests else {}
+        chosen = [
+            next((name for name in choices if not _blank(first.get(name))), choices[0]) for choices in self._spellings
+        ]
+        columns = [[rest.pop(name, "") for rest in rests] for name in chosen]
+        columns = [_not_null(column) for column in columns]
+        kinds = {kind for rest in rests for kind in map(type, rest.values())}
+        if not all(all(rest.values()) for rest in rests):
+            rests = [{name: value for name, value in rest.items() if not _blank(value)} for rest in rests]
+        others = self._spelled_otherwise(chosen, rests, columns)
+        as_sent = columns[self._width :]
+        for place in self._numbers:
+            columns[place] = _unquoted(columns[place])
+        columns = [read(column) for read, column in zip(self._readers, columns, strict=True)]
+        left_out = others.union(i for column in columns if None in column for i, v in enumerate(column) if v is None)
+        if left_out:
+            kept = [i not in left_out for i in range(len(places))]
+            columns = [list(compress(column, kept)) for column in columns]
+            as_sent = [list(compress(column, kept)) for column in as_sent]
+            rests = list(compress(rests, kept))
+        for name, column in zip(self._names[self._width :], as_sent, strict=True):
+            for rest, value in zip(rests, column, strict=True):
+                if not _blank(value):
+                    rest[name] = value
+        content = [column for name, column in zip(self._names, columns, strict=True) if name not in NO_CONTENT]
+        group = Ordinary(
+            [place for i, place in enumerate(places) if i not in left_out],
+            columns[: self._width],
+            rests,
+            kinds <= _SIMPLE,
+            [values.count("") for values in zip(*content, strict=True)],
+        )
+        return group, [places[i] for i in sorted(others)]
+
+    def _spelled_otherwise(self, chosen: list[str], rests: list[dict[str, Any]], columns: list[Column]) -> set[int]:
+        """Records of which a field stands under another spelling than the chosen one: one that is preferred, or the only one.
+
+        Under any other it is an attribute like those that no field has.
+        """
+        mixed = [i for i, rest in enumerate(rests) if not self._several.isdisjoint(rest)]
+        return {
+            i
+            for i in mixed
+            for choices, name, column in zip(self._spellings, chosen, columns, strict=True)
+            if not rests[i].keys().isdisjoint(choices if _blank(column[i]) else choices[: choices.index(name)])
+        }
 
 
-def _kind(hint: Any) -> _Kind | None:
+def _blank(value: Any) -> bool:
+    return value is None or (type(value) is str and not value)
+
+
+def _not_null(column: Column) -> Column:
+    return ["" if value is None else value for value in column] if NoneType in set(map(type, column)) else column
+
+
+def _objects(records: Sequence[RawRecord], places: Sequence[int]) -> tuple[list[int], list[dict[str, Any]]]:
+    """Those at `places` that can be parsed and are objects: their places and their fields."""
+    try:
+        values = [_decode(records[place]) for place in places]
+    except UNREADABLE:
+        values = [_decoded(records[place]) for place in places]
+    found = [(place, value) for place, value in zip(places, values, strict=True) if type(value) is dict]
+    return [place for place, _ in found], [value for _, value in found]
+
+
+def _decoded(record: RawRecord) -> Any:
+    try:
+        return _decode(record)
+    except UNREADABLE:
+        return None
+
+
+def _reader(hint: Any) -> Callable[[Column], Column] | None:
     alternatives = [each for each in get_args(hint) if each is not NoneType] if NoneType in get_args(hint) else [hint]
     if len(alternatives) != 1:
         return None
-    return next((kind for type_, kind in _KINDS if type_ == alternatives[0]), None)
+    return next((reader for type_, reader in _READERS if type_ == alternatives[0]), None)

@@ -2,13 +2,14 @@
 
     floor        psql: COPY of rows that are canonical already into the staging table, and the same merge statement
     row by row   a handler that decodes a record and executes one INSERT … ON CONFLICT, as a classic Lambda does
+    dlt          its filesystem source merged into PostgreSQL, if it is installed (the extra `bench`)
 
-Both are measured beside the pipeline in the same run. The pipeline's time holds everything: reading, decoding,
+All are measured beside the pipeline in the same run. The pipeline's time holds everything: reading, decoding,
 validation, mapping, history, rejects, ledger, commit. Objects are local files: S3 is not the question here.
 """
 
+import importlib.util
 import json
-import random
 import subprocess
 import sys
 import tempfile
@@ -23,9 +24,11 @@ import psycopg
 from pipeline_project.canonical.sql_files import SQL
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
+from pipeline_project.ingest.entity_mapping import EntityMapper
+from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import EntityMapper, ObjectPosition, Row
+from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.worker import _batches, open_object
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
@@ -33,30 +36,41 @@ from pipeline_project_tests.bench.server import BenchServer, server
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
 RECORDS = 1_000_000
 ROW_BY_ROW = 20_000
+DLT = 100_000
 SMALL_FILES, SMALL_RECORDS = 10_000, 100
+LARGE_TABLES = (100_000, 10_000_000)
+RECORDS_INTO_LARGE = 200_000
+LARGE_FILES = (64, 1024)
+"""In MB."""
+
+INDEXES = {
+    "without the primary key": "ALTER TABLE canonical.entities DROP CONSTRAINT entities_pkey",
+    "with a GIN index on attributes": "CREATE INDEX ON canonical.entities USING gin (attributes)",
+}
+"""What they cost: the merge of new rows with one index fewer, or one more."""
 
 
 def customer(i: int, edition: int) -> dict[str, Any]:
     """A CRM record of 20 fields. Editions of a record differ in two of them and in their time."""
-    noise = random.Random(i)
+    noise = i * 2_654_435_761 % 2**32  # Knuth's multiplicative hash
     return {
         "customer_id": f"CUST-{i:08d}",
-        "first_name": noise.choice(("Anna", "Ben", "Clara", "David", "Elif", "Farid")),
-        "last_name": noise.choice(("Keller", "Moreau", "Nowak", "Okafor", "Petrov")),
+        "first_name": ("Anna", "Ben", "Clara", "David", "Elif", "Farid")[noise % 6],
+        "last_name": ("Keller", "Moreau", "Nowak", "Okafor", "Petrov")[noise % 5],
         "email": f"contact{i}@company{i % 9973}.example",
-        "company_name": f"{noise.choice(('Alder', 'Birch', 'Cedar', 'Dune'))} Works {i} GmbH",
-        "industry": noise.choice(("Manufacturing", "Logistics", "Software", "Retail", "Healthcare")),
-        "annual_revenue": round(noise.lognormvariate(14, 1.2), 2) + edition,
-        "employee_count": noise.randrange(3, 4000),
-        "country": noise.choice(("DE", "FR", "GB", "US", "JP")),
-        "region": noise.choice(("EMEA", "AMER", "APAC")),
+        "company_name": f"{('Alder', 'Birch', 'Cedar', 'Dune')[noise % 4]} Works {i} GmbH",
+        "industry": ("Manufacturing", "Logistics", "Software", "Retail", "Healthcare")[noise // 7 % 5],
+        "annual_revenue": noise % 10**9 / 100 + edition,
+        "employee_count": noise % 3997 + 3,
+        "country": ("DE", "FR", "GB", "US", "JP")[noise // 11 % 5],
+        "region": ("EMEA", "AMER", "APAC")[noise // 13 % 3],
         "status": "active",
-        "customer_tier": noise.choice(("bronze", "silver", "gold")),
-        "lifetime_value": noise.randrange(100, 10_000_000) / 100,
+        "customer_tier": ("bronze", "silver", "gold")[noise // 17 % 3],
+        "lifetime_value": noise // 3 % 10**7 / 100,
         "first_order_date": "2020-01-15",
         "last_order_date": "2024-11-02",
-        "total_orders": noise.randrange(0, 100),
-        "total_spent": noise.randrange(100, 10_000_000) / 100 + edition,
+        "total_orders": noise % 97,
+        "total_spent": noise // 19 % 10**7 / 100 + edition,
         "created_at": "2019-12-31T23:00:00Z",
         "updated_at": (BEGINNING + timedelta(days=edition - 100)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "notes": "prefers to be called in the morning",
@@ -124,10 +138,11 @@ def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None
     position = ObjectPosition(object_id, BEGINNING + timedelta(seconds=edition))
     encode = msgspec.json.Encoder().encode
     with path.open("w", encoding="utf-8") as file:
-        for i in range(count):
-            row = mapper.map(encode(customer(i, edition)), i + 1, position)
-            assert isinstance(row, Row)
-            file.write(f"f\t{row.line}\n")
+        for first in range(0, count, 10_000):
+            chunk = Chunk(first + 1, [encode(customer(i, edition)) for i in range(first, min(first + 10_000, count))])
+            mapped = mapper.map_all(chunk, range(len(chunk.records)), position)
+            assert not mapped.bad
+            file.writelines(f"f\t{row.line}\n" for row in mapped.rows)
 
 
 def floor(bench: BenchServer, name: str, rows: Path) -> float:
@@ -162,82 +177,174 @@ def row_by_row(conninfo: str, count: int) -> float:
 def peak_memory(conninfo: str, path: Path) -> tuple[float, float]:
     """MB at the peak, and seconds, of a process that does nothing but load the file."""
     code = (
-        "import sys, resource; from pathlib import Path; from pipeline_project.database import Database;"
+        "import re, sys; from pathlib import Path; from pipeline_project.database import Database;"
         "from pipeline_project_tests.bench.ingest import load;"
         "seconds = load(Database(lambda: sys.argv[1]), [Path(sys.argv[2])], 1);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, seconds)"
+        # Not getrusage's peak: that begins with the memory of the process that started this one.
+        r"print(int(re.search(r'VmHWM:\s*(\d+) kB', Path('/proc/self/status').read_text())[1]) / 1024, seconds)"
     )
     done = subprocess.run([sys.executable, "-c", code, conninfo, path], check=True, capture_output=True, text=True)
     memory, seconds = done.stdout.split()
     return float(memory), float(seconds)
 
 
-def run(scale: float = 1.0) -> list[dict[str, Any]]:
-    """All cases. `scale` multiplies the numbers of records and files."""
-    count = int(RECORDS * scale)
-    figures: list[dict[str, Any]] = []
+def dlt_merge(conninfo: str, path: Path) -> float:
+    """Seconds that dlt takes to merge a file of JSON lines into a table, by its key."""
+    import dlt  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+    from dlt.destinations import postgres  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+    from dlt.sources.filesystem import filesystem, read_jsonl  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
 
-    def note(case: str, records: int, seconds: float, **more: Any) -> float:
+    with psycopg.connect(conninfo) as connection:
+        info = connection.info
+        credentials = f"postgresql://{info.user}:{info.password}@{info.host}:{info.port}/{info.dbname}"
+    records = filesystem(bucket_url=str(path.parent), file_glob=path.name) | read_jsonl()
+    records.apply_hints(primary_key="customer_id", write_disposition="merge", table_name="customers")
+    pipeline = dlt.pipeline(
+        "bench", pipelines_dir=str(path.parent / "dlt"), destination=postgres(credentials), dataset_name="dlt"
+    )
+    begin = time.perf_counter()
+    pipeline.run(records)
+    return time.perf_counter() - begin
+
+
+def fill(bench: BenchServer, name: str, count: int) -> None:
+    """Put so many customers into a database, past the pipeline."""
+    columns = (
+        "canonical_id, source, version, entity_type, deleted, name, status, industry, region, country, customer_tier, \
+revenue, employees, lifetime_value, total_spent, total_orders, attributes, source_updated_at, object_modified_at, object_id, \
+ordinal, content_hash, quality_score, mapping_version, record_digest"
+    )
+    bench.admin(
+        name,
+        f"""INSERT INTO canonical.entities ({columns})
+        SELECT 'crm_OLD-' || lpad(i::text, 8, '0'), 'crm', 1, 'customer', false, 'Elder Works ' || i || ' GmbH', 'active',
+            'Retail', 'EMEA', 'DE', 'gold', i, i % 4000, i / 100.0, i / 10.0, i % 100,
+            jsonb_build_object('email', 'contact' || i || '@company.example', 'notes', 'prefers to be called in the morning'),
+            timestamptz '2024-01-01', timestamptz '2024-01-01', 0, i, md5(i::text)::uuid, 1, 1, md5(i::text)::uuid
+        FROM generate_series(1, {count}) i""",
+    )
+    bench.admin(name, "VACUUM ANALYZE canonical.entities")
+
+
+class Figures:
+    """What was measured, case by case."""
+
+    def __init__(self) -> None:
+        self.cases: list[dict[str, Any]] = []
+
+    def note(self, case: str, records: int, seconds: float) -> float:
+        """Add a case; its rate in records a second."""
         rate = records / seconds
-        figures.append({"case": case, "records": records, "seconds": round(seconds, 2), "rate": round(rate), **more})
-        sys.stderr.write(f"{figures[-1]}\n")
+        self.cases.append({"case": case, "records": records, "seconds": round(seconds, 2), "rate": round(rate)})
         return rate
 
+    def more(self, **figures: Any) -> None:
+        """What else there is to say of the case that was added last."""
+        self.cases[-1].update(figures)
+        sys.stderr.write(f"{self.cases[-1]}\n")
+
+
+def run(scale: float = 1.0) -> list[dict[str, Any]]:
+    """All cases. `scale` multiplies the numbers of records and files."""
+    figures = Figures()
     with server() as bench, tempfile.TemporaryDirectory(prefix="bench-files-") as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        for name in ("floor", "ours", "small", "large"):
-            bench.create(name)
+        count = int(RECORDS * scale)
         editions = {edition: folder / f"edition{edition}.json" for edition in (1, 2)}
         for edition, path in editions.items():
             write_envelope(path, 0, count, edition)
-            canonical_rows(folder / f"rows{edition}.copy", count, edition, edition)
+        new = one_file(bench, folder, editions, count, figures)
+        many_files(bench, folder, max(int(SMALL_FILES * scale), 10), new, figures)
+        large_tables(bench, folder, scale, figures)
+        large_files(bench, folder, scale * count / editions[1].stat().st_size, figures)
+    return figures.cases
 
-        base_new = note("floor: new", count, floor(bench, "floor", folder / "rows1.copy"))
-        base_updates = note("floor: updates", count, floor(bench, "floor", folder / "rows2.copy"))
-        handler = note(
-            "row by row", min(count, ROW_BY_ROW), row_by_row(bench.conninfo("ours", "loader"), min(count, ROW_BY_ROW))
-        )
+
+def one_file(bench: BenchServer, folder: Path, editions: dict[int, Path], count: int, figures: Figures) -> float:
+    """One file, against the bounds; the rate of new rows."""
+    for edition in editions:
+        canonical_rows(folder / f"rows{edition}.copy", count, edition, edition)
+    bench.create("floor")
+    base_new = figures.note("floor: new", count, floor(bench, "floor", folder / "rows1.copy"))
+    base_updates = figures.note("floor: updates", count, floor(bench, "floor", folder / "rows2.copy"))
+    bench.drop("floor")
+    for case, statement in INDEXES.items():
+        bench.create("floor")
+        bench.admin("floor", statement)
+        rate = figures.note(f"floor: new, {case}", count, floor(bench, "floor", folder / "rows1.copy"))
+        figures.more(to_floor=rate / base_new)
         bench.drop("floor")
 
-        ours = bench.database("ours", "loader")
-        seconds = load(ours, [editions[1]], 1)
-        new = count / seconds
-        note(
-            "new",
-            count,
-            seconds,
-            to_floor=new / base_new,
-            to_row_by_row=new / handler,
-            goal="0.7 of floor, 15x row by row",
-        )
-        small_size = note("new, again unchanged", count, load(ours, [editions[1]], 3))
-        figures[-1].update(to_new=small_size / new, goal="3x new")
-        bench.admin("ours", "VACUUM ANALYZE")
-        updates = note("updates", count, load(ours, [editions[2]], 4))
-        figures[-1].update(to_floor=updates / base_updates, goal="0.6 of floor")
-        stale = note("stale, known", count, load(ours, [editions[1]], 5))
-        figures[-1].update(to_new=stale / new, goal="3x new")
+    bench.create("peers")
+    some = min(count, ROW_BY_ROW)
+    handler = figures.note("row by row", some, row_by_row(bench.conninfo("peers", "loader"), some))
+    dlt = None
+    if importlib.util.find_spec("dlt"):
+        lines, some = folder / "customers.jsonl", min(count, DLT)
+        lines.write_bytes(b"".join(msgspec.json.encode(customer(i, 1)) + b"\n" for i in range(some)))
+        dlt = figures.note("dlt", some, dlt_merge(bench.conninfo("peers", "owner"), lines))
+    bench.drop("peers")
 
-        files = max(int(SMALL_FILES * scale), 10)
-        small = folder / "small"
-        small.mkdir()
-        for n in range(files):
-            write_envelope(small / f"{n}.json", n * SMALL_RECORDS, SMALL_RECORDS, 1)
-        seconds = load(bench.database("small", "loader"), sorted(small.iterdir()), 1)
-        rate = note(f"{files} files of {SMALL_RECORDS}", files * SMALL_RECORDS, seconds)
-        figures[-1].update(to_new=rate / new, goal="0.6 of one big file")
+    bench.create("ours")
+    ours = bench.database("ours", "loader")
+    new = figures.note("new", count, load(ours, [editions[1]], 1))
+    figures.more(to_floor=new / base_new, to_row_by_row=new / handler, goal="0.7 of floor, 15x row by row, 6x dlt")
+    if dlt:
+        figures.more(to_dlt=new / dlt)
+    unchanged = figures.note("new, again unchanged", count, load(ours, [editions[1]], 3))
+    figures.more(to_new=unchanged / new, goal="3x new")
+    bench.admin("ours", "VACUUM ANALYZE")
+    updates = figures.note("updates", count, load(ours, [editions[2]], 4))
+    figures.more(to_floor=updates / base_updates, goal="0.6 of floor")
+    stale = figures.note("stale, known to the history", count, load(ours, [editions[1]], 5))
+    figures.more(to_new=stale / new, goal="3x new")
+    bench.drop("ours")
 
-        for megabytes in (64, 1024):
-            records = int(megabytes * 1024 * 1024 * scale / (editions[1].stat().st_size / count))
-            large = folder / "large.json"
-            write_envelope(large, 10_000_000 * megabytes, records, 1)
-            memory, seconds = peak_memory(bench.conninfo("large", "loader"), large)
-            note(
-                f"one envelope of {large.stat().st_size >> 20} MB",
-                records,
-                seconds,
-                peak_mb=memory,
-                goal="250 MB, flat",
-            )
-    return figures
+    bench.create("late")
+    load(bench.database("late", "loader"), [editions[2]], 2)
+    bench.admin("late", "VACUUM ANALYZE")
+    late = figures.note("stale, new to the history", count, load(bench.database("late", "loader"), [editions[1]], 3))
+    figures.more(to_new=late / new)
+    bench.drop("late")
+    return new
+
+
+def many_files(bench: BenchServer, folder: Path, files: int, new: float, figures: Figures) -> None:
+    """Small files, in batches as a run takes them. `new` is the rate of one big file."""
+    small = folder / "small"
+    small.mkdir()
+    for n in range(files):
+        write_envelope(small / f"{n}.json", n * SMALL_RECORDS, SMALL_RECORDS, 1)
+    bench.create("small")
+    seconds = load(bench.database("small", "loader"), sorted(small.iterdir()), 1)
+    rate = figures.note(f"{files} files of {SMALL_RECORDS}", files * SMALL_RECORDS, seconds)
+    figures.more(to_new=rate / new, goal="0.6 of one big file")
+    bench.drop("small")
+
+
+def large_tables(bench: BenchServer, folder: Path, scale: float, figures: Figures) -> None:
+    """New rows, where many are there already."""
+    count = int(RECORDS_INTO_LARGE * scale)
+    file = folder / "into-large.json"
+    write_envelope(file, 0, count, 1)
+    rates: list[float] = []
+    for there in (int(rows * scale) for rows in LARGE_TABLES):
+        bench.create("filled")
+        fill(bench, "filled", there)
+        rates.append(figures.note(f"new, into {there:,}", count, load(bench.database("filled", "loader"), [file], 1)))
+        figures.more(to_first=rates[-1] / rates[0], goal="0.7 of the first")
+        bench.drop("filled")
+
+
+def large_files(bench: BenchServer, folder: Path, records_per_byte: float, figures: Figures) -> None:
+    """The memory of a process that loads one large file."""
+    bench.create("large")
+    for megabytes in LARGE_FILES:
+        records = int(megabytes * 1024 * 1024 * records_per_byte)
+        large = folder / "large.json"
+        write_envelope(large, 10_000_000 * megabytes, records, 1)
+        memory, seconds = peak_memory(bench.conninfo("large", "loader"), large)
+        figures.note(f"one envelope of {large.stat().st_size >> 20} MB", records, seconds)
+        figures.more(peak_mb=memory, goal="250 MB, flat")
+    bench.drop("large")

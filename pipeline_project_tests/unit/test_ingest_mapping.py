@@ -9,7 +9,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.mapping import MAPPERS, Bad, EntityMapper, Mapper, ObjectPosition, Row
+from pipeline_project.ingest.entity_mapping import EntityMapper
+from pipeline_project.ingest.json_records import Chunk
+from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 
@@ -450,27 +453,33 @@ def raw_records(draw: st.DrawFn) -> bytes:
     return ("{" + ", ".join(fields) + "}").encode()
 
 
-@given(raw=raw_records(), source=st.sampled_from(["crm", "legacy"]))
-@example(raw=b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}', source="crm")
-@example(raw=b'{"id": 7, "name": "A", "x": " ", "y": null}', source="crm")
-@example(raw=b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00.Z"}', source="crm")
-def test_the_short_way_gives_what_the_models_give(raw: bytes, source: str) -> None:
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+@example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}'], source="crm")
+@example(raws=[b'{"id": 7, "name": "A", "x": " ", "y": null}'], source="crm")
+@example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00.Z"}'], source="crm")
+@example(
+    raws=[b'{"id": null, "customer_id": 8, "name": "B"}', b'{"id": 7, "customer_id": "", "name": "A"}'], source="crm"
+)
+@example(raws=[b'{"id": 7, "name": "A", "revenue": "007.10", "employees": "-0"}'], source="legacy")
+def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
-    short = mapper.map(raw, 3, POSITION)
-    long = Mapper.map(mapper, raw, 3, POSITION)
-    assert isinstance(short, Row) == isinstance(long, Row)
-    if isinstance(short, Row) and isinstance(long, Row):
-        assert (short.key, short.updated_at, short.line) == (long.key, long.updated_at, long.line)
+    mapped = mapper.map_all(Chunk(3, raws), range(len(raws)), POSITION)
+    alone = [mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)]
+    assert [(r.ordinal, r.key, r.updated_at, r.line) for r in sorted(mapped.rows, key=lambda row: row.ordinal)] == [
+        (r.ordinal, r.key, r.updated_at, r.line) for r in alone if isinstance(r, Row)
+    ]
+    assert mapped.bad == [each for each in alone if isinstance(each, Bad)]
 
 
-@given(raw=raw_records(), source=st.sampled_from(["crm", "legacy"]))
-def test_a_peek_sees_the_key_and_time_that_the_row_has(raw: bytes, source: str) -> None:
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
-    peek = mapper.peek(raw, POSITION)
-    row = mapper.map(raw, 1, POSITION)
-    if peek is not None and isinstance(row, Row):
-        assert (peek.key, peek.updated_at) == (row.key, row.updated_at)
-        assert row.line.endswith(peek.digest)
+    for peek in mapper.peek_all(Chunk(3, raws), POSITION):
+        key, updated_at, _, _, ordinal, digest = peek.line.rstrip("\n").split("\t")
+        row = mapper.map(raws[int(ordinal) - 3], int(ordinal), POSITION)
+        if isinstance(row, Row):
+            assert (peek.key, key, updated_at) == (row.key, row.key, columns(row, source)["source_updated_at"])
+            assert row.line.endswith(digest)
 
 
 @given(

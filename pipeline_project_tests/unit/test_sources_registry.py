@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from pipeline_project import sources as package
-from pipeline_project.ingest.mapping import MAPPERS
+from pipeline_project.ingest.mappers import MAPPERS
 from pipeline_project.sources import crm, erp, legacy
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import route, sources

@@ -37,22 +37,24 @@ contents AS (   -- what each content hash of an entity stands for
     FROM (SELECT * FROM states UNION ALL SELECT * FROM late) s
     ORDER BY entity_id, content_hash, mapping_version DESC, source_updated_at, object_modified_at, object_id
 ),
+in_order AS (   -- each confirmation behind the state that it confirmed
+    SELECT *, count(content_hash) OVER (
+        PARTITION BY entity_id ORDER BY source_updated_at, object_modified_at, object_id, preference) AS nth_state
+    FROM (
+        SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+        FROM states
+        UNION ALL
+        SELECT entity_id, 2, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, NULL
+        FROM canonical.entity_confirmations JOIN touched USING (entity_id)
+    ) s
+),
 said AS (
-    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
-    FROM states
+    SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
+           first_value(content_hash) OVER (PARTITION BY entity_id, nth_state ORDER BY preference) AS content_hash
+    FROM in_order WHERE nth_state > 0
     UNION ALL
     SELECT entity_id, preference, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
     FROM late
-    UNION ALL
-    SELECT entity_id, 2, c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.mapping_version, s.content_hash
-    FROM canonical.entity_confirmations c JOIN touched USING (entity_id)
-    CROSS JOIN LATERAL (    -- the state that it confirmed
-        SELECT s.content_hash FROM states s
-        WHERE s.entity_id = c.entity_id
-          AND (s.source_updated_at, s.object_modified_at, s.object_id)
-              <= (c.source_updated_at, c.object_modified_at, c.object_id)
-        ORDER BY s.source_updated_at DESC, s.object_modified_at DESC, s.object_id DESC LIMIT 1
-    ) s
 ),
 once AS (
     SELECT DISTINCT ON (entity_id, object_id) *

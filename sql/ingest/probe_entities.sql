@@ -35,7 +35,10 @@ matched AS (
     WHERE NOT c.newer AND NOT c.same_object AND NOT %(repeats)s
       AND v.record_digest = c.record_digest
       AND (v.object_id <> c.object_id OR (v.ordinal, v.source_updated_at) = (c.ordinal, c.source_updated_at))
+),
+noted AS (
+    INSERT INTO known (entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded)
+    SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded FROM matched
+    RETURNING object_id, ordinal, newer OR recorded AS unchanged
 )
-INSERT INTO known (entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded)
-SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, newer, recorded FROM matched
-RETURNING object_id, ordinal, newer OR recorded AS unchanged
+SELECT object_id, array_agg(ordinal), unchanged FROM noted GROUP BY object_id, unchanged

@@ -1,0 +1,255 @@
+"""Entities: a record becomes the state of a customer, supplier, account or company.
+
+Most records are ordinary and are mapped many at once, column by column (ordinary.py); the others one by one. Both ways
+give the same row.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import compress, repeat
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pipeline_project.ingest.json_records import Chunk
+from pipeline_project.ingest.mapping import (
+    DEEPEST,
+    FieldError,
+    Mapped,
+    Mapper,
+    ObjectPosition,
+    Row,
+    copy_text,
+    depth,
+    digest,
+    encode,
+    encode_lines,
+    escape,
+    unstorable,
+)
+from pipeline_project.ingest.ordinary import NO_CONTENT, UNREADABLE, Column, Ordinary, OrdinaryRecords, ids, times
+from pipeline_project.sources.records import ID_LENGTH, EntityRecord
+from pipeline_project.sources.source import Source
+
+ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
+"""What the short way gives back of an entity beside its hot columns."""
+
+_NO_FIELDS: dict[str, Any] = {}
+
+
+class Peek(NamedTuple):
+    """What tells whether a record is already there in this very form: a line for COPY into `peeked`."""
+
+    key: str
+    line: str
+
+
+class EntityMapper(Mapper):
+    """Entities. The only ones with a digest of the record: a re-sent record that did not change needs no mapping."""
+
+    dataset = "entities"
+    key_columns = ("canonical_id",)
+    hot_columns = (
+        *("name", "status", "industry", "region", "country", "customer_tier"),
+        *("revenue", "employees", "lifetime_value", "total_spent", "total_orders"),
+    )
+    content_columns = (
+        "entity_type",
+        "deleted",
+        *hot_columns,
+        "attributes",
+        "quality_score",
+        "mapping_version",
+        "record_digest",
+    )
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        columns = {*self.hot_columns, "source_id", "entity_type", "updated_at", "deleted"}
+        self._attributes = [name for name in self.model.model_fields if name not in columns]
+        self._id_names = tuple(self._peeked("source_id"))
+        self._update_names = tuple(self._peeked("updated_at"))
+        self._hot = itemgetter(*self.hot_columns)
+        ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
+        # Control totals are sums of validated fields, which the short way does not have.
+        self._ordinary = ordinary if ordinary.complete and not source.totals else None
+        # By how many of the model's fields were not sent.
+        fields = len(self._spellings.keys() - NO_CONTENT)
+        self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
+        self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
+
+    def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
+        if self._ordinary is None:
+            return super().map_all(chunk, places, position)
+        flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
+        rows = [
+            row for group in self._ordinary.read(chunk.records, flawless) for row in self._rows(group, chunk, position)
+        ]
+        if len(rows) == len(places):
+            return Mapped(rows, [])
+        done = {row.ordinal - chunk.first_ordinal for row in rows}
+        others = super().map_all(chunk, [place for place in places if place not in done], position)
+        return Mapped(rows + others.rows, others.bad)
+
+    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Iterator[Row]:
+        """The rows of good records, column by column; those of which only the models can tell are left out."""
+        if not found.places:
+            return iter(())
+        *hot, source_ids, kinds, updated, flags = found.columns
+        names, statuses = hot[:2]
+        default = self.source.entity_type
+        ends = {status for status in set(statuses) if status.lower() == "deleted"}
+        deleted = ["t" if flag or status in ends else "f" for flag, status in zip(flags, statuses, strict=True)]
+        here = (position.modified_at, position.modified_at.isoformat())
+        at, time_texts = zip(*[time or here for time in updated], strict=True)
+        keys = list(map(f"{self.source.name}_".__add__, source_ids))
+        columns = list(map("\t".join, zip([kind or default for kind in kinds], deleted, *hot, strict=True)))
+        attributes = encode_lines(found.attributes).decode().split("\n")[:-1]
+        left_out = [
+            *_where("" in source_ids, (not source_id for source_id in source_ids)),
+            *_where("" in names, (not name and end == "f" for name, end in zip(names, deleted, strict=True))),
+            *_where(max(at) > position.modified_at, (time > position.modified_at for time in at)),
+            *_where(not found.simple, map(_doubtful, found.attributes)),
+            *_where(not _plain(columns, len(hot) + 1), (not _plain([text], len(hot) + 1) for text in columns)),
+            *_where(not _plain(keys, 0), (not _plain([key], 0) for key in keys)),
+        ]
+        if "\\" in "".join(attributes):
+            left_out += _where(True, ("\\u0000" in text for text in attributes))
+            attributes = list(map(escape, attributes))
+        qualities = [self._qualities[missing] for missing in found.missing]
+        contents = list(map("\t".join, zip(columns, attributes, qualities, strict=True)))
+        seed, version, source, place_line = (
+            self._digest_seed,
+            self.source.mapping_version,
+            self.source.name,
+            position.line,
+        )
+        ordinals = [chunk.first_ordinal + place for place in found.places]
+        lines = [
+            f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}\t{version}\t"
+            f"{digest(seed + bytes(chunk.records[place]))}"
+            for key, time, ordinal, content, place in zip(
+                keys, time_texts, ordinals, contents, found.places, strict=True
+            )
+        ]
+        rows = map(Row, keys, at, ordinals, lines, repeat(_NO_FIELDS))
+        if not left_out:
+            return rows
+        wanted = [True] * len(lines)
+        for index in left_out:
+            wanted[index] = False
+        return compress(rows, wanted)
+
+    def _provenance(self, data: bytes) -> str:
+        return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
+
+    @cached_property
+    def _peek(self) -> msgspec.json.Decoder[Any] | None:
+        """Reads id and update time and skips all else; None where they lie in nested objects."""
+        paths = {**self._peeked("source_id"), **self._peeked("updated_at")}
+        if any(len(path) > 1 for path in paths.values()):
+            return None
+        keys = msgspec.defstruct(
+            "Peek", [(name, Any, None) for name in paths], rename={name: path[0] for name, path in paths.items()}
+        )
+        return msgspec.json.Decoder(keys)
+
+    def _peeked(self, name: str) -> dict[str, tuple[str, ...]]:
+        """The spellings of a field, each with the name it has in a peek."""
+        return {f"{name}_{i}": path for i, path in enumerate(self._spellings[name])}
+
+    def peek_all(self, chunk: Chunk, position: ObjectPosition) -> list[Peek]:
+        """Key, time and digest of the records that look ordinary; others have to be mapped to know."""
+        if self._peek is None:
+            return []
+        places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
+        try:
+            seen = [self._peek.decode(chunk.records[place]) for place in places]
+        except UNREADABLE:
+            return []  # which of them will be found in mapping them
+        source_ids = ids(_first_sent([[getattr(each, name) for each in seen] for name in self._id_names]))
+        updated = times(_first_sent([[getattr(each, name) for each in seen] for name in self._update_names]))
+        here = (position.modified_at, position.modified_at.isoformat())
+        prefix, seed, place_line = f"{self.source.name}_", self._digest_seed, position.line
+        plain = _plain([source_id for source_id in source_ids if source_id], 0)
+        peeks: list[Peek] = []
+        for place, source_id, time in zip(places, source_ids, updated, strict=True):
+            if not source_id or time is None:
+                continue
+            at, text = time or here
+            if at > position.modified_at or not (plain or _plain([source_id], 0)):
+                continue
+            ordinal = chunk.first_ordinal + place
+            digested = digest(seed + bytes(chunk.records[place]))
+            key = prefix + source_id
+            peeks.append(Peek(key, f"{key}\t{text}\t{place_line}\t{ordinal}\t{digested}\n"))
+        return peeks
+
+    def _key(self, record: EntityRecord) -> str:
+        return self._canonical(record.source_id)
+
+    def _key_line(self, record: EntityRecord) -> str:
+        return escape(self._canonical(record.source_id))
+
+    def _check(self, record: EntityRecord) -> list[FieldError]:
+        if record.name is None and not _is_deleted(record):
+            return [FieldError(self._spellings["name"][0][-1], "missing", "is required: an entity has a name")]
+        return []
+
+    def _content(self, record: EntityRecord, others: dict[str, Any]) -> str:
+        values = record.__dict__
+        attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
+        if others:
+            attributes = {**others, **attributes}
+        missing = sum(value is None for name, value in values.items() if name not in NO_CONTENT)
+        hot = [
+            value if type(value) is str else "" if value is None else copy_text(value) for value in self._hot(values)
+        ]
+        kind = record.entity_type or self.source.entity_type
+        columns = "\t".join((kind, "t" if _is_deleted(record) else "f", *hot))
+        if "\\" in columns or "\n" in columns or "\r" in columns or columns.count("\t") > len(hot) + 1:
+            columns = "\t".join((escape(kind), "t" if _is_deleted(record) else "f", *map(copy_text, self._hot(values))))
+        # JSON has its control characters escaped; only the backslashes of that are COPY's too.
+        text = encode(attributes).decode() if attributes else "{}"
+        return f"{columns}\t{escape(text)}\t{self._qualities[missing]}"
+
+    def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
+        value = self._sent("source_id", fields)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            return None
+        text = str(value).strip()
+        return self._canonical(text) if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
+
+
+def _is_deleted(record: EntityRecord) -> bool:
+    return record.deleted or (record.status is not None and record.status.lower() == "deleted")
+
+
+def _first_sent(columns: list[Column]) -> Column:
+    """Of the spellings of a field the first that is there; "" where none is."""
+    if all(columns[0]):
+        return columns[0]
+    return [
+        next((value for value in values if value is not None and value != ""), "")
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _plain(texts: Sequence[str], tabs: int) -> bool:
+    """Whether these texts, with so many tabs between the columns of each, are COPY's as they are."""
+    text = "\n".join(texts)
+    return (
+        text.count("\n") == len(texts) - 1
+        and text.count("\t") == len(texts) * tabs
+        and not any(mark in text for mark in "\\\r\0")
+    )
+
+
+def _where(any_is: bool, faults: Iterable[object]) -> list[int]:
+    """The places of faults, if there are any at all."""
+    return [place for place, fault in enumerate(faults) if fault] if any_is else []
+
+
+def _doubtful(attributes: dict[str, Any]) -> bool:
+    return depth(attributes) > DEEPEST or any(map(unstorable, attributes.values()))
