@@ -26,7 +26,11 @@ WITH classified AS MATERIALIZED (
                            > (i.source_updated_at, i.object_modified_at, i.object_id))) THEN 'late'
                ELSE 'changed'
            END AS outcome
-    FROM incoming_entities i LEFT JOIN canonical.entities e USING (canonical_id)
+    FROM incoming_entities i
+    LEFT JOIN LATERAL (
+        -- OFFSET keeps this a look-up by index for each row, however few or many PostgreSQL takes the rows to be.
+        SELECT e.* FROM canonical.entities e WHERE e.canonical_id = i.canonical_id OFFSET 0
+    ) e ON true
 ),
 inserted AS (
     INSERT INTO canonical.entities (

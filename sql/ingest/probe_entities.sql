@@ -10,7 +10,11 @@ WITH compared AS (
            e.record_digest = p.record_digest AS as_current,
            e.object_id = p.object_id AS same_object,
            e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at AS same_row
-    FROM peeked p JOIN canonical.entities e USING (canonical_id)
+    FROM peeked p
+    CROSS JOIN LATERAL (
+        -- OFFSET keeps this a look-up by index for each row, however few or many PostgreSQL takes the rows to be.
+        SELECT e.* FROM canonical.entities e WHERE e.canonical_id = p.canonical_id OFFSET 0
+    ) e
 ),
 matched AS (
     SELECT c.*, (c.same_object AND c.same_row) AS recorded
