@@ -60,6 +60,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_link_seconds: int = 900
     """How long a link to a result file works."""
 
+    # --- Dagster on AWS (deploy/dagster/); the local stack has its own ways
+    admin_secret: str = "pipeline/database/admin"
+    """Secret of the database user who may make roles and databases; `pipeline migrate` alone uses it."""
+    dagster_secret: str = "pipeline/database/dagster"
+    """Secret of Dagster's own database; read again at each new connection."""
+    dagster_logs_bucket: str | None = None
+    """Where the output of runs is kept."""
+    code_server_host: str | None = None
+    """Name under which the code server's task is found; it answers at port 4000."""
+    run_workers: str | None = None
+    """`host:port` of the warm workers, which are in the code server's task."""
+    run_task_definition: str | None = None
+    """The ECS task definition of runs that get a task of their own."""
+
     # --- Ingestion
     ingest_batch_objects: int = 200
     """Most objects one ingest run is given."""
