@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 CDK_JSON = Path(__file__).with_name("cdk.json")
 BUNDLE = bundle.ROOT / "build" / "api.zip"
+DOCKERFILE = "deploy/dagster/Dockerfile"
+IMAGE_SOURCES = ("pyproject.toml", "README.md", "requirements", "pipeline_project", "sql", "deploy/dagster")
+"""What the Dockerfile copies. A change of anything else makes no new image."""
 
 
 def app(outdir: Path | None = None) -> "cdk.App":
@@ -40,28 +43,45 @@ def add_stacks(app: "cdk.App", environment: Environment, code: Path) -> None:
     network ──► data ──► app ──► orchestration ──► monitoring        to the right: changed more often, lost with less
     """
     import aws_cdk as cdk  # noqa: PLC0415
+    from aws_cdk import aws_ecr_assets as ecr_assets  # noqa: PLC0415
+    from aws_cdk import aws_ecs as ecs  # noqa: PLC0415
     from aws_cdk import aws_lambda as lambda_  # noqa: PLC0415
 
+    from deploy import policy  # noqa: PLC0415
     from deploy.stacks.app_stack import AppStack  # noqa: PLC0415
     from deploy.stacks.data_stack import DataStack  # noqa: PLC0415
+    from deploy.stacks.monitoring_stack import MonitoringStack  # noqa: PLC0415
     from deploy.stacks.network_stack import NetworkStack  # noqa: PLC0415
+    from deploy.stacks.orchestration_stack import OrchestrationStack  # noqa: PLC0415
 
     # Lower case: the queue's policy knows the landing bucket by the name that CloudFormation derives from the stack's.
     prefix = f"pipeline-{environment.name}"
-    env = cdk.Environment(account=environment.account, region=environment.region)
-    network = NetworkStack(app, f"{prefix}-network", environment=environment, env=env)
-    data = DataStack(app, f"{prefix}-data", environment=environment, env=env, network=network)
-    AppStack(
+    common = {
+        "environment": environment,
+        "env": cdk.Environment(account=environment.account, region=environment.region),
+    }
+    network = NetworkStack(app, f"{prefix}-network", **common)
+    data = DataStack(app, f"{prefix}-data", **common, network=network)
+    rest = AppStack(app, f"{prefix}-app", **common, network=network, data=data, code=lambda_.Code.from_asset(str(code)))
+    orchestration = OrchestrationStack(
         app,
-        f"{prefix}-app",
-        environment=environment,
-        env=env,
+        f"{prefix}-orchestration",
+        **common,
         network=network,
         data=data,
-        code=lambda_.Code.from_asset(str(code)),
+        app=rest,
+        image=ecs.ContainerImage.from_asset(
+            str(bundle.ROOT),
+            file=DOCKERFILE,
+            platform=ecr_assets.Platform.LINUX_ARM64,
+            ignore_mode=cdk.IgnoreMode.DOCKER,
+            exclude=["*", *(f"!{each}" for each in IMAGE_SOURCES), "**/__pycache__"],
+        ),
     )
+    MonitoringStack(app, f"{prefix}-monitoring", **common, data=data, app=rest, orchestration=orchestration)
     cdk.Tags.of(app).add("project", "pipeline")
     cdk.Tags.of(app).add("environment", environment.name)
+    policy.enforce(app)
 
 
 def use_packaged_node() -> None:

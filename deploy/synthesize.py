@@ -1,7 +1,7 @@
-"""`python -m deploy.synthesize` writes deploy/templates/local.json, the template that the local stack deploys.
+"""`python -m deploy.synthesize` writes what is committed of the synthesis, offline and without the CDK CLI:
 
-Offline and without the CDK CLI. The template is committed so that `make run` need not import CDK; a test holds it
-against a fresh synthesis.
+deploy/templates/local.json, the template that the local stack deploys, so that `make run` need not import CDK; and
+deploy/templates/prod.txt, what a reviewer wants to know of prod. A test holds both against a fresh synthesis.
 """
 
 import json
@@ -9,8 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.app import app
+from deploy import environments
+from deploy.app import add_stacks, app
 from deploy.cloudformation import LOCAL_TEMPLATE
+from deploy.environments import Environment
+from deploy.review import review
+
+PROD_REVIEW = LOCAL_TEMPLATE.with_name("prod.txt")
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 
 
 def local_template() -> str:
@@ -23,10 +29,26 @@ def local_template() -> str:
         return json.dumps(of_local.synth().stacks[0].template, indent=1, sort_keys=True) + "\n"
 
 
+def synthesize(environment: Environment, outdir: Path) -> None:
+    """All stacks of the environment into `outdir`, with an empty file for the function's code.
+
+    An exception says what the policy (deploy/policy.py) found; so does `validation-report.json`.
+    """
+    outdir.mkdir(parents=True, exist_ok=True)
+    code = outdir / "empty.zip"
+    code.write_bytes(EMPTY_ZIP)
+    of_environment = app(outdir)
+    add_stacks(of_environment, environment, code)
+    of_environment.synth()
+
+
 def main() -> None:
-    text = local_template()
-    LOCAL_TEMPLATE.write_text(text, "utf-8")
-    sys.stdout.write(f"{LOCAL_TEMPLATE}: {len(text):,} bytes\n")
+    with tempfile.TemporaryDirectory() as outdir:
+        synthesize(environments.load("prod"), Path(outdir))
+        written = {LOCAL_TEMPLATE: local_template(), PROD_REVIEW: review(Path(outdir))}
+    for path, text in written.items():
+        path.write_text(text, "utf-8")
+        sys.stdout.write(f"{path}: {len(text):,} bytes\n")
 
 
 if __name__ == "__main__":

@@ -19,5 +19,6 @@ pytest_plugins = [
     "pipeline_project_tests.fix_live_api",
     "pipeline_project_tests.fix_live_stack",
     "pipeline_project_tests.fix_orchestration",
+    "pipeline_project_tests.fix_stacks",
     "pipeline_project_tests.fix_warm_workers",
 ]

@@ -67,6 +67,12 @@ class DataStack(cdk.Stack):
         unattached = {role: self._secret(role) for role in ROLES}
         self.database = self._database(unattached["admin"])
         self.secrets = {role: self._attached(role, secret) for role, secret in unattached.items()}
+        for name, value in {
+            "LandingBucketName": self.storage.landing_bucket.bucket_name,
+            "ResultsBucketName": self.storage.results_bucket.bucket_name,
+            "DatabaseAddress": self.database.db_instance_endpoint_address,
+        }.items():
+            cdk.CfnOutput(self, name, value=value)
 
     def _log_bucket(self, name: str, access_logs: s3.IBucket | None) -> s3.Bucket:
         """Logs of requests to the other buckets, or what runs print: kept as long as all logs are."""

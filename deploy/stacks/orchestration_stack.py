@@ -1,0 +1,367 @@
+"""Dagster on ECS Fargate: webserver, daemon, code server with its warm workers, heavy runs, and the migration before them.
+
+    function ──jobs──► webserver ──┐                     ┌──► workers (in the code server's task): light runs
+                       daemon ─────┴── launch a run ─────┴──► a task of its own: heavy runs
+
+All of one image. Nobody reaches any of it from outside of the VPC; an operator forwards a port (deploy/README.md).
+"""
+
+# pyright: reportArgumentType=false
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_servicediscovery as servicediscovery
+
+from deploy.environments import Environment, Task
+from deploy.parts.resources import resource
+from deploy.parts.tasks import Tasks, alive
+from deploy.stacks.app_stack import AppStack
+from deploy.stacks.data_stack import DataStack
+from deploy.stacks.network_stack import CODE_SERVER_PORT, ISOLATED, WEBSERVER_PORT, WORKERS_PORT, NetworkStack
+
+MIGRATION_TASK = Path(__file__).parents[1] / "migration_task.py"
+MIGRATION_SIZE = Task(cpu=512, memory_gib=2)
+WEBSERVER_IS_ALIVE = (
+    f"import urllib.request as r; r.urlopen('http://127.0.0.1:{WEBSERVER_PORT}/server_info', timeout=8)"
+)
+CODE_SERVER_IS_ALIVE = f"import socket; socket.create_connection(('127.0.0.1', {CODE_SERVER_PORT}), 8)"
+BUSY_PERCENT = 60
+
+
+class OrchestrationStack(cdk.Stack):
+    """`cluster` and `services` by name are what monitoring asks for."""
+
+    def __init__(
+        self,
+        scope: cdk.App,
+        construct_id: str,
+        *,
+        environment: Environment,
+        env: cdk.Environment,
+        network: NetworkStack,
+        data: DataStack,
+        app: AppStack,
+        image: ecs.ContainerImage,
+    ) -> None:
+        super().__init__(scope, construct_id, env=env, description="Data pipeline: Dagster.")
+        self._environment = environment
+        self._network = network
+        self._data = data
+        self._app = app
+        self.cluster = ecs.Cluster(
+            self,
+            "Cluster",
+            vpc=network.vpc,
+            container_insights_v2=ecs.ContainerInsights.ENABLED,
+            execute_command_configuration=self._logged_sessions(),
+        )
+        code_server = f"code-server.{environment.internal_domain}"
+        self._tasks = Tasks(
+            stack=self,
+            environment=environment,
+            image=image,
+            variables={
+                "AWS_DEFAULT_REGION": self.region,
+                "PIPELINE_ENVIRONMENT": environment.name,
+                "PIPELINE_AWS_REGION": self.region,
+                "PIPELINE_LANDING_BUCKET": data.storage.landing_bucket.bucket_name,
+                "PIPELINE_RESULTS_BUCKET": data.storage.results_bucket.bucket_name,
+                "PIPELINE_LANDING_QUEUE_URL": data.storage.landing_queue.queue_url,
+                "PIPELINE_TABLE_NAME": data.storage.table.table_name,
+                "PIPELINE_EVENTS_TOPIC_ARN": app.events_topic.topic_arn,
+                "PIPELINE_LOADER_SECRET": data.secrets["loader"].secret_arn,
+                "PIPELINE_READER_SECRET": data.secrets["reader"].secret_arn,
+                "PIPELINE_DAGSTER_SECRET": data.secrets["dagster"].secret_arn,
+                "PIPELINE_DAGSTER_URL": environment.dagster_url,
+                "PIPELINE_API_URL": app.rest.url,
+                "PIPELINE_DAGSTER_LOGS_BUCKET": data.compute_logs_bucket.bucket_name,
+                "PIPELINE_CODE_SERVER_HOST": code_server,
+                "PIPELINE_RUN_WORKERS": f"{code_server}:{WORKERS_PORT}",
+            },
+        )
+        migration = self._migration()
+        self._run_logs = self._tasks.log_group("run")
+        run = self._run()
+        self.services = {
+            "webserver": self._webserver(run),
+            "daemon": self._daemon(run),
+            "code-server": self._code_server(run),
+        }
+        for service in self.services.values():
+            service.node.add_dependency(migration)
+        cdk.CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
+        cdk.CfnOutput(self, "WebserverServiceName", value=self.services["webserver"].service_name)
+
+    def _logged_sessions(self) -> ecs.ExecuteCommandConfiguration:
+        """What an operator does in a container by ECS Exec is kept."""
+        log_group = logs.LogGroup(self, "SessionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
+        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
+        return ecs.ExecuteCommandConfiguration(
+            logging=ecs.ExecuteCommandLogging.OVERRIDE,
+            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=log_group),
+        )
+
+    def _run(self) -> ecs.FargateTaskDefinition:
+        """A heavy run; the command comes from Dagster."""
+        task = self._tasks.definition("Run", self._environment.dagster.run, self._data_rights())
+        self._tasks.container(task, "run", ["dagster", "api", "execute_run", "--help"], log_group=self._run_logs)
+        return task
+
+    def _webserver(self, run: ecs.FargateTaskDefinition) -> ecs.FargateService:
+        sizes = self._environment.dagster
+        task = self._tasks.definition("Webserver", sizes.webserver, self._launcher_rights(run))
+        self._tasks.container(
+            task,
+            "webserver",
+            ["pipeline", "serve", "webserver"],
+            variables={"PIPELINE_RUN_TASK_DEFINITION": run.task_definition_arn},
+            health_check=alive(WEBSERVER_IS_ALIVE),
+            port=WEBSERVER_PORT,
+            writable=True,
+        )
+        service = self._service("Webserver", task, name="webserver", is_reachable=True)
+        scaling = service.auto_scale_task_count(min_capacity=1, max_capacity=sizes.most_webservers)
+        scaling.scale_on_cpu_utilization("Busy", target_utilization_percent=BUSY_PERCENT)
+        return service
+
+    def _daemon(self, run: ecs.FargateTaskDefinition) -> ecs.FargateService:
+        task = self._tasks.definition("Daemon", self._environment.dagster.daemon, self._launcher_rights(run))
+        self._tasks.container(
+            task,
+            "daemon",
+            ["pipeline", "serve", "daemon"],
+            variables={"PIPELINE_RUN_TASK_DEFINITION": run.task_definition_arn},
+            health_check=ecs.HealthCheck(
+                command=["CMD", "dagster-daemon", "liveness-check"],
+                interval=cdk.Duration.seconds(120),
+                timeout=cdk.Duration.seconds(60),
+                retries=3,
+                start_period=cdk.Duration.seconds(300),
+            ),
+        )
+        # Never two: schedules and sensors would tick twice. For a minute of a deployment there is none.
+        return self._service("Daemon", task, name="daemon", is_single=True)
+
+    def _code_server(self, run: ecs.FargateTaskDefinition) -> ecs.FargateService:
+        """One task, not scaled out: Dagster asks the very server that it gave a run to. Heavy runs are what grows."""
+        task = self._tasks.definition("CodeServer", self._environment.dagster.code_server, self._data_rights())
+        for name, port, check in (
+            ("code-server", CODE_SERVER_PORT, alive(CODE_SERVER_IS_ALIVE)),
+            ("run-workers", WORKERS_PORT, None),
+        ):
+            self._tasks.container(
+                task,
+                name,
+                ["pipeline", "serve", name],
+                variables={"PIPELINE_RUN_TASK_DEFINITION": run.task_definition_arn},
+                health_check=check,
+                port=port,
+            )
+        return self._service("CodeServer", task, name="code-server")
+
+    def _service(
+        self,
+        construct_id: str,
+        task: ecs.FargateTaskDefinition,
+        *,
+        name: str,
+        is_single: bool = False,
+        is_reachable: bool = False,
+    ) -> ecs.FargateService:
+        """Found by `name`. `is_single`: the old task ends before the new one starts. `is_reachable`: by ECS Exec."""
+        return ecs.FargateService(
+            self,
+            f"{construct_id}Service",
+            cluster=self.cluster,
+            task_definition=task,
+            desired_count=1,
+            min_healthy_percent=0 if is_single else 100,
+            max_healthy_percent=100 if is_single else 200,
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED if is_single else None,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+            security_groups=[self._network.dagster],
+            vpc_subnets=ISOLATED,
+            assign_public_ip=False,
+            enable_execute_command=is_reachable,
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            cloud_map_options=ecs.CloudMapOptions(
+                cloud_map_namespace=self._network.namespace,
+                name=name,
+                dns_record_type=servicediscovery.DnsRecordType.A,
+                dns_ttl=cdk.Duration.seconds(10),
+            ),
+        )
+
+    def _migration(self) -> cdk.CustomResource:
+        """`pipeline migrate` as a task, each time the image or its settings change, before any service does."""
+        secrets = self._data.secrets
+        task = self._tasks.definition("Migration", MIGRATION_SIZE, [_may_read(list(secrets.values()))])
+        output = self._tasks.log_group("migration")
+        self._tasks.container(
+            task,
+            "migration",
+            ["pipeline", "migrate"],
+            log_group=output,
+            variables={
+                "PIPELINE_OWNER_SECRET": secrets["owner"].secret_arn,
+                "PIPELINE_ADMIN_SECRET": secrets["admin"].secret_arn,
+            },
+        )
+        log_group = logs.LogGroup(self, "MigrationFunctionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
+        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
+        role = iam.Role(self, "MigrationFunctionRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        for statement in self._may_run(task):
+            role.add_to_policy(statement)
+        function = lambda_.Function(
+            self,
+            "MigrationFunction",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            handler="index.handler",
+            code=lambda_.Code.from_inline(MIGRATION_TASK.read_text("utf-8")),
+            role=role,
+            timeout=cdk.Duration.minutes(15),
+            log_group=log_group,
+        )
+        subnets = self._network.vpc.select_subnets(subnet_type=ISOLATED.subnet_type).subnet_ids
+        migration = cdk.CustomResource(
+            self,
+            "MigrationDone",
+            resource_type="Custom::Migration",
+            service_token=function.function_arn,
+            properties={
+                "Cluster": self.cluster.cluster_arn,
+                "TaskDefinition": task.task_definition_arn,
+                "Subnets": subnets,
+                "SecurityGroups": [self._network.dagster.security_group_id],
+                "LogGroup": output.log_group_name,
+            },
+        )
+        migration.node.add_dependency(role)
+        return migration
+
+    def _may_run(self, task: ecs.FargateTaskDefinition) -> list[iam.PolicyStatement]:
+        """Start and see that task in the cluster; it may be given its two roles."""
+        cluster = self.cluster
+        execution_role = task.obtain_execution_role()
+        return [
+            iam.PolicyStatement(
+                sid="StartTask",
+                actions=["ecs:RunTask"],
+                resources=[task.task_definition_arn],
+                conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
+            ),
+            iam.PolicyStatement(
+                sid="SeeTasks",
+                actions=["ecs:DescribeTasks"],
+                resources=[self._all_tasks()],
+            ),
+            iam.PolicyStatement(
+                sid="GiveTaskItsRoles",
+                actions=["iam:PassRole"],
+                resources=[task.task_role.role_arn, execution_role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            ),
+        ]
+
+    def _all_tasks(self) -> str:
+        return f"arn:{self.partition}:ecs:{self.region}:{self.account}:task/{self.cluster.cluster_name}/*"
+
+    def _launcher_rights(self, run: ecs.FargateTaskDefinition) -> list[iam.PolicyStatement]:
+        """Of those who launch runs: no data of the platform, only Dagster's own."""
+        return [
+            _may_read([self._data.secrets["dagster"]]),
+            *self._compute_logs(),
+            *self._may_run(run),
+            iam.PolicyStatement(
+                sid="StopRuns", actions=["ecs:StopTask", "ecs:TagResource"], resources=[self._all_tasks()]
+            ),
+            # Why a run's task has failed.
+            iam.PolicyStatement(
+                sid="SeeOutputOfRuns",
+                actions=["logs:GetLogEvents"],
+                resources=[self._run_logs.log_group_arn],
+            ),
+            iam.PolicyStatement(
+                sid="SeeDefinitions",
+                # Neither knows resources. What is seen is no secret: no variable holds one.
+                actions=["ecs:DescribeTaskDefinition", "ec2:DescribeNetworkInterfaces"],
+                resources=["*"],
+            ),
+        ]
+
+    def _compute_logs(self) -> list[iam.PolicyStatement]:
+        bucket = self._data.compute_logs_bucket
+        return [
+            iam.PolicyStatement(
+                sid="ComputeLogs",
+                actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                resources=[bucket.arn_for_objects("*")],
+            ),
+            iam.PolicyStatement(sid="ListComputeLogs", actions=["s3:ListBucket"], resources=[bucket.bucket_arn]),
+        ]
+
+    def _data_rights(self) -> list[iam.PolicyStatement]:
+        """Of those who run sensors and runs: ingestion, analytics and jobs."""
+        storage, secrets = self._data.storage, self._data.secrets
+        return [
+            _may_read([secrets["dagster"], secrets["loader"], secrets["reader"]]),
+            *self._compute_logs(),
+            # Landed files are read and never changed.
+            iam.PolicyStatement(
+                sid="Landing",
+                actions=["s3:GetObject", "s3:GetObjectVersion"],
+                resources=[storage.landing_bucket.arn_for_objects("*")],
+            ),
+            iam.PolicyStatement(
+                sid="ListLanding",
+                actions=["s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"],
+                resources=[storage.landing_bucket.bucket_arn],
+            ),
+            iam.PolicyStatement(
+                sid="LandingEvents",
+                actions=[
+                    "sqs:ChangeMessageVisibility",
+                    "sqs:DeleteMessage",
+                    "sqs:GetQueueAttributes",
+                    "sqs:ReceiveMessage",
+                ],
+                resources=[storage.landing_queue.queue_arn],
+            ),
+            iam.PolicyStatement(
+                sid="Results",
+                actions=["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+                resources=[storage.results_bucket.arn_for_objects("*")],
+            ),
+            iam.PolicyStatement(
+                sid="ListResults", actions=["s3:ListBucket"], resources=[storage.results_bucket.bucket_arn]
+            ),
+            iam.PolicyStatement(
+                sid="Records",
+                actions=[
+                    "dynamodb:ConditionCheckItem",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
+                    "dynamodb:Query",
+                    "dynamodb:UpdateItem",
+                ],
+                resources=[storage.table.table_arn, f"{storage.table.table_arn}/index/*"],
+            ),
+            iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._app.events_topic.topic_arn]),
+        ]
+
+
+def _may_read(secrets: Sequence[secretsmanager.ISecret]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        sid="Secrets",
+        actions=["secretsmanager:GetSecretValue"],
+        resources=[secret.secret_arn for secret in secrets],
+    )
