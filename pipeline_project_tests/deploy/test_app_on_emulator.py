@@ -36,6 +36,8 @@ import aws_lambda_powertools, psycopg, pydantic
 from pipeline_project import aws, settings
 
 def handler(event, context):
+    if event["path"] == "/broken":
+        raise RuntimeError("as the test wants it")
     given = settings.Settings.load(os.environ)
     table = aws.client(given, "dynamodb")
     table.put_item(TableName=given.table_name, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
@@ -279,6 +281,42 @@ def test_the_gateway_reaches_the_function_which_runs_from_its_bundle(deployment:
     with deployment.client("dynamodb") as dynamodb:
         assert "Item" in dynamodb.get_item(TableName=given["table_name"], Key={"pk": {"S": "a"}, "sk": {"S": "b"}})
     assert get(deployment.outputs["ApiUrl"] + "/")[0] == 200
+
+
+def test_a_broken_function_raises_its_alarm_and_whoever_subscribed_hears_of_it_once(deployment: Deployment) -> None:
+    """The way of a fault through everything that is deployed: gateway, function, metric, alarm, topic, subscriber."""
+    with (
+        deployment.client("sqs") as sqs,
+        deployment.client("sns") as sns,
+        deployment.client("lambda") as functions,
+        deployment.client("cloudwatch") as cloudwatch,
+    ):
+        inbox = sqs.create_queue(QueueName="operator")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=deployment.outputs["AlarmsTopicArn"], Protocol="sqs", Endpoint=arn)
+
+        def break_it() -> None:
+            status, _, problem = get(deployment.outputs["ApiUrl"] + "/broken")
+            assert status >= 500, problem
+            # The emulator counts errors of direct calls only, CloudWatch those through the gateway, too.
+            call = {"FunctionName": deployment.outputs["FunctionName"], "Payload": b'{"path": "/broken"}'}
+            assert functions.invoke(**call)["FunctionError"]
+
+        def heard() -> list[dict[str, Any]]:
+            # CloudWatch looks at its alarms each minute, the emulator when somebody sends a metric, whichever.
+            cloudwatch.put_metric_data(Namespace="Test", MetricData=[{"MetricName": "Tick", "Value": 1}])
+            received = sqs.receive_message(QueueUrl=inbox, MaxNumberOfMessages=10, VisibilityTimeout=0)
+            return [json.loads(json.loads(each["Body"])["Message"]) for each in received.get("Messages", [])]
+
+        break_it()
+        (alarm,) = [each for each in eventually(heard) if "ApiFunctionErrors" in each["AlarmName"]]
+        assert alarm["NewStateValue"] == "ALARM"
+        assert alarm["AlarmDescription"] == "The API's function raised an error or ran out of time"
+        assert alarm["Trigger"]["MetricName"] == "Errors"
+        # It is heard of again only when its state changes.
+        break_it()
+        names = [each["AlarmName"] for each in heard() if each["NewStateValue"] == "ALARM"]
+        assert names.count(alarm["AlarmName"]) == 1
 
 
 def test_the_gateways_own_error_is_a_problem_that_any_origin_may_read(deployment: Deployment) -> None:
