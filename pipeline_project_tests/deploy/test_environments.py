@@ -1,6 +1,9 @@
 """Settings of the environments: those that are committed hold, and a bad one is refused in a line that names it."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,18 @@ def test_an_unknown_environment_is_refused(name: str | None) -> None:
 def test_an_environment_without_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"dev\.toml: there is no such file"):
         load("dev", tmp_path)
+
+
+@pytest.mark.slow
+def test_synthesis_stops_with_one_line() -> None:
+    """`cdk deploy -c environment=nowhere`, as the CDK's CLI passes it on; it wins over the `environment` of cdk.json."""
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.app"],
+        cwd=FOLDER.parents[1],
+        env={**os.environ, "CDK_CONTEXT_JSON": '{"environment": "nowhere"}'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "environment: 'nowhere' is not one of dev, staging, prod (cdk -c environment=…)\n"
