@@ -90,6 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notify_reject_share: float = 0.05
     """An object that lost this share of its records, or more, is told of over SNS."""
 
+    confirmation_days: int = 35
+    """A row that is later than this may find the end of a state that did not change for long not quite where it was."""
+
     # --- Analytics
     inline_rows: int = 1_000
     inline_bytes: int = 256 * 1024

@@ -1,4 +1,5 @@
-"""What would grow or run out by itself: Dagster's runs and logs, which it keeps for ever, and partitions by month."""
+"""What would grow or run out by itself: Dagster's runs and logs, which it keeps for ever, notes of states that still held,
+and partitions by month."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from pipeline_project.canonical.tables import make_months_ahead
+from pipeline_project.ingest.retention import prune_confirmations
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
 
@@ -27,9 +29,18 @@ def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platfo
     context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
 
 
-@dg.job(description="Makes partitions ahead and prunes old runs.")
+@dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
+def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_days)
+    with retried(context), platform.loader.connect(autocommit=True) as connection:
+        pruned = prune_confirmations(connection, before)
+    context.add_output_metadata({"confirmations deleted": pruned, "older than": before.isoformat()})
+
+
+@dg.job(description="Makes partitions ahead, prunes old runs and old notes of unchanged states.")
 def housekeeping() -> None:
     make_partitions()
+    prune_notes()
     prune_runs()
 
 
