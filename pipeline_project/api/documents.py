@@ -1,7 +1,5 @@
-"""`/openapi.json` and `/docs`."""
+"""`/openapi.json` and `/docs`. What makes them is imported when they are asked for: other cold starts do not pay for it."""
 
-from pipeline_project.api.docs_page import page
-from pipeline_project.api.openapi import document
 from pipeline_project.api.replies import Links, Reply
 from pipeline_project.api.requests import Request
 from pipeline_project.api.services import Services
@@ -11,11 +9,16 @@ DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'n
 
 
 def openapi(request: Request, services: Services) -> Reply:
+    from pipeline_project.api.openapi import document  # noqa: PLC0415
+
     request.query()
     return Reply(200, document(Links(request, services.settings).to("") or "/"), {"Cache-Control": "max-age=300"})
 
 
 def docs(request: Request, services: Services) -> Reply:
+    from pipeline_project.api.docs_page import page  # noqa: PLC0415
+    from pipeline_project.api.openapi import document  # noqa: PLC0415
+
     request.query()
     text = page(document(Links(request, services.settings).to("") or "/"))
     headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "max-age=300"}
