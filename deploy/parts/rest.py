@@ -18,28 +18,35 @@ from aws_cdk import aws_sns as sns
 
 from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
+from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
 
+ALL_KINDS = {**KINDS, **GATEWAY_KINDS}
 API_STAGE = "v1"
 API_HANDLER = "pipeline_project.api.handler.handler"
 # API Gateway gives up after 29 seconds: a function that goes on is paid for and heard by nobody.
 API_TIMEOUT = cdk.Duration.seconds(29)
 
-NOBODY = ("401", "unauthenticated", "The request names nobody")
-NOTHING = ("404", "not_found", "There is nothing here")
-# API Gateway's own errors: (response type, status, code, title), the codes those of pipeline_project.api.problems.
-# The two defaults keep the status of their cause.
+# API Gateway's own errors: what it calls them, and the codes of pipeline_project.api.problems.
 GATEWAY_ERRORS = [
-    (apigateway.ResponseType.DEFAULT_4_XX, None, "bad_request", "The request was refused"),
-    (apigateway.ResponseType.DEFAULT_5_XX, None, "internal_error", "The service failed to answer"),
-    (apigateway.ResponseType.ACCESS_DENIED, "403", "forbidden", "Access denied"),
-    (apigateway.ResponseType.INVALID_API_KEY, "403", "forbidden", "API key missing or unknown"),
-    (apigateway.ResponseType.RESOURCE_NOT_FOUND, *NOTHING),
-    (apigateway.ResponseType.REQUEST_TOO_LARGE, "413", "request_too_large", "The request body is too large"),
-    (apigateway.ResponseType.THROTTLED, "429", "too_many_requests", "Too many requests; try again later"),
-    (apigateway.ResponseType.QUOTA_EXCEEDED, "429", "quota_exceeded", "The quota of this API key is used up"),
-    (apigateway.ResponseType.INTEGRATION_FAILURE, "504", "timeout", "The service did not answer in time"),
-    (apigateway.ResponseType.INTEGRATION_TIMEOUT, "504", "timeout", "The service did not answer in time"),
+    (apigateway.ResponseType.ACCESS_DENIED, "forbidden"),
+    (apigateway.ResponseType.EXPIRED_TOKEN, "forbidden"),
+    (apigateway.ResponseType.INVALID_API_KEY, "forbidden"),
+    (apigateway.ResponseType.INVALID_SIGNATURE, "forbidden"),
+    (apigateway.ResponseType.WAF_FILTERED, "forbidden"),
+    (apigateway.ResponseType.RESOURCE_NOT_FOUND, "not_found"),
+    (apigateway.ResponseType.REQUEST_TOO_LARGE, "request_too_large"),
+    (apigateway.ResponseType.THROTTLED, "too_many_requests"),
+    (apigateway.ResponseType.QUOTA_EXCEEDED, "quota_exceeded"),
+    (apigateway.ResponseType.INTEGRATION_FAILURE, "timeout"),
+    (apigateway.ResponseType.INTEGRATION_TIMEOUT, "timeout"),
 ]
+# These keep the status of their cause, which may be another than the code's.
+DEFAULT_ERRORS = [
+    (apigateway.ResponseType.DEFAULT_4_XX, "bad_request"),
+    (apigateway.ResponseType.DEFAULT_5_XX, "internal_error"),
+]
+RETRY_AFTER = {"too_many_requests": 1, "quota_exceeded": 3600, "timeout": 5}
+"""Seconds. A quota is of a day; whoever has used it up need not ask every second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,21 +141,23 @@ class Rest:
     def _gateway_errors(self, *, is_open: bool) -> None:
         # MISSING_AUTHENTICATION_TOKEN is also what API Gateway says of a path it does not know. Where somebody must be
         # named every path is known to it, and where nobody must, nothing else can be meant.
-        missing = (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, *(NOTHING if is_open else NOBODY))
-        unauthorized = [] if is_open else [(apigateway.ResponseType.UNAUTHORIZED, *NOBODY)]
-        for response_type, status, code, title in [*GATEWAY_ERRORS, missing, *unauthorized]:
+        missing = (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, "not_found" if is_open else "unauthenticated")
+        unauthorized = [] if is_open else [(apigateway.ResponseType.UNAUTHORIZED, "unauthenticated")]
+        for response_type, code in [*DEFAULT_ERRORS, *GATEWAY_ERRORS, missing, *unauthorized]:
+            has_status = (response_type, code) not in DEFAULT_ERRORS
             self.api.add_gateway_response(
                 f"Error{response_type.response_type.title().replace('_', '')}",
                 type=response_type,
-                status_code=status,
+                status_code=str(ALL_KINDS[code].status) if has_status else None,
                 response_headers={
                     # The template key must be application/json, the only one API Gateway is sure to choose.
                     "Content-Type": "'application/problem+json'",
                     # Any origin may read these: they say what was wrong with a request and hold no data. Data comes
                     # from the function, which answers origins from its allow-list.
                     "Access-Control-Allow-Origin": "'*'",
+                    **({"Retry-After": f"'{RETRY_AFTER[code]}'"} if code in RETRY_AFTER else {}),
                 },
-                templates={"application/json": _problem(status, code, title)},
+                templates={"application/json": _problem(code, with_status=has_status)},
             )
 
     def _function(
@@ -229,7 +238,8 @@ class Rest:
                 path.add_method("OPTIONS", integration)
 
 
-def _problem(status: str | None, code: str, title: str) -> str:
+def _problem(code: str, *, with_status: bool) -> str:
     """A body of RFC 9457. Only where the cause is open does API Gateway's own message (quoted, or null) help."""
-    particulars = f'"status":{status}' if status else '"detail":$context.error.messageString'
-    return f'{{"type":"about:blank","title":"{title}",{particulars},"code":"{code}","request_id":"$context.requestId"}}'
+    kind = ALL_KINDS[code]
+    particulars = f'"status":{kind.status}' if with_status else '"detail":$context.error.messageString'
+    return f'{{"type":"about:blank","title":"{kind.title}",{particulars},"code":"{code}","request_id":"$context.requestId"}}'

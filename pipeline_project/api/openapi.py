@@ -8,11 +8,13 @@ import sys
 from typing import Any
 
 from pipeline_project.analytics.catalogue import OPERATIONS, Operation
-from pipeline_project.api.problems import CONTENT_TYPE, KINDS
+from pipeline_project.api.problems import CONTENT_TYPE, GATEWAY_KINDS, KINDS
 from pipeline_project.api.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.jobs.model import FORMATS, State
 
 Json = dict[str, Any]
+EVERYWHERE = {400, 401, *(kind.status for kind in GATEWAY_KINDS.values())}
+"""Statuses of problems that any route may answer with, or the gateway in its place."""
 
 
 def document(server: str) -> Json:
@@ -160,7 +162,7 @@ def _operation(
     parameters: list[Json] | None = None,
     body: bool = False,
 ) -> Json:
-    responses = {**answers, **{str(status): _problem(status) for status in sorted({400, *problems})}}
+    responses = {**answers, **{str(status): _problem(status) for status in sorted({*EVERYWHERE, *problems})}}
     found: Json = {"operationId": name, "tags": [tag], "summary": summary, "responses": responses}
     if parameters:
         found["parameters"] = parameters
@@ -216,12 +218,12 @@ def _links(*names: str) -> Json:
 
 
 def _problem(status: int) -> Json:
-    codes = [code for code, kind in KINDS.items() if kind.status == status]
+    codes = [code for code, kind in {**KINDS, **GATEWAY_KINDS}.items() if kind.status == status]
     found = {
         "description": f"`code` is one of {', '.join(codes)}",
         "content": {CONTENT_TYPE: {"schema": _schema("Problem")}},
     }
-    return _with_headers(found, ("Retry-After",)) if status in (429, 503) else found
+    return _with_headers(found, ("Retry-After",)) if status in (429, 503, 504) else found
 
 
 def _parameters() -> Json:
@@ -365,7 +367,7 @@ def _schemas() -> Json:
                     "title": text,
                     "status": {"type": "integer"},
                     "detail": text,
-                    "code": {"enum": list(KINDS)},
+                    "code": {"enum": [*KINDS, *GATEWAY_KINDS]},
                     "request_id": text,
                 }
             ),

@@ -41,6 +41,13 @@ KINDS: Mapping[str, Kind] = {
     "internal_error": Kind(500, "The service failed to answer"),
     "unavailable": Kind(503, "The service cannot answer now; try again"),
 }
+GATEWAY_KINDS: Mapping[str, Kind] = {
+    "forbidden": Kind(403, "The caller is not known, or may not do this"),
+    "too_many_requests": Kind(429, "Too many requests; try again later"),
+    "quota_exceeded": Kind(429, "The quota of this API key is used up"),
+    "timeout": Kind(504, "The service did not answer in time"),
+}
+"""What API Gateway says by itself (deploy/parts/rest.py), before a request reaches a route, or when no answer comes back."""
 
 
 class Problem(PipelineError):

@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
 """At most this part of the time goes into checkpoints: a state that has grown large is written less often."""
+FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
 
@@ -34,6 +35,8 @@ def environment(port: int, folder: Path) -> dict[str, str]:
         # Functions are unpacked here; a killed server leaves them behind, and the next start removes them.
         "TMPDIR": str(folder / "tmp"),
         "LAMBDA_EXECUTOR": "local",
+        # Each call at a time is a process. To what comes beyond these it answers 429, and clients come again.
+        "LAMBDA_ACCOUNT_CONCURRENCY": str(FUNCTIONS_AT_ONCE),
         "LOG_LEVEL": "WARNING",
         # Parts that would listen on ports of their own, and a Docker daemon whose containers are none of our business.
         "IOT_MTLS_ENABLED": "0",

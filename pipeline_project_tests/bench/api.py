@@ -30,6 +30,7 @@ from pipeline_project.analytics.execution import execute
 from pipeline_project.api.services import Services
 from pipeline_project.client import Client
 from pipeline_project.database import Database, Role
+from pipeline_project.errors import PipelineError
 from pipeline_project_tests.bench.server import BenchServer, server
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_aws import emulator
@@ -41,6 +42,8 @@ CALLS = 300
 JOBS = 20
 CLIENTS = 200
 INSTANCES = 8
+TRIES = 10
+"""Of a client in a crowd: the last two of them 20 seconds apart, at most."""
 FILL = """
 INSERT INTO canonical.entities (canonical_id, source, entity_type, deleted, name, industry, region, revenue, attributes,
     source_updated_at, object_modified_at, object_id, ordinal, mapping_version, quality_score, content_hash, record_digest,
@@ -71,7 +74,8 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
     calls = max(20, int(CALLS * scale))
     with _stack(max(1_000, int(ENTITIES * scale))) as live:
         figures = [*_imports(), *_handler(live, calls), *_gateway(live, calls), *_jobs(live, max(3, int(JOBS * scale)))]
-        return [*figures, *_crowd(live, max(20, int(CLIENTS * scale)))]
+        clients = max(20, int(CLIENTS * scale))
+        return [*figures, *_crowd(live, clients), *_crowd_at_the_gateway(live, clients)]
 
 
 @contextmanager
@@ -215,10 +219,7 @@ def _jobs(live: LiveApi, count: int) -> list[dict[str, Any]]:
 
 
 def _crowd(live: LiveApi, clients: int) -> list[dict[str, Any]]:
-    """So many callers at once on a few warm instances; waiting for one of them counts.
-
-    Not through the gateway: the emulator starts a process for each call that finds no warm one, two hundred in all.
-    """
+    """So many callers at once on a few warm instances; waiting for one of them counts."""
     instances: queue.SimpleQueue[Caller] = queue.SimpleQueue()
     errors = 0
 
@@ -237,3 +238,23 @@ def _crowd(live: LiveApi, clients: int) -> list[dict[str, Any]]:
             instances.put(Caller(stack.enter_context(closing(Services(live.cloud.settings)))))
         taken = list(pool.map(one, range(clients)))
     return [{**_figure(f"{clients} callers at once, {INSTANCES} instances", taken), "errors": errors}]
+
+
+def _crowd_at_the_gateway(live: LiveApi, clients: int) -> list[dict[str, Any]]:
+    """So many clients at once over HTTP. The emulator runs a few functions at a time and answers 429 to the others, which
+    clients take for what it is: they come again. What is counted as an error is a client that got no answer in the end.
+    """
+    errors: list[str] = []
+
+    def one(n: int) -> float:
+        begin = time.perf_counter()
+        try:
+            rows = Client(live.url, tries=TRIES).ask("revenue_analysis", _question(1 + n % 10)["parameters"])["rows"]
+            assert rows
+        except (PipelineError, AssertionError) as error:
+            errors.append(str(error))
+        return (time.perf_counter() - begin) * 1000
+
+    with ThreadPoolExecutor(clients) as pool:
+        taken = list(pool.map(one, range(clients)))
+    return [{**_figure(f"{clients} clients at once, through the gateway", taken), "errors": len(errors)}]

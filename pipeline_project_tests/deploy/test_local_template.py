@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from deploy.cloudformation import LOCAL_TEMPLATE
-from pipeline_project.api.problems import KINDS
+from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
 from pipeline_project.settings import Settings
 
 ROOT = LOCAL_TEMPLATE.parents[2]
@@ -232,9 +232,11 @@ def test_the_gateway_sends_everything_to_the_function_and_answers_its_own_errors
         problem = json.loads(template.replace("$context.error.messageString", '"because"'))
         assert {"type", "title", "code", "request_id"} <= set(problem)
         assert problem.get("status") == (int(response["StatusCode"]) if "StatusCode" in response else None)
-        if kind := KINDS.get(problem["code"]):
-            assert problem["title"] == kind.title
-            assert problem.get("status", kind.status) == kind.status
+        kind = {**KINDS, **GATEWAY_KINDS}[problem["code"]]
+        assert problem["title"] == kind.title
+        assert problem.get("status", kind.status) == kind.status
+        if kind.status in (429, 504):
+            assert int(headers["gatewayresponse.header.Retry-After"].strip("'")) > 0
 
 
 def test_every_alarm_reaches_the_alarms_topic() -> None:
