@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
@@ -60,16 +61,24 @@ async def serve(emulator: ModuleType, port: int) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = SHUTDOWN_SECONDS
     config.loglevel = "WARNING"
-    stop = asyncio.Event()
+    stop, asked = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def keep() -> None:
         # On the loop, between requests: a thread would meet tables that are just changing.
         while True:
+            await asked.wait()  # else nothing can have changed
+            asked.clear()
             started = time.perf_counter()
             checkpoint(emulator)
             await asyncio.sleep(max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await emulator.app(scope, receive, send)
+        finally:
+            asked.set()
 
     async def trigger() -> None:
         # Hypercorn asks for this when it serves, so the state has been restored: no checkpoint of an empty one before.
@@ -77,7 +86,7 @@ async def serve(emulator: ModuleType, port: int) -> None:
         await stop.wait()
         keeper.cancel()
 
-    await hypercorn_serve(emulator.app, config, shutdown_trigger=trigger)
+    await hypercorn_serve(app, config, shutdown_trigger=trigger)
 
 
 def main() -> None:

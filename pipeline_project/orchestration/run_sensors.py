@@ -13,7 +13,7 @@ from pipeline_project.notify.ingest import announce
 from pipeline_project.orchestration.names import SOURCE_TAG
 from pipeline_project.orchestration.resources import Platform
 
-SETTLE_SECONDS = 10
+SETTLE_SECONDS = 20
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
 """How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""

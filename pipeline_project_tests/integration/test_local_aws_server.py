@@ -42,11 +42,12 @@ def clients(endpoint: str, *services: str) -> Iterator[list[Any]]:
             each.close()
 
 
-def await_checkpoint(folder: Path) -> None:
-    """Until a checkpoint that began after this call is written: the second one from now."""
+def await_checkpoint(folder: Path, sqs: Any) -> None:
+    """Until a checkpoint that began after this call is written: the second one from now. Requests bring them about."""
     before = written = state_written(folder)
     deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
     for _ in range(2):
+        sqs.list_queues()
         while written == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -74,7 +75,7 @@ def test_a_killed_emulator_knows_everything_again(tmp_path: Path) -> None:
             )
             dynamodb.put_item(TableName="table", Item={"pk": {"S": "x"}})
             secrets.create_secret(Name="secret", SecretString="secret")
-            await_checkpoint(folder)
+            await_checkpoint(folder, sqs)
         process.send_signal(signal.SIGKILL)
         process.wait()
     with (

@@ -10,10 +10,11 @@ import pytest
 from dagster._cli import api
 from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
-from dagster_postgres import PostgresRunStorage
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 
 from pipeline_project.orchestration import warm_worker
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
+from pipeline_project.orchestration.pooled_storage import SCHEMA_QUESTIONS
 from pipeline_project.orchestration.warm_launcher import WORKER_TAG, WarmRunLauncher
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 from pipeline_project_tests.fix_warm_workers import Workers, lives
@@ -165,12 +166,10 @@ def test_dagster_is_as_the_workers_expect_it() -> None:
     ]
     command = api.execute_run_command.callback
     assert command and "_execute_run_command_body(" in inspect.getsource(command)
-    assert list(inspect.signature(PostgresRunStorage.optimize_for_webserver).parameters) == [
-        "self",
-        "statement_timeout",
-        "pool_recycle",
-        "max_overflow",
-    ]
+    for storage in (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage):
+        assert "create_pg_connection(self._engine)" in inspect.getsource(storage)
+    storages = (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage)
+    assert all(any(hasattr(each, name) for each in storages) for name in SCHEMA_QUESTIONS)
     theirs = {name for name in dir(DefaultRunLauncher) if not name.startswith("_")}
     ours = {name for name in vars(WarmRunLauncher) if not name.startswith("_")}
     assert ours <= theirs
