@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline_project.aws import client
 from pipeline_project.errors import Transient
@@ -149,7 +150,7 @@ def until(condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
         try:
             if found := condition():
                 return found
-        except (Transient, OSError, psycopg.OperationalError):
+        except (Transient, OSError, BotoCoreError, ClientError, psycopg.OperationalError):
             pass
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -28,6 +28,8 @@ from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
 ARRIVAL_DAY = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
+DAYS_A_RUN = 31
+"""Of a backfill: days are mostly small, and a run each would cost more than loading them."""
 INGEST_POOL = "ingest"
 SILENCE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 """How long a source may send nothing."""
@@ -69,6 +71,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
         deps=[landing_key(source.name)],
         group_name=CANONICAL,
         partitions_def=ARRIVAL_DAY,
+        backfill_policy=dg.BackfillPolicy.multi_run(DAYS_A_RUN),
         kinds={"python", "postgres"},
         owners=OWNERS,
         tags={SOURCE_TAG: source.name},
@@ -131,6 +134,7 @@ def _result(
     table = dg.MetadataValue.md(report.outcomes_table(outcomes))
     reasons_table = dg.MetadataValue.md(report.reasons_table(reasons))
     metadata: dict[str, Any] = {
+        **({"days": ", ".join(context.partition_keys)} if len(context.partition_keys) > 1 else {}),
         "objects": len(outcomes),
         "objects not needed": len(object_ids) - len(outcomes),
         **{name.replace("_", " "): count for name, count in totals.items()},

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._utils.interrupts import raise_interrupts_as
 
 from pipeline_project import aws, database
 from pipeline_project.errors import Permanent
@@ -17,9 +18,13 @@ FIRST_PAUSE_SECONDS = 1.0
 
 @contextmanager
 def retried(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
-    """Turn errors of the block into what Dagster understands: try again later, or fail at once with the reason."""
+    """Turn errors of the block into what Dagster understands: try again later, or fail at once with the reason.
+
+    Who terminates the run interrupts the block as Ctrl-C would: psycopg cancels its statement only for that.
+    """
     try:
-        yield
+        with raise_interrupts_as(KeyboardInterrupt):
+            yield
     except Exception as error:
         if database.is_transient(error) or aws.is_transient(error):
             pause = FIRST_PAUSE_SECONDS * 2**context.retry_number
