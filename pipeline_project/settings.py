@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The ECS task definition of runs that get a task of their own."""
 
     # --- Ingestion
+    landing_listens: bool = True
+    """Landing sensors wait for uploads within their ticks. Otherwise each tick looks once, as sensors mostly do."""
     ingest_batch_objects: int = 200
     """Most objects one ingest run is given."""
     ingest_batch_bytes: int = 256 * 1024 * 1024

@@ -52,9 +52,14 @@ def run(binaries: Binaries = None) -> None:
 
 
 @app.command()
-def up(binaries: Binaries = None) -> None:
+def up(
+    binaries: Binaries = None,
+    stock: Annotated[
+        bool, typer.Option("--stock", help="With Dagster's own launcher, queue and sensor loop: slow, to compare with.")
+    ] = False,
+) -> None:
     """Start everything and stay until Ctrl-C; load nothing."""
-    with _session(binaries) as (console, stack):
+    with _session(binaries, stock=stock) as (console, stack):
         _stay(console, stack, stack.start())
 
 
@@ -123,14 +128,14 @@ class Interrupted(BaseException):
 
 
 @contextmanager
-def _session(binaries: Path | None) -> Iterator[tuple[StepConsole, Stack]]:
+def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[StepConsole, Stack]]:
     """The locked state folder and a stack on it, stopped at the end; an error is told in one line and is status 1."""
     console, state = StepConsole(), State.of_working_folder()
     try:
         with state.locked():
             if ended := end_leftovers(state):
                 console.note(f"ended {ended} processes that an earlier run had left behind")
-            stack = Stack(state, console, binaries or wheel_binaries())
+            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock)
             _raise_on_signal()
             try:
                 yield console, stack

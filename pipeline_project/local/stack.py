@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import yaml
+
 from pipeline_project.errors import PipelineError, Transient
 from pipeline_project.local import deployment, die_with_parent
 from pipeline_project.local.console import GivenUp, StepConsole
@@ -26,7 +28,8 @@ WORKERS = "pipeline_project.orchestration.worker_server"
 DEFINITIONS = "pipeline_project.definitions"
 WORKSPACE = deployment.ROOT / "workspace.yaml"
 DAGSTER_YAML = deployment.ROOT / "deploy" / "dagster" / "dagster.yaml"
-DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", "run-workers", "code-server")
+WARM = "run-workers"
+DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", WARM, "code-server")
 READY_SECONDS = 120
 REST_SECONDS = 20
 T = TypeVar("T")
@@ -40,10 +43,21 @@ class Stack:
     Whatever an earlier run has left behind must be ended before: it sits on the ports.
     """
 
-    def __init__(self, state: State, console: StepConsole, binaries: Path, definitions: str = DEFINITIONS) -> None:
+    def __init__(
+        self,
+        state: State,
+        console: StepConsole,
+        binaries: Path,
+        definitions: str = DEFINITIONS,
+        *,
+        stock: bool = False,
+    ) -> None:
+        """`stock`: with Dagster's own launcher, queue and storage, and sensors that do not listen."""
         self._state = state
         self._console = console
         self._definitions = definitions
+        self._stock = stock
+        self._dagster_programs = [name for name in DAGSTER_PROGRAMS if not (stock and name == WARM)]
         self._passwords = state.passwords()
         self._ports, self._moves = state.ports()
         self._stopping = threading.Event()
@@ -67,6 +81,7 @@ class Stack:
             "DAGSTER_PG_PASSWORD": self._passwords["dagster"],
             "DAGSTER_CODE_SERVER_SOCKET": str(code_server),
             "DAGSTER_WORKERS_SOCKET": str(workers),
+            **({"PIPELINE_LANDING_LISTENS": "false"} if self._stock else {}),
         }
 
         def module(name: str, environment: dict[str, str], *command: str, once: bool = False, stop_seconds: int = 8):
@@ -83,7 +98,7 @@ class Stack:
             module("dagster-migrate", dagster, "dagster", "instance", "migrate", once=True),
             # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
-            module("run-workers", dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
+            module(WARM, dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
             module("dagster-webserver", dagster, "dagster_webserver", *workspace, *webserver),
             module("dagster-daemon", dagster, "dagster._daemon", "run", *workspace),
         ]
@@ -99,7 +114,7 @@ class Stack:
                 self.server.initialise(self._passwords["postgres"])
         self.server.forget_dead_server()
         self._state.write_password_file()
-        shutil.copyfile(DAGSTER_YAML, self._state.dagster_home / "dagster.yaml")
+        self._write_dagster_yaml()
         self._state.make_sockets()
         self._supervisor = Supervisor(self._state, self._programs())
         self._supervisor.start()
@@ -111,6 +126,17 @@ class Stack:
                 self._stopping.set()  # the other steps give up
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _write_dagster_yaml(self) -> None:
+        target = self._state.dagster_home / "dagster.yaml"
+        if not self._stock:
+            shutil.copyfile(DAGSTER_YAML, target)
+            return
+        instance = yaml.safe_load(DAGSTER_YAML.read_text("utf-8"))
+        storage = {"postgres": instance["storage"]["custom"]["config"]}
+        ours = ("run_launcher", "run_coordinator", "sensors", "schedules")
+        kept = {key: value for key, value in instance.items() if key not in ours}
+        target.write_text(yaml.safe_dump(kept | {"storage": storage}), "utf-8")
 
     def _start_parts(self, pool: ThreadPoolExecutor) -> Settings:
         """Each step waits for those it needs; everything else goes side by side."""
@@ -191,7 +217,8 @@ class Stack:
             self._after(settings)
             if early and early != self._state.read_settings():
                 self._supervised.stop_programs(["code-server"])
-            self._supervised.start_program("run-workers")
+            if not self._stock:
+                self._supervised.start_program(WARM)
             self._supervised.start_program("code-server")
             self._after(dagster)
             self._run("code-server", self._is_location_loaded)
@@ -284,7 +311,7 @@ class Stack:
         end_leftovers(self._state)
         self.server.forget_dead_server()
         self._supervised.start()
-        for name in ("postgres", "aws", *reversed(DAGSTER_PROGRAMS)):
+        for name in ("postgres", "aws", *reversed(self._dagster_programs)):
             self._supervised.start_program(name)
 
     # --- end

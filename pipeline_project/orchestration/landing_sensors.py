@@ -16,8 +16,11 @@ from pipeline_project.orchestration.resources import Platform
 
 LOOP_SECONDS = 5
 """Of Dagster's sensor loop; it is a constant there."""
-TICK_SECONDS = (9, 14, 19)
-"""A length for each sensor: just under a multiple of five, so that the next tick follows at once."""
+TICK_SECONDS = (24, 29, 34)
+"""A length for each sensor: just under a multiple of five, so that the next tick follows at once. Long, as each
+tick costs Dagster twenty statements; far from the minute after which it gives a tick up."""
+GLANCE_SECONDS = 1.5
+"""Of a tick that does not listen."""
 LINGER_SECONDS = 0.1
 RUNS_PER_SOURCE = 1
 """Light ones. What arrives while it runs gathers, and the next takes it all: under load, batches grow and not the queue."""
@@ -50,15 +53,16 @@ def _landing_sensor(number: int, seconds: int, turns: Turns) -> dg.SensorDefinit
     )
     def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
+        listening = seconds if platform.settings.landing_listens else GLANCE_SECONDS
         if lists:
             now = datetime.now(UTC)
             place = ListingCursor.parse(cursor)
             cursor = str(landing.list_some(place, now, every=LISTING_EVERY, seconds=LISTING_SECONDS))
         batches = landing.watch(
-            living(context.instance), turns, seconds=seconds, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
+            living(context.instance), turns, seconds=listening, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
         )
         if not batches:
-            return dg.SensorResult(skip_reason=f"nothing arrived within {seconds} s", cursor=cursor)
+            return dg.SensorResult(skip_reason=f"nothing arrived within {listening} s", cursor=cursor)
         heavy = platform.settings.ingest_heavy_bytes
         return dg.SensorResult(run_requests=[run_request(batch, heavy) for batch in batches], cursor=cursor)
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SUITES = ("ingest", "analytics", "api")
+SUITES = ("ingest", "analytics", "api", "latency")
 OUTPUT = Path("build/bench")
 
 
