@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast lint bench fuzz requirements clean
+.PHONY: help run demo test test-fast lint bench soak screenshots fuzz requirements clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,12 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api"; SCALE=0.01 for a quick try
 	@$(BIN)/python -m pipeline_project_tests.bench $(ONLY) --scale $(or $(SCALE),1)
+
+soak: $(VENV)/.dev ## files at a steady rate while processes are killed at random: make soak MINUTES=30
+	@$(BIN)/python -m pipeline_project_tests.soak --minutes $(or $(MINUTES),30)
+
+screenshots: $(VENV)/.dev ## take the pictures in docs/images/ anew, of a platform with examples/ loaded; needs Chromium
+	@$(BIN)/python -m pipeline_project_tests.screenshots
 
 fuzz: $(VENV)/.dev ## try the REST facade of a running platform with schemathesis, at length: make fuzz API=<REST address>
 	@$(BIN)/schemathesis --config-file pipeline_project_tests/fuzz/schemathesis.toml run $(API)/openapi.json --checks all

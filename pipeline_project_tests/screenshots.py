@@ -1,0 +1,73 @@
+"""`make screenshots`: the pictures of docs/images/, taken of a platform that has loaded examples/ and refreshed its results."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from pipeline_project.local.examples import example_files
+from pipeline_project_tests import browser
+from pipeline_project_tests.live_stack import LiveStack, live_stack, until
+
+TARGET = Path(__file__).parent.parent / "docs" / "images"
+SETTLE_MILLISECONDS = 2_500
+"""Status and freshness of assets come a moment after the page."""
+WAITING = b"SELECT count(*) FROM ingest.objects WHERE state NOT IN ('discovered', 'claimed')"
+
+
+def lineage(page: Page) -> None:
+    page.goto("/asset-groups")
+    expect(page.get_by_text("analytics", exact=True).first).to_be_visible()
+    page.keyboard.press("Alt+e")
+    expect(page.get_by_text("canonical_crm__records").first).to_be_visible()
+    page.get_by_role("button", name="Hide navigation").click()
+
+
+def batch(page: Page) -> None:
+    page.goto("/assets/canonical_crm__records?view=events")
+    expect(page.get_by_text("outcomes", exact=True)).to_be_visible()
+    page.set_viewport_size({"width": browser.WIDTH, "height": 1500})
+
+
+def result(page: Page) -> None:
+    page.goto("/assets/analytics__revenue_analysis?view=events")
+    page.locator("tr", has=page.get_by_text("plot", exact=True)).get_by_text("Show Markdown").click()
+    expect(page.locator("img[src^='data:image/png']").first).to_be_visible()
+
+
+def run(page: Page) -> None:
+    page.goto("/runs")
+    page.locator("tr", has=page.get_by_text("monthly_refresh").first).get_by_role(
+        "link", name=re.compile("^[0-9a-f]{8}$")
+    ).first.click()
+    expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible()
+
+
+PICTURES: tuple[Callable[[Page], None], ...] = (lineage, batch, result, run)
+
+
+def fill(stack: LiveStack) -> None:
+    files = example_files()
+    for key, path in files.items():
+        stack.upload(key, path.read_bytes())
+    until(lambda: stack.sql(WAITING) == [(len(files),)])
+    assert stack.ended(stack.launch("monthly_refresh")) == "SUCCESS"
+
+
+def main() -> None:
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
+        path = Path(folder)
+        with live_stack(path / "stack", path / "api.zip") as stack:
+            fill(stack)
+            for picture in PICTURES:
+                with browser.page(stack.settings.dagster_url) as page:
+                    picture(page)
+                    page.wait_for_timeout(SETTLE_MILLISECONDS)
+                    page.screenshot(path=TARGET / f"{picture.__name__}.png")
+
+
+if __name__ == "__main__":
+    main()
