@@ -3,6 +3,7 @@ ledger, and not Dagster, knows each object.
 """
 
 import time
+import warnings
 from datetime import date, timedelta
 from typing import Any
 
@@ -52,7 +53,9 @@ class IngestConfig(dg.Config):
 
 
 def ingest_assets() -> list[dg.AssetsDefinition]:
-    return [_ingest_asset(source) for source in sources().values()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy
+        return [_ingest_asset(source) for source in sources().values()]
 
 
 def ingest_job():  # the type of its result is private to dagster
