@@ -5,7 +5,8 @@ Money is exact in all four. A numeric NaN or infinity, which JSON does not have,
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
@@ -65,13 +66,29 @@ def _finite(value: Any) -> Any:
             return value
 
 
+class _Lines:
+    """Rows as JSON objects, a line each. A struct and not a dict for each row: half the time."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._names = [column.name for column in columns]
+        fields = [f"column_{n}" for n in range(len(self._names))]
+        renamed = dict(zip(fields, self._names, strict=True))
+        self._row = msgspec.defstruct("Row", fields, rename=renamed, gc=False)
+
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        lines = _JSON.encode_lines([self._row(*row) for row in rows])
+        if b"NaN" in lines or b"Infinity" in lines:
+            return b"".join(json_bytes(dict(zip(self._names, row, strict=True))) + b"\n" for row in rows)
+        return lines
+
+
 class JsonEncoder:
     """`{"columns": [{"name", "type"}, …], "rows": [{…}, …], "truncated": false}`"""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.rows = 0
         self._columns = columns
-        self._names = [column.name for column in columns]
+        self._lines = _Lines(columns)
 
     def start(self) -> bytes:
         return b'{"columns":' + json_bytes(self._columns) + b',"rows":['
@@ -79,7 +96,8 @@ class JsonEncoder:
     def batch(self, rows: Sequence[Row]) -> bytes:
         separator = b",\n" if self.rows else b"\n"
         self.rows += len(rows)
-        return separator + b",\n".join(json_bytes(dict(zip(self._names, row, strict=True))) for row in rows)
+        # No line ends within a line: in JSON text they are escaped.
+        return separator + self._lines.encode(rows)[:-1].replace(b"\n", b",\n")
 
     def end(self, truncated: bool, /) -> bytes:
         return b'\n],"truncated":' + json_bytes(truncated) + b"}\n"
@@ -90,21 +108,21 @@ class NdjsonEncoder:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.rows = 0
-        self._names = [column.name for column in columns]
+        self._lines = _Lines(columns)
 
     def start(self) -> bytes:
         return b""
 
     def batch(self, rows: Sequence[Row]) -> bytes:
         self.rows += len(rows)
-        return b"".join(json_bytes(dict(zip(self._names, row, strict=True))) + b"\n" for row in rows)
+        return self._lines.encode(rows)
 
     def end(self, _truncated: bool, /) -> bytes:
         return b""
 
 
 # https://owasp.org/www-community/attacks/CSV_Injection, and the full-width forms, which spreadsheets take for the same.
-FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
 
 
 class CsvEncoder:
@@ -112,39 +130,50 @@ class CsvEncoder:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.rows = 0
-        self._columns = columns
+        self._names = [column.name for column in columns]
 
     def start(self) -> bytes:
-        return self._lines([[column.name for column in self._columns]])
+        return self._lines([[_cell(name) for name in self._names]])
 
     def batch(self, rows: Sequence[Row]) -> bytes:
         self.rows += len(rows)
-        return self._lines(rows)
+        columns = [_cells(values) for values in zip(*rows, strict=True)]
+        return self._lines(zip(*columns, strict=True) if columns else rows)
 
     def end(self, _truncated: bool, /) -> bytes:
         return b""
 
     @staticmethod
-    def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
+    def _lines(rows: Iterable[Sequence[Any]]) -> bytes:
         text = io.StringIO()
-        csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+        csv.writer(text).writerows(rows)
         # A lone surrogate cannot come out of a UTF-8 database.
         return text.getvalue().encode()
 
 
+_NUMBERS = frozenset((int, Decimal, float, type(None)))
+_MOMENTS = frozenset((datetime, date, type(None)))
+
+
+def _cells(values: Sequence[Any]) -> Sequence[Any]:
+    """A column's cells: as `_cell`, but the ordinary columns at once. The csv module writes floats in full."""
+    kinds = set(map(type, values))
+    if kinds <= _NUMBERS:
+        return values
+    if kinds <= _MOMENTS:
+        return msgspec.json.decode(_JSON.encode(values))
+    if kinds <= {str, type(None)}:
+        return ["'" + text if text and text[0] in FORMULA_STARTS else text for text in values]
+    return [_cell(value) for value in values]
+
+
 def _cell(value: Any) -> Any:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case None | int() | Decimal():
-            return value
-        case float():
-            return repr(value)
-        case str():
-            text = value
-        case _:
-            text = as_text(value)
-    return "'" + text if text.startswith(FORMULA_STARTS) else text
+    if type(value) in _NUMBERS:
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = value if isinstance(value, str) else as_text(value)
+    return "'" + text if text[:1] in FORMULA_STARTS else text
 
 
 def as_text(value: Any) -> str:

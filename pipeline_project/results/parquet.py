@@ -112,7 +112,10 @@ def _arrow_type(name: str) -> pa.DataType:
 
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
     if pa.types.is_decimal(field.type):
-        values = [_decimal(value, field) for value in values]
+        try:
+            return pa.array(values, type=field.type)
+        except pa.ArrowInvalid:  # one of them at least is no number, or has more digits than the column
+            values = [_decimal(value, field) for value in values]
     elif pa.types.is_string(field.type):
         values = [value if value is None or isinstance(value, str) else as_text(value) for value in values]
     elif pa.types.is_list(field.type):
