@@ -61,27 +61,31 @@ open AS MATERIALIZED (
     JOIN systems USING (source)
 ),
 -- A node is known by the hash of the way there; should two ways have the same, it costs comparisons and changes nothing. Nodes
--- that only one system gets to lead nowhere. The tree's depth is bounded, since a crowd that shares more is mostly alike. Walked in
--- eight parts, by the first step, so that the walks of a million names need an eighth of the temporary space.
+-- that only one system gets to lead nowhere, nor do those whose names have all left out the same trigram on their last step: they
+-- share it, and meet on the way through it. The tree's depth is bounded, since a crowd that shares more is mostly alike.
+-- Walked in sixteen parts, by the first step, so that the walks of a million names need a sixteenth of the temporary space.
 candidates AS (
     SELECT DISTINCT left_id, right_id
-    FROM generate_series(0, 7) AS part CROSS JOIN LATERAL (
+    FROM generate_series(0, 15) AS part CROSS JOIN LATERAL (
         WITH RECURSIVE walks AS (
             SELECT name_id, system, size, spare, bits, 0::smallint AS depth, 0::smallint AS place, 0::bigint AS node, true AS crowded
             FROM open
             UNION ALL
-            SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 100
+            SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 200
             FROM (
-                SELECT *, count(*) OVER same AS crowd, min(system) OVER same < max(system) OVER same AS shared
+                SELECT *, count(*) OVER same AS crowd,
+                       min(system) OVER same < max(system) OVER same
+                       AND (min(left_out) OVER same < max(left_out) OVER same OR min(left_out) OVER same = 0) AS shared
                 FROM (
-                    SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node
+                    SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node,
+                           CASE WHEN place > earlier_place + 1 THEN ranks[place - 1] ELSE 0 END AS left_out
                     FROM (
-                        SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth,
+                        SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth, place AS earlier_place,
                                generate_series(place + 1, least(walks.size, walks.spare + depth + 1))::smallint AS place, node, ranks
                         FROM walks JOIN open USING (name_id)
-                        WHERE crowded AND depth < 6
+                        WHERE crowded AND depth < 5
                     ) AS step
-                    WHERE depth > 1 OR ranks[place] & 7 = part
+                    WHERE depth > 1 OR ranks[place] & 15 = part
                 ) AS stepped
                 WINDOW same AS (PARTITION BY node)
             ) AS counted
@@ -91,7 +95,7 @@ candidates AS (
             SELECT name_id, system, size, bits, place - depth AS spared, node
             FROM walks
             -- Whoever need not share more ends here, even while others go on.
-            WHERE NOT crowded OR depth = 6 OR depth >= size - spare AND depth > 0
+            WHERE NOT crowded OR depth = 5 OR depth >= size - spare AND depth > 0
         )
         SELECT l.name_id AS left_id, r.name_id AS right_id
         FROM ends l JOIN ends r USING (node)
