@@ -1,6 +1,7 @@
 """Questions answered while the caller waits: from the cache, or from the database within bounds of time and size."""
 
 import hashlib
+import time
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +12,11 @@ from pipeline_project.api.services import Services
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.errors import Permanent
 from pipeline_project.jobs.cache import cache_key
+
+WAIT_SECONDS = 0.05
+"""How long one waits between two looks for the answer to a question that somebody else has asked."""
+CLAIM_SECONDS = 5
+"""How much longer than its query a claim lasts."""
 
 
 class Answer(NamedTuple):
@@ -29,13 +35,37 @@ class TooMuch(Permanent):
         self.reason = reason
 
 
-def answer(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
-    """The answer within `seconds`. Raises TooMuch, and the errors of analytics/failures.py."""
+def answer(
+    services: Services, operation: Operation, parameters: Parameters, seconds: float, *, fresh: bool = False
+) -> Answer:
+    """The answer within `seconds`; `fresh`: from the database whatever is kept. Of those who ask the same at once, one asks
+    the database and the others wait for what it is told. Raises TooMuch, and the errors of analytics/failures.py.
+    """
     from pipeline_project.analytics.execution import data_version  # noqa: PLC0415 psycopg
 
-    key = _key(operation, parameters, data_version(services.database))
-    if kept := services.cache.get(key):
-        return Answer(kept, key, hit=True)
+    deadline = time.monotonic() + seconds
+    while not fresh:
+        # Looked up each time around: a load may come while one waits.
+        key = _key(operation, parameters, data_version(services.database))
+        if kept := services.cache.get(key):
+            return Answer(kept, key, hit=True)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TooMuch("slow", f"the answer takes longer than {seconds:g} s")
+        if services.cache.claim(key, left + CLAIM_SECONDS):
+            try:
+                # Perhaps it was put between the look and the claim.
+                if kept := services.cache.get(key):
+                    return Answer(kept, key, hit=True)
+                return _stored(services, operation, parameters, left)
+            finally:
+                services.cache.release(key)
+        time.sleep(min(WAIT_SECONDS, left))
+    return _stored(services, operation, parameters, seconds)
+
+
+def _stored(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
+    """Asked of the database, and kept."""
     body, version = _ask(services, operation, parameters, seconds)
     key = _key(operation, parameters, version)
     services.cache.put(key, body)

@@ -37,7 +37,9 @@ def ask_by_query(request: Request, services: Services) -> Reply:
     if asked.operation.long:
         raise Problem("not_inline", f"{asked.operation.name} always runs as a job")
     try:
-        return _answered(request, answer(services, asked.operation, asked.parameters, _seconds(services, None)))
+        seconds = _seconds(services, None)
+        found = answer(services, asked.operation, asked.parameters, seconds, fresh=request.wants_fresh())
+        return _answered(request, found)
     except TooMuch as error:
         raise Problem("not_inline", str(error)) from None
 
@@ -53,7 +55,8 @@ def ask(request: Request, services: Services) -> Reply:
     if asked.operation.long:
         return _promoted(request, services, asked, "long")
     try:
-        found = answer(services, asked.operation, asked.parameters, _seconds(services, preference.wait))
+        seconds = _seconds(services, preference.wait)
+        found = answer(services, asked.operation, asked.parameters, seconds, fresh=request.wants_fresh())
     except TooMuch as error:
         return _promoted(request, services, asked, error.reason)
     reply = _answered(request, found)

@@ -17,7 +17,8 @@ LONGEST_WAIT_SECONDS = 25
 POLL_AGAIN_SECONDS = 1
 TRY_AGAIN_SECONDS = 5
 REQUEST_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Amz-Date, X-Amz-Security-Token, X-Api-Key"
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Amz-Date, "
+    "X-Amz-Security-Token, X-Api-Key"
 )
 EXPOSED_HEADERS = (
     "Cache-Status, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, X-Request-Id"

@@ -109,6 +109,11 @@ class Request:
         respond_async = any(match and not match[2] for match in found)
         return Preference(respond_async, waits[0] if waits else None)
 
+    def wants_fresh(self) -> bool:
+        """Whether `Cache-Control` asks for an answer that was not kept (RFC 9111 §5.2.1.4)."""
+        directives = [each.strip().lower() for each in (self.header("cache-control") or "").split(",")]
+        return "no-cache" in directives
+
     def matches(self, etag: str) -> bool:
         """Whether `If-None-Match` names the entity tag (weak comparison, RFC 9110 §13.1.2)."""
         named = [tag.strip().removeprefix("W/") for tag in (self.header("if-none-match") or "").split(",")]

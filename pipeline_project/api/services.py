@@ -65,4 +65,11 @@ class Services:
     def cache(self) -> "QueryCache":
         from pipeline_project.jobs.cache import QueryCache  # noqa: PLC0415
 
-        return QueryCache(self.dynamodb, self.settings.table_name, seconds=self.settings.api_cache_seconds)
+        settings = self.settings
+        return QueryCache(
+            self.dynamodb,
+            settings.table_name,
+            lambda: self.s3,
+            settings.results_bucket,
+            seconds=settings.api_cache_seconds,
+        )

@@ -1,0 +1,138 @@
+"""The query cache: one question to the database in a stampede, nothing stale after a load, and what is kept where."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipeline_project.api import answers
+from pipeline_project.api.kept_database import KeptDatabase
+from pipeline_project.api.services import Services
+from pipeline_project.jobs.cache import PREFIX, QueryCache
+from pipeline_project_tests.fix_api import Caller, Cloud
+from pipeline_project_tests.fix_postgres import FreshDatabase
+
+QUESTION = {"operation": "simple_demo"}
+LOAD = """INSERT INTO ingest.data_versions VALUES ('crm', 'entities', 1)
+    ON CONFLICT (source, dataset) DO UPDATE SET version = data_versions.version + 1 RETURNING version"""
+
+
+def load(database: FreshDatabase) -> int:
+    with psycopg.connect(database.admin) as connection:
+        [version] = connection.execute(LOAD).fetchone() or [0]
+    return version
+
+
+def another(api: Caller, database: FreshDatabase) -> Services:
+    """A Lambda beside the first, with a connection of its own."""
+    services = Services(api.services.settings)
+    services.dynamodb = api.services.dynamodb
+    services.database = KeptDatabase(database.reader.conninfo)
+    return services
+
+
+def cache(cloud: Cloud, **options: Any) -> QueryCache:
+    return QueryCache(
+        cloud.dynamodb, cloud.settings.table_name, lambda: cloud.s3, cloud.settings.results_bucket, **options
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The operations that the database was asked for."""
+    found: list[str] = []
+    ask = answers._ask  # pyright: ignore[reportPrivateUsage]
+
+    def counted(services: Services, operation: Any, *rest: Any) -> Any:
+        found.append(operation.name)
+        return ask(services, operation, *rest)
+
+    monkeypatch.setattr(answers, "_ask", counted)
+    return found
+
+
+def test_a_stampede_asks_the_database_once(api: Caller, database: FreshDatabase, asked: list[str]) -> None:
+    """Fifty callers, each as a Lambda of its own, while the database is slow."""
+    began = threading.Barrier(51)
+
+    def call(_: int) -> tuple[int, str]:
+        services = another(api, database)
+        with closing(services.database):
+            began.wait()
+            answer = Caller(services)("POST", "/analytics", QUESTION)
+        return answer.status, answer.text
+
+    with psycopg.connect(database.admin) as lock, ThreadPoolExecutor(50) as pool:
+        lock.execute("LOCK TABLE canonical.entities")
+        calls = pool.map(call, range(50))
+        began.wait()
+        lock.rollback()
+        found = set(calls)
+    assert len(found) == 1
+    assert next(iter(found))[0] == 200
+    assert asked == ["simple_demo"]
+
+
+def test_who_waits_asks_when_the_first_gave_up(api: Caller, asked: list[str]) -> None:
+    """A claim of one who died ends by itself, and the next takes its place."""
+    kept = api.services.cache
+    kept.claim(api("POST", "/analytics", QUESTION).headers["ETag"].strip('"'), -2)
+    assert api("POST", "/analytics", QUESTION).status == 200
+    assert asked == ["simple_demo"]
+
+
+def test_no_cache_asks_again_and_keeps_the_answer(api: Caller, asked: list[str]) -> None:
+    api("POST", "/analytics", QUESTION)
+    for method, path, body in (("POST", "/analytics", QUESTION), ("GET", "/analytics?operation=simple_demo", None)):
+        fresh = api(method, path, body, {"Cache-Control": "max-age=0, No-Cache"})
+        assert fresh.headers["Cache-Status"].startswith("pipeline; fwd=miss")
+    assert len(asked) == 3
+    assert api("POST", "/analytics", QUESTION).headers["Cache-Status"] == "pipeline; hit"
+
+
+def test_never_older_than_the_last_load(api: Caller, database: FreshDatabase) -> None:
+    """Loads while others ask: whoever asks after a load was acknowledged is told of it."""
+    loaded = threading.Event()
+
+    def ask(_: int) -> None:
+        services = another(api, database)
+        caller = Caller(services)
+        with closing(services.database):
+            while not loaded.is_set():
+                least = versions[-1]
+                assert caller("POST", "/analytics", QUESTION).json["data_version"] >= least
+
+    versions = [0]
+    with ThreadPoolExecutor(3) as pool:
+        readers = [pool.submit(ask, n) for n in range(3)]
+        for _ in range(15):
+            version = load(database)
+            versions.append(version)
+            assert api("POST", "/analytics", QUESTION).json["data_version"] == version
+        loaded.set()
+        for reader in readers:
+            reader.result()
+
+
+def test_what_an_item_cannot_hold_is_kept_in_s3(cloud: Cloud) -> None:
+    kept = cache(cloud, largest=100)
+    noise = bytes(range(256)) * 3
+    kept.put("large", noise)
+    kept.put("small", b"x" * 10_000)  # shrinks
+    assert (kept.get("large"), kept.get("small")) == (noise, b"x" * 10_000)
+    listed = cloud.s3.list_objects_v2(Bucket=cloud.settings.results_bucket, Prefix=PREFIX)
+    assert [each["Key"] for each in listed["Contents"]] == [f"{PREFIX}large"]
+    cloud.s3.delete_object(Bucket=cloud.settings.results_bucket, Key=f"{PREFIX}large")
+    assert kept.get("large") is None
+
+
+def test_one_claim_at_a_time(cloud: Cloud) -> None:
+    kept = cache(cloud)
+    assert kept.claim("question", 60)
+    assert not kept.claim("question", 60)
+    kept.release("question")
+    assert kept.claim("question", -2)
+    assert kept.claim("question", 60)
