@@ -31,7 +31,8 @@ class InvalidParameters(Permanent):
 class Operation:
     """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job.
 
-    `must_exist`: the parameter that names nothing if there are no rows. `nested_loops`: whether the planner may use them;
+    `must_exist`: the parameter that, if it was given, names nothing if there are no rows; `known`: a SQL file that lists what it
+    can name, if that can be listed. `nested_loops`: whether the planner may use them;
     not where it knows nothing of the sizes and every join is an equality.
     """
 
@@ -43,6 +44,7 @@ class Operation:
     example: Mapping[str, Any] = field(default_factory=dict)
     long: bool = False
     must_exist: str | None = None
+    known: str | None = None
     nested_loops: bool = True
 
     def validate(self, given: Any) -> p.Parameters:
@@ -154,6 +156,8 @@ _ALL = (
         parameters=p.TimeSeriesPatterns,
         sql="time_series_patterns",
         example={"analysis_period": "month", "metric": "revenue"},
+        must_exist="metric",
+        known="metric_types",
     ),
     Operation(
         name="data_integrity_analysis",

@@ -183,13 +183,23 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
             if first := list(islice(stream, BATCH_ROWS)):
                 yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
                 return
-    if operation.must_exist:
-        message = "names nothing that is there"
-        raise InvalidParameters(operation.name, [{"field": operation.must_exist, "rule": "exists", "message": message}])
+    if operation.must_exist in parameters.model_fields_set:
+        _refuse(connection, operation, operation.must_exist)
     # A stream without rows does not say what its columns are; a cursor says so without running.
     with ServerCursor(connection, CURSOR) as described:
         described.execute(statement, arguments)
         yield _columns(described), iter(())
+
+
+def _refuse(connection: Connection, operation: Operation, field: str) -> None:
+    """Raise InvalidParameters for a name that gave no rows; not where there is nothing at all that could be named."""
+    message = "names nothing that is there"
+    if operation.known:
+        known = [name for (name,) in connection.execute(query(f"analytics/{operation.known}"))]
+        if not known:
+            return
+        message += f"; there are {', '.join(known)}"
+    raise InvalidParameters(operation.name, [{"field": field, "rule": "exists", "message": message}])
 
 
 @contextmanager

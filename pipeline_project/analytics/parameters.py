@@ -180,7 +180,8 @@ class RelationshipNetwork(Parameters):
 class TimeSeriesPatterns(Parameters):
     analysis_period: AnalysisPeriod = Field(AnalysisPeriod.MONTH, description="Length of a period.")
     metric: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)] = Field(
-        "revenue", description="A metric type, as the sources name it; one that nobody sent gives no rows."
+        "revenue",
+        description="A metric type, as the sources name it; one that nobody sent is refused with those there are.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline_project.analytics.catalogue import InvalidParameters
 from pipeline_project_tests.analytics_rows import ask, columns, insert, point, rounded
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -168,3 +169,17 @@ def test_an_outlier_is_an_anomaly(database: FreshDatabase) -> None:
     )
     got = ask(database.reader, "time_series_patterns")
     assert [row["period"] for row in got if row["anomaly"]] == [months[15]]
+
+
+def test_a_metric_that_nobody_sent_is_refused_with_those_there_are(database: FreshDatabase) -> None:
+    assert (
+        ask(database.reader, "time_series_patterns", metric="orders") == []
+    )  # where there is nothing, nothing is wrong
+    day = date(2024, 2, 29)
+    points = [point("crm_1", day, Decimal(1), metric_type=name) for name in ("tickets", "orders")]
+    insert(database.loader, "time_series_data", points)
+    with pytest.raises(InvalidParameters) as refused:
+        ask(database.reader, "time_series_patterns", metric="order")
+    message = "names nothing that is there; there are orders, tickets"
+    assert refused.value.errors == [{"field": "metric", "rule": "exists", "message": message}]
+    assert ask(database.reader, "time_series_patterns") == []  # the default was not asked for by anybody
