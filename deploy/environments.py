@@ -65,7 +65,8 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deletion_protection: bool
     temp_file_gib: Positive
     """Most temporary files of one session (`temp_file_limit`): a query that sorts too much fails before the disk is full."""
-    insights_days: Literal[7, 31, 62, 93, 186, 372, 465, 731]
+    insights_days: Literal[7, 465]
+    """How long the load of each statement is kept; 465 days are Database Insights' advanced mode, which costs."""
     rotation_days: Annotated[int, Meta(ge=1, le=365)]
     """How often the passwords of the roles change."""
 

@@ -16,7 +16,6 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment
-from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
 from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
 
@@ -34,7 +33,11 @@ ROLES = {
 # What URLs, shells and connection strings would take for something else.
 EXCLUDED_FROM_PASSWORDS = " %+~`#$&*()|[]{}:;<>?!'/@\"\\"
 KIB_PER_GIB = 1024 * 1024
-# A session that is slower leaves its statement in the log.
+INSIGHTS = {
+    7: (rds.DatabaseInsightsMode.STANDARD, rds.PerformanceInsightRetention.DEFAULT),
+    465: (rds.DatabaseInsightsMode.ADVANCED, rds.PerformanceInsightRetention.MONTHS_15),
+}
+# A slower statement is left in the log.
 SLOW_MILLISECONDS = 2_000
 
 
@@ -143,7 +146,8 @@ class DataStack(cdk.Stack):
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
         engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18_3)
-        database = rds.DatabaseInstance(
+        mode, retention = INSIGHTS[sizes.insights_days]
+        return rds.DatabaseInstance(
             self,
             "Database",
             engine=engine,
@@ -191,6 +195,8 @@ class DataStack(cdk.Stack):
             deletion_protection=sizes.deletion_protection,
             removal_policy=cdk.RemovalPolicy.SNAPSHOT,
             enable_performance_insights=True,
+            database_insights_mode=mode,
+            performance_insight_retention=retention,
             performance_insight_encryption_key=key,
             monitoring_interval=cdk.Duration.seconds(60),
             monitoring_role=iam.Role(
@@ -203,5 +209,3 @@ class DataStack(cdk.Stack):
             ),
             cloudwatch_logs_exports=["postgresql", "upgrade"],
         )
-        resource(database, rds.CfnDBInstance).performance_insights_retention_period = sizes.insights_days
-        return database

@@ -245,7 +245,8 @@ class OrchestrationStack(cdk.Stack):
                 "LogGroup": output.log_group_name,
             },
         )
-        migration.node.add_dependency(role)
+        # The function's rights, and those of the task: it would start before it may read its image.
+        migration.node.add_dependency(role, task)
         return migration
 
     def _may_run(self, task: ecs.FargateTaskDefinition) -> list[iam.PolicyStatement]:

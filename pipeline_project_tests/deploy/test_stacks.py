@@ -192,6 +192,7 @@ def test_the_database_is_private_encrypted_backed_up_and_kept(synthesis: Synthes
     assert database["DeleteAutomatedBackups"] is False
     assert database["EnablePerformanceInsights"] is True
     assert database["PerformanceInsightsRetentionPeriod"] == settings.insights_days
+    assert database["DatabaseInsightsMode"] == ("standard" if settings.insights_days == 7 else "advanced")
     assert "DBName" not in database, "the migration makes it, owned by pipeline_owner"
     assert data.deletion(logical_id) == "Snapshot"
     _, key = data.one("AWS::KMS::Key")
@@ -387,6 +388,13 @@ def test_services_are_private_follow_the_migration_and_roll_back(synthesis: Synt
     migration, _ = orchestration.one("Custom::Migration")
     services = orchestration.all("AWS::ECS::Service")
     assert len(services) == 3
+    before = orchestration.depends(migration)
+    for policy in (
+        "MigrationTaskRoleDefaultPolicy",
+        "MigrationExecutionRoleDefaultPolicy",
+        "MigrationFunctionRoleDefault",
+    ):
+        assert any(each.startswith(policy) for each in before), "the task would start without its rights"
     for logical_id, service in services.items():
         assert migration in orchestration.depends(logical_id), "services would meet a schema that is not theirs"
         deployment = service["DeploymentConfiguration"]
