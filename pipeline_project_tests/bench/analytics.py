@@ -16,6 +16,7 @@ from psycopg import ClientCursor
 
 from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import execute
+from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
 from pipeline_project.analytics.guard import check
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
@@ -40,6 +41,8 @@ CASES: list[tuple[str, dict[str, Any], float | None]] = [
     ("time_series_patterns", {}, 5),
 ]
 INTEGRITY = [(["small_a", "small_b"], 30.0), (["crm", "erp"], None), (None, None)]
+MOST_SECONDS = 240
+"""Of one operation, so that the suite stays below twelve minutes."""
 STREAM_ROWS = 1_000_000
 
 
@@ -70,22 +73,28 @@ def _operations(postgres: BenchServer) -> list[dict[str, Any]]:
 
 
 def _integrity(postgres: BenchServer) -> list[dict[str, Any]]:
+    """Two systems against psql; then how the time grows, by our side alone and within bounds."""
+    reader = postgres.database(DATABASE, "reader")
+    counted = postgres.admin(DATABASE, "SELECT source, count(*)::int FROM canonical.entities GROUP BY source")
     figures = []
     for systems, goal in INTEGRITY:
-        seconds, by_psql = _against_psql(postgres, "data_integrity_analysis", {"systems": systems}, 1)
-        counted = postgres.admin(DATABASE, "SELECT source, count(*)::int FROM canonical.entities GROUP BY source")
+        given = {"systems": systems}
         entities = sum(int(str(count)) for source, count in counted if systems is None or source in systems)
-        figures.append(
-            {
-                "case": f"data_integrity_analysis {'/'.join(systems or ['all'])}",
-                "seconds": seconds,
-                "psql_seconds": by_psql,
-                "ratio": seconds / by_psql,
-                "goal_seconds": goal,
-                "entities": entities,
-                "us_per_entity": seconds / entities * 1e6,
-            }
-        )
+        figure: dict[str, Any] = {
+            "case": f"data_integrity_analysis {'/'.join(systems or ['all'])}",
+            "entities": entities,
+            "goal_seconds": goal,
+        }
+        try:
+            if goal:
+                figure["seconds"], by_psql = _against_psql(postgres, "data_integrity_analysis", given, 1)
+                figure |= {"psql_seconds": by_psql, "ratio": figure["seconds"] / by_psql}
+            else:
+                figure["seconds"] = _seconds(lambda given=given: _drain(reader, "data_integrity_analysis", given))
+            figure["us_per_entity"] = figure["seconds"] / entities * 1e6
+        except (QueryTimedOut, QueryRefused) as error:
+            figure["failed"] = str(error)
+        figures.append(figure)
     return figures
 
 
@@ -122,7 +131,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _drain(reader: Database, name: str, given: dict[str, Any]) -> int:
     asked = operation(name)
-    with execute(reader, asked, asked.validate(given), timeout_seconds=3600) as rows:
+    with execute(reader, asked, asked.validate(given), timeout_seconds=MOST_SECONDS) as rows:
         return sum(len(batch) for batch in rows)
 
 
