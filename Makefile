@@ -63,6 +63,8 @@ requirements: $(VENV)/.dev ## pin the newest versions that pyproject.toml admits
 	  extras=$$([ $$set = run ] && echo "--extra local" || echo "--extra local --extra deploy --extra dev"); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --upgrade \
 	    $$extras pyproject.toml -o requirements/$$set.txt; done
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  -c requirements/run.txt pyproject.toml -o requirements/image.txt
 
 clean: ## remove the environment and the local platform's state
 	rm -rf $(VENV) .pipeline build

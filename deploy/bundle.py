@@ -28,6 +28,8 @@ SOURCES = (
     "pipeline_project/errors.py",
     "pipeline_project/database.py",
     "pipeline_project/aws.py",
+    "pipeline_project/health.py",
+    "pipeline_project/logs.py",
     "pipeline_project/canonical/__init__.py",
     "pipeline_project/canonical/sql_files.py",
     "pipeline_project/analytics",

@@ -11,6 +11,7 @@ from pipeline_project.errors import PipelineError
 from pipeline_project.ingest import commands as ingest
 from pipeline_project.jobs.commands import app as jobs
 from pipeline_project.notify.commands import events
+from pipeline_project.operate import commands as operate
 from pipeline_project.results.commands import operations, query
 
 app = typer.Typer(
@@ -22,13 +23,19 @@ app.command("replay")(ingest.replay_objects)
 app.command("query")(query)
 app.command("operations")(operations)
 app.command("events")(events)
+app.command("health")(operate.health)
+app.command("verify")(operate.verify)
+app.command("migrate")(operate.migrate)
+app.command("serve")(operate.serve)
 app.add_typer(ingest.rejects, name="rejects")
 app.add_typer(ingest.systems, name="sources")
 app.add_typer(jobs, name="jobs")
 if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
     from pipeline_project.local.commands import app as local
+    from pipeline_project.local.metrics import metrics
 
     app.add_typer(local, name="local")
+    app.command("metrics")(metrics)
 
 
 def main() -> None:
@@ -36,5 +43,5 @@ def main() -> None:
     try:
         app()
     except PipelineError as error:
-        Console(stderr=True).print(Text(str(error)), style="red")
+        Console(stderr=True, soft_wrap=True).print(Text(str(error)), style="red")
         sys.exit(1)

@@ -6,7 +6,8 @@ Roles are the first line of security (sql/migrations): `owner` migrates, `loader
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
@@ -18,6 +19,12 @@ from pipeline_project.settings import Settings
 
 Role = Literal["owner", "loader", "reader"]
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+LOGIN_FIELDS = ("host", "port", "dbname", "username", "password")
+REFUSED = "password authentication failed"
+ROTATION_PAUSES = (0.0, 0.25, 0.75, 1.5, 2.5)
+"""A rotation sets the password and then the secret, or the other way round: for a moment the two differ. Seconds between
+the tries with the secret as it then is."""
 
 # What a server says when it is starting, stopping, full or gone; and when two transactions met. All pass by themselves.
 TRANSIENT_SQLSTATES = ("08", "40", "53", "57P", "55P03")
@@ -41,15 +48,7 @@ class Database:
         ]
 
         def conninfo() -> str:
-            secret = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
-            return make_conninfo(
-                host=secret["host"],
-                port=secret["port"],
-                dbname=secret["dbname"],
-                user=secret["username"],
-                password=secret["password"],
-                sslmode=secret.get("sslmode", "prefer"),
-            )
+            return login_conninfo(login(secrets, name))
 
         return cls(conninfo, application_name=f"pipeline-{role}")
 
@@ -64,21 +63,50 @@ class Database:
 
     def open(self, *, autocommit: bool = False) -> Connection:
         """A connection that the caller closes. Transient when the server is away."""
-        try:
+        for attempt in range(len(ROTATION_PAUSES) + 1):
             try:
-                return psycopg.connect(self.conninfo(), autocommit=autocommit)
+                return psycopg.connect(self.conninfo(refresh=attempt > 0), autocommit=autocommit)
             except psycopg.OperationalError as error:
-                if "password authentication failed" not in str(error):
-                    raise
-                return psycopg.connect(self.conninfo(refresh=True), autocommit=autocommit)
-        except psycopg.OperationalError as error:
-            raise Transient("PostgreSQL cannot be reached; it is tried again") from error
+                if REFUSED not in str(error):
+                    raise Transient("PostgreSQL cannot be reached; it is tried again") from error
+                if attempt == len(ROTATION_PAUSES):
+                    raise Transient(f"PostgreSQL refuses the password of {self._application_name}") from error
+            time.sleep(ROTATION_PAUSES[attempt])
+        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
         """A connection, closed at the end; committed if the block succeeds. Transient when the server is away."""
         with self.open(autocommit=autocommit) as connection:
             yield connection
+
+
+def login(secrets: Any, name: str) -> dict[str, Any]:
+    """What the secret says of where to connect and as whom. Transient, as it can be mended while this runs: says how."""
+    try:
+        text = secrets.get_secret_value(SecretId=name)["SecretString"]
+    except secrets.exceptions.ResourceNotFoundException as error:
+        raise Transient(f"the secret {name} does not exist, or has no value") from error
+    try:
+        found = json.loads(text)
+        missing = [field for field in LOGIN_FIELDS if field not in found]
+    except (ValueError, TypeError):
+        raise Transient(f"the secret {name} is not a JSON object") from None
+    if missing:
+        raise Transient(f"the secret {name} lacks {', '.join(missing)}")
+    return found
+
+
+def login_conninfo(found: Mapping[str, Any]) -> str:
+    """libpq's connection string for what `login` gave."""
+    return make_conninfo(
+        host=found["host"],
+        port=found["port"],
+        dbname=found["dbname"],
+        user=found["username"],
+        password=found["password"],
+        sslmode=found.get("sslmode", "prefer"),
+    )
 
 
 def is_transient(error: BaseException) -> bool:

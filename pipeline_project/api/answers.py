@@ -38,6 +38,16 @@ class TooMuch(Permanent):
 def answer(
     services: Services, operation: Operation, parameters: Parameters, seconds: float, *, fresh: bool = False
 ) -> Answer:
+    """As `_answer`, and counted."""
+    from pipeline_project.notify import metrics  # noqa: PLC0415 answers alone are counted
+
+    found = _answer(services, operation, parameters, seconds, fresh)
+    figures = {"CacheHits" if found.hit else "CacheMisses": 1}
+    metrics.emit(services.settings.environment, figures, operation=operation.name)
+    return found
+
+
+def _answer(services: Services, operation: Operation, parameters: Parameters, seconds: float, fresh: bool) -> Answer:
     """The answer within `seconds`; `fresh`: from the database whatever is kept. Of those who ask the same at once, one asks
     the database and the others wait for what it is told. Raises TooMuch, and the errors of analytics/failures.py.
     """

@@ -4,7 +4,6 @@ No answer leaves here without its headers, and no error but as a problem documen
 the request's id and answered with 500 and that id alone.
 """
 
-import json
 import logging
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 
+from pipeline_project import logs
 from pipeline_project.analytics.catalogue import InvalidParameters, UnknownOperation
 from pipeline_project.api import documents, health, job_routes, query_routes
 from pipeline_project.api.problems import Problem
@@ -125,7 +125,7 @@ def _problem(error: Exception, request: Request) -> Problem:
         case Permanent() | Transient() if (code := CODES.get(type(error).__name__)) != "internal_error":
             again = {} if isinstance(error, Permanent) else {"Retry-After": str(TRY_AGAIN_SECONDS)}
             return Problem(code or ("unavailable" if again else "bad_request"), str(error), headers=again)
-    logger.error(json.dumps({"request_id": request.id, "error": type(error).__name__}), exc_info=error)
+    logger.error("%s in request %s", type(error).__name__, request.id, exc_info=error, extra={"request_id": request.id})
     if _is_away(error):
         detail = "a service this needs is away or busy"
         return Problem("unavailable", detail, headers={"Retry-After": str(TRY_AGAIN_SECONDS)})
@@ -162,7 +162,7 @@ def _rendered(reply: Reply) -> dict[str, Any]:
 
 def _log(request: Request, status: int, seconds: float) -> None:
     line = {"request_id": request.id, "method": request.method, "path": request.path[:200], "status": status}
-    logger.info(json.dumps({**line, "milliseconds": round(seconds * 1000, 1)}))
+    logger.info("request", extra={**line, "milliseconds": round(seconds * 1000, 1)})
 
 
 _api: Api | None = None
@@ -172,7 +172,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """What the Lambda runs. The settings are read at the first request."""
     global _api  # noqa: PLW0603 the one thing that outlives a request
     if _api is None:
-        logging.basicConfig(format="%(message)s")
-        logger.setLevel(logging.INFO)
+        logging.getLogger().handlers.clear()  # Lambda's own, which would write each line again
+        logs.configure()
         _api = Api(Services(Settings.load()))
     return _api.respond(event, context)

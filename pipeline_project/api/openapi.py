@@ -46,7 +46,11 @@ def _paths() -> Json:
     return {
         "/health": {
             "get": _operation(
-                "health", "service", "Whether database and job table can be reached", {"200": _ok("Health")}, 503
+                "health",
+                "service",
+                "Whether database, job table, results and landing queue can be reached",
+                {"200": _ok("Health")},
+                503,
             )
         },
         "/analytics": {

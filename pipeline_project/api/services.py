@@ -25,29 +25,34 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._opened = ExitStack()
+        self._clients: dict[str, Any] = {}
 
     def close(self) -> None:
         """Let go of all connections. A Lambda is just frozen instead."""
         self._opened.close()
 
-    def _client(self, name: str) -> Any:
-        from pipeline_project import aws  # noqa: PLC0415
+    def client(self, name: str) -> Any:
+        """The boto3 client of a service, made once."""
+        if name not in self._clients:
+            from pipeline_project import aws  # noqa: PLC0415
 
-        return self._opened.enter_context(closing(aws.client(self.settings, name, attempts=ATTEMPTS)))
+            client = aws.client(self.settings, name, attempts=ATTEMPTS)
+            self._clients[name] = self._opened.enter_context(closing(client))
+        return self._clients[name]
 
-    @cached_property
+    @property
     def dynamodb(self) -> Any:
-        return self._client("dynamodb")
+        return self.client("dynamodb")
 
-    @cached_property
+    @property
     def s3(self) -> Any:
-        return self._client("s3")
+        return self.client("s3")
 
     @cached_property
     def database(self) -> "KeptDatabase":
         from pipeline_project.api.kept_database import KeptDatabase  # noqa: PLC0415
 
-        kept = KeptDatabase.from_settings(self.settings, "reader", self._client("secretsmanager"))
+        kept = KeptDatabase.from_settings(self.settings, "reader", self.client("secretsmanager"))
         return self._opened.enter_context(closing(kept))
 
     @cached_property

@@ -6,6 +6,7 @@ import subprocess
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import psycopg
@@ -21,7 +22,7 @@ MIGRATIONS = SQL / "migrations"
 MIGRATION_LOCK = 7_041_776
 
 
-def migrate(admin_conninfo: str, passwords: Mapping[Role, str]) -> None:
+def migrate(admin_conninfo: str, passwords: Mapping[Role, str], files: Path = MIGRATIONS) -> None:
     """Create what is missing of owner role, database and schema; set the passwords of the three roles.
 
     `admin_conninfo` names the target database and a user who may create roles and databases (RDS' master user may).
@@ -31,17 +32,30 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str]) -> None:
     database = str(target["dbname"])
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))  # held until the connection closes
-        if admin.execute("SELECT FROM pg_roles WHERE rolname = 'pipeline_owner'").fetchone() is None:
-            admin.execute("CREATE ROLE pipeline_owner LOGIN CREATEROLE")
-        _set_password(admin, "pipeline_owner", passwords["owner"])
-        if admin.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
-            admin.execute("GRANT pipeline_owner TO CURRENT_USER")
-            admin.execute(sql.SQL("CREATE DATABASE {} OWNER pipeline_owner").format(sql.Identifier(database)))
-        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"])
+        _create(admin, database, "pipeline_owner", passwords["owner"], "LOGIN CREATEROLE")
+        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], files)
         _set_password(admin, "pipeline_loader", passwords["loader"])
         _set_password(admin, "pipeline_reader", passwords["reader"])
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:
         admin.execute(query("bootstrap/restrict_public"))
+
+
+def create_database(admin_conninfo: str, database: str, *, owner: str, password: str) -> None:
+    """Create what is missing of a database and its owner, and set the owner's password. Nothing is made in it."""
+    with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
+        _create(admin, database, owner, password, "LOGIN")
+
+
+def _create(
+    admin: psycopg.Connection, database: str, owner: str, password: str, options: Literal["LOGIN", "LOGIN CREATEROLE"]
+) -> None:
+    name = sql.Identifier(owner)
+    if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (owner,)).fetchone() is None:
+        admin.execute(sql.SQL("CREATE ROLE {} {}").format(name, sql.SQL(options)))
+    _set_password(admin, owner, password)
+    if admin.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
+        admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))  # a master user that is no superuser needs it
+        admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), name))
 
 
 def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:
@@ -49,7 +63,7 @@ def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:
     admin.pgconn.change_password(role.encode(), password.encode())
 
 
-def _dbmate_up(host: str, port: str, database: str, password: str) -> None:
+def _dbmate_up(host: str, port: str, database: str, password: str, files: Path) -> None:
     url = (
         f"postgres://pipeline_owner:{quote(password, safe='')}@{host}:{port}/{quote(database, safe='')}?sslmode=prefer"
     )
@@ -58,7 +72,7 @@ def _dbmate_up(host: str, port: str, database: str, password: str) -> None:
             Path(sysconfig.get_path("scripts")) / "dbmate",
             "--no-dump-schema",
             "--migrations-dir",
-            MIGRATIONS,
+            files,
             "migrate",
         ],
         env={"DATABASE_URL": url},

@@ -47,11 +47,12 @@ class Action(Enum):
 
 
 class Settled(NamedTuple):
-    """How many jobs were launched, put back to be launched again, and brought to an end."""
+    """How many jobs were launched, put back to be launched again, brought to an end, and how many of these failed."""
 
     launched: int = 0
     again: int = 0
     ended: int = 0
+    failed: int = 0
 
 
 def decide(job: Job, run: Run, now: dt.datetime) -> Action:
@@ -89,7 +90,7 @@ def reconcile(
     `launch` starts a run and gives its id (jobs/launch.py); Transient from it ends the launching for this time. `runs`
     tells of runs by their ids; what it leaves out is UNKNOWN.
     """
-    launched, again, ended = 0, 0, 0
+    launched, again, ended, failed = 0, 0, 0, 0
     for state, after in (
         (State.CANCELLING, LOST_AFTER),
         (State.RUNNING, LOST_AFTER),
@@ -109,12 +110,13 @@ def reconcile(
                 elif action is not Action.LEAVE:
                     _end(store, job, action)
                     ended += 1
+                    failed += action is not Action.CANCEL
             except StateConflict:
                 continue  # it moved on meanwhile
             except Transient as error:
                 logger.warning("job %s was not launched: %s", job.id, error)
                 break
-    return Settled(launched, again, ended)
+    return Settled(launched, again, ended, failed)
 
 
 def _submit_again(store: JobStore, job: Job) -> None:

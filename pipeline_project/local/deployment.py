@@ -12,11 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import boto3
-import psycopg
 from botocore.config import Config
-from psycopg import sql
 
-from pipeline_project.canonical.migrations import migrate
+from pipeline_project.canonical.migrations import create_database, migrate
 from pipeline_project.database import Role
 from pipeline_project.local.postgres import HOST, PostgresServer
 from pipeline_project.local.state import DATABASE, ROLES
@@ -40,13 +38,8 @@ SECRETS: dict[Role, str] = {role: f"pipeline/database/{role}" for role in ROLES}
 
 def create_dagster_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:
     """Database and role of Dagster's own storage; its tables are made by Dagster."""
-    with psycopg.connect(server.conninfo(passwords["postgres"]), autocommit=True) as admin:
-        name = sql.Identifier(DAGSTER_DATABASE)
-        if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (DAGSTER_DATABASE,)).fetchone() is None:
-            admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
-        admin.pgconn.change_password(DAGSTER_DATABASE.encode(), passwords["dagster"].encode())
-        if admin.execute("SELECT FROM pg_database WHERE datname = %s", (DAGSTER_DATABASE,)).fetchone() is None:
-            admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, name))
+    admin = server.conninfo(passwords["postgres"])
+    create_database(admin, DAGSTER_DATABASE, owner=DAGSTER_DATABASE, password=passwords["dagster"])
 
 
 def migrate_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from pipeline_project.settings import Settings
 WORKERS = "pipeline_project.orchestration.worker_server"
 DEFINITIONS = "pipeline_project.definitions"
 WORKSPACE = deployment.ROOT / "workspace.yaml"
-DAGSTER_YAML = deployment.ROOT / "deploy" / "dagster" / "dagster.yaml"
+DAGSTER_YAML = [deployment.ROOT / "deploy" / "dagster" / name for name in ("instance.yaml", "local.yaml")]
 WARM = "run-workers"
 DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", WARM, "code-server")
 READY_SECONDS = 120
@@ -129,10 +129,11 @@ class Stack:
 
     def _write_dagster_yaml(self) -> None:
         target = self._state.dagster_home / "dagster.yaml"
+        text = "".join(part.read_text("utf-8") for part in DAGSTER_YAML)
         if not self._stock:
-            shutil.copyfile(DAGSTER_YAML, target)
+            target.write_text(text, "utf-8")
             return
-        instance = yaml.safe_load(DAGSTER_YAML.read_text("utf-8"))
+        instance = yaml.safe_load(text)
         storage = {"postgres": instance["storage"]["custom"]["config"]}
         ours = ("run_launcher", "run_coordinator", "sensors", "schedules")
         kept = {key: value for key, value in instance.items() if key not in ours}

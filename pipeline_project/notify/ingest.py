@@ -5,6 +5,7 @@ keeps it once.
 """
 
 import datetime as dt
+from collections import Counter
 from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
@@ -16,14 +17,17 @@ from pipeline_project.jobs.outbox import Event, Outbox, cloud_event
 
 OVERLAP = dt.timedelta(minutes=15)
 """No load takes longer from its beginning to its commit; one that did would be told of by the asset checks alone."""
+UNROUTABLE = "unroutable"
+"""Stands for the source where the ledger knows none."""
 MOST = 500
 """Objects of one look; what is left is for the next. More than are ever settled in one transaction."""
 
 
 class Announced(NamedTuple):
-    """How many events are new, and the time to look from next."""
+    """How many events are new, how many of them tell of an object that failed (by source), the time to look from next."""
 
     events: int
+    failed: Counter[str]
     since: dt.datetime
 
 
@@ -34,8 +38,16 @@ def announce(
     with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
         asked = {"since": since, "reject_share": reject_share, "most": most}
         rows = cursor.execute(query("notify/troubled_objects"), asked).fetchall()
-    new = sum(outbox.put(event(row)) for row in rows)
-    return Announced(new, rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP))
+    new = [row for row in rows if outbox.put(event(row))]
+    failed = Counter(row["source"] or UNROUTABLE for row in new if row["state"] != "loaded_with_rejects")
+    return Announced(len(new), failed, rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP))
+
+
+def backlog(database: Database) -> tuple[int, float]:
+    """How many objects wait to be loaded, and for how many seconds the oldest has."""
+    with database.connect() as connection:
+        ((waiting, oldest),) = connection.execute(query("notify/backlog"))
+        return waiting, oldest
 
 
 def event(row: dict[str, Any]) -> Event:

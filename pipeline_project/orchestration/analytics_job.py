@@ -1,15 +1,21 @@
 """The Dagster job behind a job of the REST facade: one op, which executes the record with the given id."""
 
+import time
+
 import dagster as dg
 from pydantic import Field
 
+from pipeline_project import logs
 from pipeline_project.jobs.model import State
 from pipeline_project.jobs.run import run_job
+from pipeline_project.notify import metrics
 from pipeline_project.orchestration.analytics_assets import ANALYTICS_POOL
 from pipeline_project.orchestration.names import ANALYTICS_JOB
 from pipeline_project.orchestration.resources import Platform
 
 FAILURES = (State.FAILED, State.TIMED_OUT)
+OUTCOMES = {State.SUCCEEDED: "JobsSucceeded", **dict.fromkeys(FAILURES, "JobsFailed")}
+"""What is counted. A job that somebody cancelled is neither."""
 
 
 class JobConfig(dg.Config):
@@ -21,18 +27,23 @@ class JobConfig(dg.Config):
 @dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
 def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
     # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
-    job = run_job(
-        config.job_id,
-        context.run.run_id,
-        store=platform.jobs,
-        database=platform.reader,
-        s3=platform.s3,
-        settings=platform.settings,
-        notifier=platform.delivery,
-    )
+    started = time.monotonic()
+    with logs.about(job_id=config.job_id, run_id=context.run.run_id):
+        job = run_job(
+            config.job_id,
+            context.run.run_id,
+            store=platform.jobs,
+            database=platform.reader,
+            s3=platform.s3,
+            settings=platform.settings,
+            notifier=platform.delivery,
+        )
     if job.run_id != context.run.run_id:
         context.log.info(f"job {job.id} is {job.state}; it is another run's ({job.run_id})")
         return
+    if outcome := OUTCOMES.get(job.state):
+        figures = {"JobDurationSeconds": round(time.monotonic() - started, 3), outcome: 1}
+        metrics.emit(platform.settings.environment, figures, operation=job.operation)
     if job.result:
         context.add_output_metadata(
             {"rows": job.result.rows, "bytes": job.result.bytes, "key": job.result.key, "state": str(job.state)}

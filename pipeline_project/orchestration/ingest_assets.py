@@ -10,9 +10,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from pipeline_project import logs
 from pipeline_project.ingest import landing, report
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
+from pipeline_project.notify import metrics
 from pipeline_project.orchestration.columns import record_columns
 from pipeline_project.orchestration.names import (
     CANONICAL,
@@ -97,7 +99,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
     def records(
         context: dg.AssetExecutionContext, config: IngestConfig, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult:
-        with retried(context):
+        with retried(context), logs.about(run_id=context.run.run_id, source=source.name):
             started = time.monotonic()
             object_ids = config.object_ids or _arrived(platform, source, context)
             outcomes = []
@@ -151,8 +153,16 @@ def _result(
     if entities:
         preview = report.markdown_table(report.EntityLine._fields, entities)
         metadata["preview"] = dg.MetadataValue.md(preview)
+    figures = {
+        "RecordsLoaded": totals["inserted"] + totals["updated"],
+        "RecordsRejected": totals["rejected"],
+        "BatchObjects": len(outcomes),
+        "BatchBytes": metadata["bytes"],
+    }
     if lags := [share.longest_lag for share in shares if share.longest_lag is not None]:
-        metadata["longest lag in seconds"] = round(max(lags), 3)
+        metadata["longest lag in seconds"] = figures["IngestLagSeconds"] = round(max(lags), 3)
+    if outcomes:
+        metrics.emit(platform.settings.environment, figures, source=source.name)
     if reasons:
         metadata["reject reasons"] = reasons_table
         metadata["reject list"] = report.rejects_command(source.name, outcomes)

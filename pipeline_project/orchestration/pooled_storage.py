@@ -1,24 +1,35 @@
 """Dagster's PostgreSQL storage, with connections that are kept: it opens one for each event otherwise, which costs more
-than all the rest of a short run.
+than all the rest of a short run. And, on AWS, with a password that may be rotated while it runs.
 
 All instances of a process share one pool, since Dagster makes a new instance for each tick of a sensor. And what a table
 has it is asked once: Dagster reads PostgreSQL's catalog before most of its statements, for the sake of older schemas.
 """
 
 import os
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
+import dagster as dg
+from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
-from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+from dagster_postgres.auth import PgTokenProvider
+from dagster_postgres.utils import create_pg_engine, get_conn_string, pg_config, pg_url_from_config
 from sqlalchemy import Engine
+
+from pipeline_project import aws, database
+from pipeline_project.settings import Settings
 
 KEPT = 4
 """Connections of a process that stay open …"""
 OVERFLOW = 20
 """… and those beyond, for as long as they are needed."""
 RECYCLE_SECONDS = 600
+KEPT_SECONDS = 2
+"""How long a password is used without another look at the secret. Dagster itself tries five times to connect."""
+EARLY_SECONDS = 300
+"""A PgTokenProvider asks anew so long before the end."""
 SCHEMA_QUESTIONS = (
     "has_run_stats_index_cols",
     "has_bulk_actions_selector_cols",
@@ -50,22 +61,46 @@ def _asked_once(question: Callable[..., bool], key: tuple[Any, ...]) -> Callable
     return ask
 
 
+class SecretPassword(PgTokenProvider):
+    """Gives each new connection the password that the secret holds now."""
+
+    def __init__(self, secrets: Any, name: str) -> None:
+        super().__init__()
+        self._secrets = secrets
+        self._name = name
+
+    def login(self) -> dict[str, Any]:
+        return database.login(self._secrets, self._name)
+
+    def _fetch_token(self) -> tuple[str, float]:
+        return self.login()["password"], time.time() + EARLY_SECONDS + KEPT_SECONDS
+
+
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """Configured as its parent."""
+    """Configured as its parent; or, with `secret: true`, by the secret that `PIPELINE_DAGSTER_SECRET` names."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        ours = cast("dict[str, Any]", pg_config())  # a dict, whatever its type says
+        return {**ours, "secret": dg.Field(bool, is_required=False, default_value=False)}
 
     @classmethod
     def from_config_value(  # pyright: ignore[reportIncompatibleMethodOverride] as the parent's own
-        cls, inst_data: ConfigurableClassData | None, config_value: Any
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> DagsterPostgresStorage:
-        key = (os.getpid(), pg_url_from_config(config_value))
+        url, password = _from_secret() if config_value["secret"] else (pg_url_from_config(config_value), None)
+        key = (os.getpid(), url)
         is_first = key not in _engines
-        if not is_first:
-            config_value = {**config_value, "should_autocreate_tables": False}
-        storage = super().from_config_value(inst_data, config_value)
+        storage = DagsterPostgresStorage(
+            postgres_url=url,
+            should_autocreate_tables=is_first and config_value["should_autocreate_tables"],
+            inst_data=inst_data,
+            token_provider=password,
+        )
         if is_first:
             engine = create_pg_engine(
-                storage.postgres_url,
-                get_token_provider_from_config(config_value),
+                url,
+                password,
                 isolation_level="AUTOCOMMIT",
                 pool_size=KEPT,
                 max_overflow=OVERFLOW,
@@ -79,3 +114,17 @@ class PooledPostgresStorage(DagsterPostgresStorage):
                 if hasattr(part, name):
                     setattr(part, name, _asked_once(getattr(part, name), (*key, type(part), name)))
         return storage
+
+
+def _from_secret() -> tuple[str, SecretPassword]:
+    settings = Settings.load()
+    password = SecretPassword(aws.client(settings, "secretsmanager"), settings.dagster_secret)
+    found = password.login()
+    url = get_conn_string(
+        username=found["username"],
+        hostname=found["host"],
+        port=str(found["port"]),
+        db_name=found["dbname"],
+        params={"sslmode": found.get("sslmode", "prefer")},
+    )
+    return url, password

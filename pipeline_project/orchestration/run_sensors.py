@@ -9,11 +9,13 @@ from pipeline_project.jobs.launch import JOB_TAG, launch
 from pipeline_project.jobs.model import timestamp
 from pipeline_project.jobs.outbox import cloud_event
 from pipeline_project.jobs.reconcile import Run, reconcile
-from pipeline_project.notify.ingest import announce
+from pipeline_project.notify import metrics
+from pipeline_project.notify.ingest import announce, backlog
 from pipeline_project.orchestration.names import SOURCE_TAG
 from pipeline_project.orchestration.resources import Platform
 
 SETTLE_SECONDS = 20
+MEASURE_SECONDS = 60
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
 """How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""
@@ -51,6 +53,8 @@ def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourcePara
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
     told = announce(platform.loader, platform.outbox, since, now, platform.settings.notify_reject_share)
+    for source, failed in told.failed.items():
+        metrics.emit(platform.settings.environment, {"IngestFailures": failed}, source=source)
     return dg.SensorResult(skip_reason=f"new events: {told.events}", cursor=told.since.isoformat())
 
 
@@ -66,11 +70,24 @@ def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[P
         launch=lambda job: launch(job, platform.settings),
         runs=lambda run_ids: states(context.instance, run_ids),
     )
+    if settled.failed:
+        metrics.emit(platform.settings.environment, {"JobsFailed": settled.failed})
     sent = platform.delivery.send_waiting()
     return dg.SkipReason(
         f"jobs launched: {settled.launched}, put back: {settled.again}, brought to an end: {settled.ended}; "
         f"events sent: {sent}"
     )
+
+
+@dg.sensor(
+    minimum_interval_seconds=MEASURE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Measures how much waits to be loaded, and how long.",
+)
+def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+    waiting, oldest = backlog(platform.loader)
+    metrics.emit(platform.settings.environment, {"ObjectsWaiting": waiting, "OldestWaitingSeconds": round(oldest, 1)})
+    return dg.SkipReason(f"objects waiting: {waiting}, the oldest for {oldest:.0f} s")
 
 
 def states(instance: dg.DagsterInstance, run_ids: list[str]) -> Mapping[str, Run]:

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from pipeline_project import logs
 from pipeline_project.orchestration import warm_worker
 from pipeline_project.orchestration.worker_protocol import SECONDS, listen, receive, send
 
@@ -275,7 +276,7 @@ def _import_storage(ref: InstanceRef) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.configure()
     address, home, *module = sys.argv[1:]
     os.environ.update(NO_THREADS)
     definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs

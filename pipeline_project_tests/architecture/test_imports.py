@@ -13,8 +13,9 @@ NAME = PACKAGE.name
 # From the ground up: a folder or module imports from its own line and from those above it. `errors` first.
 LAYERS = (
     ("errors",),
-    ("settings", "client"),
+    ("settings", "client", "logs"),
     ("aws", "database"),
+    ("health",),
     ("sources",),
     ("canonical",),
     ("ingest",),
@@ -23,7 +24,7 @@ LAYERS = (
     ("jobs",),
     ("notify",),
     ("orchestration", "api"),
-    ("definitions", "local"),
+    ("definitions", "local", "operate"),
     ("cli",),
 )
 LEVELS = {part: level for level, parts in enumerate(LAYERS) for part in parts}

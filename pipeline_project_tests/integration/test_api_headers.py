@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from pipeline_project.api.services import Services
+from pipeline_project.logs import JsonLines
 from pipeline_project_tests.fix_api import Caller
 
 ALLOWED = "https://app.example.com"
@@ -77,7 +78,7 @@ def test_security_headers(caller: Caller) -> None:
 def test_request_id_leads_to_the_log(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pipeline.api"):
         answer = caller("GET", "/analytics/operations?x=1", headers={"X-Api-Key": "secret-key"})
-    lines = [json.loads(record.message) for record in caplog.records if record.name == "pipeline.api"]
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "pipeline.api"]
     [line] = [line for line in lines if line["request_id"] == answer.headers["X-Request-Id"]]
     assert (line["status"], line["path"]) == (400, "/analytics/operations")
     assert "secret-key" not in caplog.text

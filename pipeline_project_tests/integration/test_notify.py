@@ -2,6 +2,7 @@
 
 import datetime as dt
 import threading
+from collections import Counter
 from typing import Any
 
 import psycopg
@@ -45,7 +46,7 @@ def test_ingest_events(cloud: Cloud, database: FreshDatabase) -> None:
     settle(database, 4, "loaded", records=100)
     settle(database, 5, "unroutable")
     outbox = cloud.outbox()
-    assert announce(database.loader, outbox, LONG_AGO, NOW, SHARE) == Announced(3, NOW - OVERLAP)
+    assert announce(database.loader, outbox, LONG_AGO, NOW, SHARE) == Announced(3, Counter(unroutable=2), NOW - OVERLAP)
     waiting = list(outbox.waiting())
     assert [event["type"].split(".")[2] for event in waiting] == ["failed", "rejected", "failed"]
     assert waiting[0]["subject"] == "crm-data/1.json"

@@ -1,0 +1,90 @@
+"""`pipeline metrics`: what CloudWatch would show, from the log lines of this machine's platform."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline_project import aws
+from pipeline_project.local.state import State
+from pipeline_project.notify.metrics import NAMESPACE, UNITS
+from pipeline_project.settings import Settings
+
+MARK = '{"_aws":'
+LEVELS = {"ObjectsWaiting", "OldestWaitingSeconds"}
+"""Of which the last value counts and a sum means nothing."""
+
+
+@dataclass
+class Figure:
+    """A metric of one set of dimensions."""
+
+    count: int = 0
+    total: float = 0.0
+    most: float = 0.0
+    last: float = 0.0
+    last_at: int = 0
+
+    def add(self, value: float, at: int) -> None:
+        self.count += 1
+        self.total += value
+        self.most = max(self.most, value)
+        if at >= self.last_at:
+            self.last, self.last_at = value, at
+
+
+def metrics(minutes: Annotated[int, typer.Option(help="Of so many minutes back.", min=1)] = 60) -> None:
+    """Show the platform's figures: records, rejects, lag, batches, jobs, cache, backlog."""
+    since = (time.time() - 60 * minutes) * 1_000
+    found = figures([*_of_programs(), *_of_functions()], since)
+    table = Table("metric", "of", "lines", "sum", "average", "most", "last", box=None)
+    for (name, of), figure in sorted(found.items(), key=lambda item: (list(UNITS).index(item[0][0]), item[0][1])):
+        total = "" if name in LEVELS or "Seconds" in name else f"{figure.total:,.0f}"
+        average = f"{figure.total / figure.count:,.2f}"
+        table.add_row(name, of, str(figure.count), total, average, f"{figure.most:,.2f}", f"{figure.last:,.2f}")
+    Console().print(table if found else f"Nothing was measured in the last {minutes} minutes.")
+
+
+def figures(lines: Iterable[str], since: float) -> dict[tuple[str, str], Figure]:
+    """By metric and what it is of (a source, an operation, or all); `since` in milliseconds of Unix time."""
+    found: dict[tuple[str, str], Figure] = {}
+    # Dagster both keeps and passes on what a step writes, so a line may be there twice.
+    for text in dict.fromkeys(lines):
+        document = _parsed(text)
+        if document is None or document["_aws"]["Timestamp"] < since:
+            continue
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            for dimensions in directive["Dimensions"]:
+                of = " ".join(document[name] for name in dimensions[1:]) or "all"
+                for metric in directive["Metrics"]:
+                    figure = found.setdefault((metric["Name"], of), Figure())
+                    figure.add(document[metric["Name"]], document["_aws"]["Timestamp"])
+    return found
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+        return document if document["_aws"]["CloudWatchMetrics"][0]["Namespace"] == NAMESPACE else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _of_programs() -> Iterator[str]:
+    for path in sorted(State.of_working_folder().logs.glob("*.log*")):
+        with path.open(encoding="utf-8", errors="replace") as log:
+            yield from (line[line.index(MARK) :] for line in log if MARK in line)
+
+
+def _of_functions() -> Iterator[str]:
+    """What the emulator keeps of its functions' output, as CloudWatch Logs would."""
+    with closing(aws.client(Settings.load(), "logs", attempts=1)) as logs:
+        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+                yield from (event["message"].strip() for event in page["events"] if MARK in event["message"])

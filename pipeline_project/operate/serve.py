@@ -1,0 +1,114 @@
+"""`pipeline serve …`: what a container of the image runs. It says in one line what is missing, waits for the databases as
+long as that makes sense, and then becomes the program.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+from pipeline_project import aws
+from pipeline_project.database import Database, login, login_conninfo
+from pipeline_project.errors import ConfigurationError, Transient
+from pipeline_project.health import Check, checks, faults, landing_checks
+from pipeline_project.settings import PREFIX, Settings
+
+NEEDED = ("dagster_logs_bucket", "code_server_host", "run_workers", "run_task_definition")
+"""What dagster.yaml and workspace.yaml take from the environment."""
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0
+"""Then the process ends: ECS starts another one, and its circuit breaker rolls a deployment back that does not get far."""
+
+log = logging.getLogger("pipeline.serve")
+
+
+class Part(StrEnum):
+    WEBSERVER = "webserver"
+    DAEMON = "daemon"
+    CODE_SERVER = "code-server"
+    RUN_WORKERS = "run-workers"
+
+
+PORTS = {Part.WEBSERVER: 3000, Part.CODE_SERVER: 4000, Part.RUN_WORKERS: 4001}
+
+
+def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
+    """The program of a part."""
+    at = str(port or PORTS.get(part))
+    workspace = ["-w", str(home / "workspace.yaml")]
+    definitions = "pipeline_project.definitions"
+    programs = {
+        Part.WEBSERVER: ["dagster_webserver", "-h", host, "-p", at, *workspace, "--log-format", "json"],
+        Part.DAEMON: ["dagster._daemon", "run", *workspace, "--log-format", "json"],
+        Part.CODE_SERVER: [
+            "dagster",
+            "api",
+            "grpc",
+            "-m",
+            definitions,
+            "-h",
+            host,
+            "-p",
+            "4000",
+            "--log-format",
+            "json",
+        ],
+        Part.RUN_WORKERS: ["pipeline_project.orchestration.worker_server", f"{host}:{at}", str(home), definitions],
+    }
+    return [sys.executable, "-m", *programs[part]]
+
+
+def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
+    """Become the part. ConfigurationError names a setting that is missing or malformed; Transient what does not answer."""
+    settings = Settings.load()
+    if missing := [PREFIX + name.upper() for name in NEEDED if not getattr(settings, name)]:
+        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    if not (home / "dagster.yaml").is_file():
+        raise ConfigurationError(f"DAGSTER_HOME: there is no dagster.yaml in {home}")
+    databases, others = _parts(settings)
+    wait_for(databases)
+    for name, fault in faults(others).items():
+        log.warning("%s: %s; what needs it will be tried again", name, fault)
+    program = command(part, host, port, home)
+    log.info("starting %s", part)
+    os.execv(program[0], program)  # noqa: S606 a shell is what this avoids
+
+
+def _parts(settings: Settings) -> tuple[dict[str, Check], dict[str, Check]]:
+    """The databases, without which nothing can start; and the rest."""
+    secrets = aws.client(settings, "secretsmanager", attempts=2)
+    loader = Database.from_settings(settings, "loader", secrets)
+    found = checks(settings, loader, lambda service: aws.client(settings, service, attempts=2))
+    others = {name: check for name, check in found.items() if name != "database"}
+    dagster = Database(lambda: login_conninfo(login(secrets, settings.dagster_secret)), settings.dagster_secret)
+    others |= landing_checks(settings, lambda service: aws.client(settings, service, attempts=2))
+    return {"database": found["database"], "Dagster's database": lambda: _connect(dagster)}, others
+
+
+def _connect(database: Database) -> None:
+    with database.connect() as connection:
+        connection.execute("SELECT 1")
+
+
+def wait_for(
+    parts: Mapping[str, Check],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    patience: float = PATIENCE_SECONDS,
+) -> None:
+    """Return once all of them answer; say each time why not. Transient after `patience` seconds."""
+    deadline = clock() + patience
+    pause = FIRST_PAUSE_SECONDS
+    while found := faults(parts):
+        why = "; ".join(f"{name}: {fault}" for name, fault in found.items())
+        if clock() + pause > deadline:
+            raise Transient(f"given up after {patience:g} s: {why}")
+        log.warning("waiting %g s: %s", pause, why)
+        sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

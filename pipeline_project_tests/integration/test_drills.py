@@ -1,0 +1,262 @@
+"""What docs/operations-runbook.md has an operator do, done: rotate a password, lose the database and restore it, upgrade."""
+
+import datetime as dt
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pipeline_project.canonical.migrations import migrate
+from pipeline_project.errors import Transient
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.landing import ListingCursor
+from pipeline_project.ingest.worker import Worker
+from pipeline_project.local.postgres import wheel_binaries
+from pipeline_project.operate.verify import verify
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project_tests.fix_aws import Account
+from pipeline_project_tests.fix_postgres import FreshDatabase, SharedServer
+
+ROOT = Path(__file__).parents[2]
+PREVIOUS_RELEASE = "063fc9a"
+"""Its services must work on this release's schema: they still run while the migration is done, and after a rollback. To be
+raised with each release, once no service of the one before it is left."""
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DIGEST = """SELECT md5(string_agg(concat_ws('|', canonical_id, version, deleted, attributes), '/' ORDER BY canonical_id)),
+    count(*) FROM canonical.entities"""
+DEADLINE = 60
+
+
+def upload(platform: Platform, key: str, ids: range, revenue: int = 1) -> None:
+    records = [{"customer_id": str(each), "company_name": f"No. {each}", "annual_revenue": revenue} for each in ids]
+    platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=json.dumps(records).encode())
+
+
+def list_and_load(platform: Platform) -> list[str]:
+    """What the listing finds, loaded; the states. Transient ends the work, as it would a run."""
+    platform.landing.list_some(ListingCursor(), NOW, every=dt.timedelta(), seconds=DEADLINE)
+    with platform.loader.connect() as connection:
+        waiting = [each.object_id for each in ledger.waiting(connection, 1_000)]
+    return [outcome.state for outcome in Worker(platform.loader, platform.s3, platform.settings).ingest(waiting)]
+
+
+def differences(platform: Platform) -> dict[str, int]:
+    found = verify(platform.loader, platform.s3, platform.settings.landing_bucket)
+    return {each.what: each.number for each in found if each.serious}
+
+
+# --- rotate
+
+
+@pytest.fixture
+def lone_role(database: FreshDatabase) -> Iterator[str]:
+    """A loader of this test's own: the password of the role itself is every test's."""
+    name = f"loader_{secrets.token_hex(4)}"
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE pipeline_loader").format(sql.Identifier(name)))
+        yield name
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def rotate(database: FreshDatabase, aws: Account, role: str, between: Callable[[], object] = lambda: None) -> None:
+    """As Secrets Manager's function does: first the password, then the secret. All sessions are lost on top of it."""
+    password = secrets.token_urlsafe(12)
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        admin.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), password))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,))
+    between()
+    login = {**json.loads(database.secret("loader")), "username": role, "password": password}
+    aws.secretsmanager.put_secret_value(SecretId=aws.settings.loader_secret, SecretString=json.dumps(login))
+
+
+def test_a_rotation_loses_nothing_and_needs_no_restart(
+    platform: Platform, database: FreshDatabase, aws: Account, lone_role: str
+) -> None:
+    rotate(database, aws, lone_role)
+    stop, loaded, interrupted = threading.Event(), threading.Semaphore(0), 0
+    failures: list[BaseException] = []
+
+    def load() -> None:
+        nonlocal interrupted
+        number = 0
+        try:
+            while not stop.is_set():
+                upload(platform, f"crm-data/{number}.json", range(number, number + 3))
+                while True:
+                    try:
+                        list_and_load(platform)
+                        break
+                    except (Transient, psycopg.OperationalError):
+                        interrupted += 1  # Dagster's retries (retries.py) do this, with pauses
+                number += 1
+                loaded.release()
+        except BaseException as error:
+            failures.append(error)
+            loaded.release()
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    try:
+        for _ in range(3):
+            assert loaded.acquire(timeout=DEADLINE)
+            refused = threading.Event()
+            # For a moment the secret is the old one, and whoever connects is refused.
+            rotate(database, aws, lone_role, between=lambda event=refused: event.wait(0.5))
+            for _ in range(2):
+                assert loaded.acquire(timeout=DEADLINE)
+    finally:
+        stop.set()
+        loader.join(DEADLINE)
+    assert failures == []
+    assert interrupted < 20
+    with database.owner.connect() as connection:
+        states = connection.execute("SELECT state, count(*) FROM ingest.objects GROUP BY state").fetchall()
+        ((entities,),) = connection.execute("SELECT count(*) FROM canonical.entities")
+    assert [state for state, _ in states] == ["loaded"]
+    assert entities == states[0][1] + 2
+    assert differences(platform) == {}
+
+
+# --- restore
+
+
+def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_again(
+    platform: Platform, database: FreshDatabase, tmp_path: Path
+) -> None:
+    upload(platform, "crm-data/first.json", range(50))
+    upload(platform, "crm-data/second.json", range(40, 60), revenue=2)
+    assert list_and_load(platform) == ["loaded", "loaded"]
+    backup = tmp_path / "backup"
+    in_database(database, "pg_dump", "--format=custom", "--file", str(backup))
+    upload(platform, "crm-data/third.json", range(55, 70), revenue=3)
+    assert list_and_load(platform) == ["loaded"]
+    before = digest(database)
+    assert before[1] == 70
+
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        name = sql.Identifier(database.name)
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        with pytest.raises(Transient):
+            differences(platform)
+        admin.execute(sql.SQL("CREATE DATABASE {} OWNER pipeline_owner").format(name))
+    in_database(database, "pg_restore", "--dbname", database.admin, str(backup))
+    migrate(database.admin, database.server.passwords)  # after a restore there is nothing to be done; it does no harm
+
+    assert digest(database)[1] == 60
+    assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
+    assert list_and_load(platform) == ["loaded"]
+    assert differences(platform) == {}
+    assert digest(database) == before
+
+
+def test_a_loss_is_found(platform: Platform, database: FreshDatabase) -> None:
+    upload(platform, "crm-data/first.json", range(5))
+    list_and_load(platform)
+    with psycopg.connect(database.admin, autocommit=True) as admin:
+        admin.execute("DELETE FROM canonical.entities WHERE source_id IN ('1', '2')")
+        assert differences(platform) == {"entities of crm are missing": 2}
+        admin.execute("UPDATE ingest.objects SET records = records + 1")
+        assert differences(platform) == {"entities of crm are missing": 2, "check objects_add_up": 1}
+
+
+def in_database(database: FreshDatabase, program: str, *options: str) -> None:
+    source = [] if program == "pg_restore" else ["--dbname", database.admin]
+    subprocess.run([wheel_binaries() / program, *source, *options], check=True)
+
+
+def digest(database: FreshDatabase) -> Any:
+    with psycopg.connect(database.admin) as connection:
+        return connection.execute(DIGEST).fetchone()
+
+
+# --- upgrade
+
+RELEASE = """
+import json, sys
+import pipeline_project
+from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.analytics.execution import execute
+from pipeline_project.canonical.checks import checks, run
+from pipeline_project.database import Database
+
+from pipeline_project_tests.landing import Landing, ingest
+folder, loader, reader, name = sys.argv[1:]
+assert pipeline_project.__file__.startswith(folder), pipeline_project.__file__
+landing, database = Landing(), Database(lambda: loader)
+customer = lambda id, revenue: {"customer_id": id, "company_name": f"No. {id}", "annual_revenue": revenue}
+files = {
+    f"crm-data/{name}-1.json": [customer("1", len(name)), customer(name, 2), {"customer_id": "bad", "annual_revenue": "?"}],
+    f"crm-data/{name}-2.json": [customer("2", len(name)), customer(name, 3)],
+}
+outcomes = ingest(database, landing, *(landing.put(key, content) for key, content in files.items()))
+states = {key: outcome.state for key, outcome in outcomes.items()}
+for operation in OPERATIONS.values():
+    if not any(field.is_required() for field in operation.parameters.model_fields.values()):
+        with execute(Database(lambda: reader), operation, operation.validate({}), timeout_seconds=60) as rows:
+            list(rows)
+wrong = {check.name: run(database, check).count for check in checks() if check.severity == "error"}
+print(json.dumps([states, sum(wrong.values())]))
+"""
+
+
+@pytest.fixture
+def previous_release(tmp_path: Path) -> Path:
+    """The sources of the previous release, from the repository's own history."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a clone of the repository: there is no previous release to be found")
+    folder = tmp_path / "previous"
+    folder.mkdir()
+    archive = tmp_path / "previous.tar"
+    subprocess.run([git, "-C", ROOT, "archive", "--output", archive, PREVIOUS_RELEASE], check=True)
+    subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
+    return folder
+
+
+@pytest.mark.slow
+def test_upgrade_with_data_while_the_previous_release_goes_on(previous_release: Path, postgres: SharedServer) -> None:
+    """Old services load and ask on the old schema, then on the new one; then new services do; nothing is lost."""
+    name = f"upgrade_{secrets.token_hex(4)}"
+    loader, reader = postgres.conninfo("loader", name), postgres.conninfo("reader", name)
+
+    def release(folder: Path, files: str) -> dict[str, str]:
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", RELEASE, str(folder), loader, reader, files],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        states, wrong = json.loads(done.stdout.splitlines()[-1])
+        assert not wrong
+        return states
+
+    try:
+        migrate(postgres.admin(name), postgres.passwords, previous_release / "sql" / "migrations")
+        outcomes = [release(previous_release, "before")]
+        migrate(postgres.admin(name), postgres.passwords)
+        outcomes.append(release(previous_release, "meanwhile"))
+        outcomes.append(release(ROOT, "after"))
+        with psycopg.connect(postgres.admin(name)) as connection:
+            rows = connection.execute(
+                "SELECT canonical_id, version FROM canonical.entities ORDER BY canonical_id"
+            ).fetchall()
+        # No. 1 and 2 changed with each release; the others were sent twice within one.
+        assert rows == [("crm_1", 3), ("crm_2", 3), ("crm_after", 2), ("crm_before", 2), ("crm_meanwhile", 2)]
+        for states in outcomes:
+            assert sorted(states.values()) == ["loaded", "loaded_with_rejects"]
+    finally:
+        with psycopg.connect(postgres.admin(), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
