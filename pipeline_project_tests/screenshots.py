@@ -1,6 +1,5 @@
 """`make screenshots`: the pictures of docs/images/, taken of a platform that has loaded examples/ and refreshed its results."""
 
-import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,18 +16,10 @@ SETTLE_MILLISECONDS = 2_500
 WAITING = b"SELECT count(*) FROM ingest.objects WHERE state NOT IN ('discovered', 'claimed')"
 
 
-def lineage(page: Page) -> None:
-    page.goto("/asset-groups")
-    expect(page.get_by_text("analytics", exact=True).first).to_be_visible()
-    page.keyboard.press("Alt+e")
-    expect(page.get_by_text("canonical_crm__records").first).to_be_visible()
-    page.get_by_role("button", name="Hide navigation").click()
-
-
 def batch(page: Page) -> None:
     page.goto("/assets/canonical_crm__records?view=events")
     expect(page.get_by_text("outcomes", exact=True)).to_be_visible()
-    page.set_viewport_size({"width": browser.WIDTH, "height": 1500})
+    page.set_viewport_size({"width": browser.WIDTH, "height": 1200})
 
 
 def result(page: Page) -> None:
@@ -37,15 +28,7 @@ def result(page: Page) -> None:
     expect(page.locator("img[src^='data:image/png']").first).to_be_visible()
 
 
-def run(page: Page) -> None:
-    page.goto("/runs")
-    page.locator("tr", has=page.get_by_text("monthly_refresh").first).get_by_role(
-        "link", name=re.compile("^[0-9a-f]{8}$")
-    ).first.click()
-    expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible()
-
-
-PICTURES: tuple[Callable[[Page], None], ...] = (lineage, batch, result, run)
+PICTURES: tuple[Callable[[Page], None], ...] = (batch, result)
 
 
 def fill(stack: LiveStack) -> None:
