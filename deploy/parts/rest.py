@@ -202,6 +202,7 @@ class Rest:
                 sid="Records",
                 actions=[
                     "dynamodb:ConditionCheckItem",
+                    "dynamodb:DeleteItem",
                     "dynamodb:GetItem",
                     "dynamodb:PutItem",
                     "dynamodb:Query",

@@ -14,6 +14,7 @@ from deploy.parts.resources import resource
 LANDING_ATTEMPTS = 5
 LANDING_VISIBILITY = cdk.Duration.seconds(120)
 JOB_RESULTS_PREFIX = "jobs/"
+CACHED_ANSWERS_PREFIX = "cache/"
 
 
 class Storage:
@@ -121,6 +122,7 @@ class Storage:
                 s3.LifecycleRule(
                     id="job-results", prefix=JOB_RESULTS_PREFIX, expiration=cdk.Duration.days(job_result_days)
                 ),
+                s3.LifecycleRule(id="cached-answers", prefix=CACHED_ANSWERS_PREFIX, expiration=cdk.Duration.days(1)),
                 # Results can be computed again: what was replaced or deleted is kept for as long as a mistake takes to show.
                 s3.LifecycleRule(id="replaced", noncurrent_version_expiration=cdk.Duration.days(7)),
                 s3.LifecycleRule(id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(1)),

@@ -29,7 +29,8 @@ class InvalidParameters(Permanent):
 
 @dataclass(frozen=True)
 class Operation:
-    """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job.
+    """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job, and not refreshed by new data.
+    `monthly`: refreshed each month instead of each day and by new data.
 
     `must_exist`: the parameter that, if it was given, names nothing if there are no rows; `known`: a SQL file that lists what it
     can name, if that can be listed. `nested_loops`: whether the planner may use them;
@@ -43,6 +44,7 @@ class Operation:
     sql: str
     example: Mapping[str, Any] = field(default_factory=dict)
     long: bool = False
+    monthly: bool = False
     must_exist: str | None = None
     known: str | None = None
     nested_loops: bool = True
@@ -119,6 +121,7 @@ _ALL = (
     ),
     Operation(
         name="multi_dimensional_analytics",
+        monthly=True,
         summary="Revenue by period and up to three dimensions, with subtotals, growth, percentiles, share and tier.",
         description=(
             "`rollup` gives subtotals from everything (level 0) over the periods (1) down into the dimensions in the order given "

@@ -78,8 +78,8 @@ def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
         kinds={"sql", "postgres", "s3"},
         owners=OWNERS,
         pool=ANALYTICS_POOL,
-        freshness_policy=MONTHLY if operation.long else DAILY,
-        automation_condition=None if operation.long else REFRESH,
+        freshness_policy=MONTHLY if operation.monthly else DAILY,
+        automation_condition=None if operation.long or operation.monthly else REFRESH,
         description=f"{operation.summary}\n\n{operation.description}",
     )
     def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:

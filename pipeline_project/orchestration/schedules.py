@@ -13,9 +13,9 @@ CRONS = {DAILY: "0 5 * * *", MONTHLY: "30 5 1 * *", housekeeping.name: "0 3 * * 
 
 
 def refresh_jobs():  # the type of its result is private to dagster
-    """Refresh what the catalogue offers: each day what is quick, each month all."""
+    """Refresh what the catalogue offers: each day all but the monthly ones, each month all."""
     operations = refreshed_operations()
-    quick = [result_key(operation.name) for operation in operations if not operation.long]
+    daily = [result_key(operation.name) for operation in operations if not operation.monthly]
     every = [result_key(operation.name) for operation in operations]
     # In the same run, so that a blocking check that fails stops what would be computed from its table.
     checks = dg.AssetSelection.checks(
@@ -24,8 +24,8 @@ def refresh_jobs():  # the type of its result is private to dagster
     return [
         dg.define_asset_job(
             DAILY,
-            selection=dg.AssetSelection.assets(*quick) | checks,
-            description="Checks the tables, then refreshes the results that are quick to make.",
+            selection=dg.AssetSelection.assets(*daily) | checks,
+            description="Checks the tables, then refreshes the results of every day.",
         ),
         dg.define_asset_job(
             MONTHLY,

@@ -11,6 +11,7 @@ import pytest
 
 from deploy.cloudformation import LOCAL_TEMPLATE
 from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
+from pipeline_project.jobs import cache
 from pipeline_project.settings import Settings
 
 ROOT = LOCAL_TEMPLATE.parents[2]
@@ -117,10 +118,10 @@ def test_buckets_are_private_encrypted_tls_only_and_kept() -> None:
     landing = one("AWS::S3::Bucket", "LandingBucket")[1]["LifecycleConfiguration"]["Rules"]
     assert not [r for r in landing if "Expiration" in str(r)], "the ledger names versions that would be gone"
     lifecycle = one("AWS::S3::Bucket", "ResultsBucket")[1]["LifecycleConfiguration"]["Rules"]
-    (expiring,) = [r for r in lifecycle if "ExpirationInDays" in r]
+    expiring = {r["Prefix"]: r["ExpirationInDays"] for r in lifecycle if "ExpirationInDays" in r}
     job_retention_days = next(f.default for f in msgspec.structs.fields(Settings) if f.name == "job_retention_days")
-    assert expiring["Prefix"] == "jobs/"
-    assert expiring["ExpirationInDays"] >= job_retention_days
+    assert expiring.keys() == {"jobs/", cache.PREFIX}
+    assert expiring["jobs/"] >= job_retention_days
 
 
 def test_every_created_object_reaches_the_queue_and_only_the_landing_bucket_may_send() -> None:

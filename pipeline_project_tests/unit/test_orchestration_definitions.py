@@ -96,9 +96,19 @@ def test_new_data_refreshes_what_depends_on_it() -> None:
     instance.report_runless_asset_event(dg.AssetMaterialization(entities))
     second = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=first.cursor)
     requested = {key for key in GRAPH.get_all_asset_keys() if second.get_num_requested(key)}
-    quick = [operation for operation in refreshed_operations() if not operation.long]
+    quick = [operation for operation in refreshed_operations() if not (operation.long or operation.monthly)]
     readers = [each for each in quick if "entities" in {table.name for table in tables_read(each)}]
     assert requested == {result_key(operation.name) for operation in readers}
     assert result_key("time_series_patterns") not in requested
+    assert result_key("multi_dimensional_analytics") not in requested
     third = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=second.cursor)
     assert third.total_requested == 0
+
+
+def test_each_day_all_results_but_the_monthly_ones() -> None:
+    def refreshed(job: str) -> set[dg.AssetKey]:
+        return set(defs.get_repository_def().get_job(job).asset_layer.asset_graph.materializable_asset_keys)
+
+    assert result_key("data_integrity_analysis") in refreshed("daily_refresh")
+    monthly_only = refreshed("monthly_refresh") - refreshed("daily_refresh")
+    assert monthly_only == {result_key("multi_dimensional_analytics")}
