@@ -54,7 +54,7 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
             "-h",
             host,
             "-p",
-            "4000",
+            at,
             "--log-format",
             "json",
         ],
@@ -70,7 +70,7 @@ def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
         raise ConfigurationError(f"not set: {', '.join(missing)}")
     if not (home / "dagster.yaml").is_file():
         raise ConfigurationError(f"DAGSTER_HOME: there is no dagster.yaml in {home}")
-    databases, others = _parts(settings)
+    databases, others = needed(part, settings)
     wait_for(databases)
     for name, fault in faults(others).items():
         log.warning("%s: %s; what needs it will be tried again", name, fault)
@@ -79,15 +79,21 @@ def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
     os.execv(program[0], program)  # noqa: S606 a shell is what this avoids
 
 
-def _parts(settings: Settings) -> tuple[dict[str, Check], dict[str, Check]]:
-    """The databases, without which nothing can start; and the rest."""
+def needed(part: Part, settings: Settings) -> tuple[dict[str, Check], dict[str, Check]]:
+    """The databases without which the part cannot start; and what else it uses.
+
+    Webserver and daemon know Dagster's database alone: they have no right to the others.
+    """
     secrets = aws.client(settings, "secretsmanager", attempts=2)
+    dagster = Database(lambda: login_conninfo(login(secrets, settings.dagster_secret)), settings.dagster_secret)
+    databases: dict[str, Check] = {"Dagster's database": lambda: _connect(dagster)}
+    if part in (Part.WEBSERVER, Part.DAEMON):
+        return databases, {}
     loader = Database.from_settings(settings, "loader", secrets)
     found = checks(settings, loader, lambda service: aws.client(settings, service, attempts=2))
     others = {name: check for name, check in found.items() if name != "database"}
-    dagster = Database(lambda: login_conninfo(login(secrets, settings.dagster_secret)), settings.dagster_secret)
     others |= landing_checks(settings, lambda service: aws.client(settings, service, attempts=2))
-    return {"database": found["database"], "Dagster's database": lambda: _connect(dagster)}, others
+    return {**databases, "database": found["database"]}, others
 
 
 def _connect(database: Database) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pipeline_project.api.services import Services
 from pipeline_project.errors import Transient
 from pipeline_project.health import checks, faults, landing_checks
-from pipeline_project.operate.serve import LONGEST_PAUSE_SECONDS, wait_for
+from pipeline_project.operate.serve import LONGEST_PAUSE_SECONDS, Part, needed, wait_for
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_aws import Account
@@ -49,6 +49,17 @@ def test_a_refused_password_is_told_from_a_server_that_is_away(settings: Setting
         aws.secretsmanager.put_secret_value(SecretId=settings.reader_secret, SecretString=json.dumps(secret | changes))
         with closing(Services(settings)) as services:
             assert Caller(services)("GET", "/health").json["detail"] == why
+
+
+def test_webserver_and_daemon_wait_for_what_they_may_see(settings: Settings) -> None:
+    """Their tasks may read Dagster's secret only: waiting for another database they would never start."""
+    for part in Part:
+        databases, others = needed(part, settings)
+        if part in (Part.WEBSERVER, Part.DAEMON):
+            assert (set(databases), others) == ({"Dagster's database"}, {})
+        else:
+            assert set(databases) == {"Dagster's database", "database"}
+            assert {f"bucket {settings.landing_bucket}", f"table {settings.table_name}"} < others.keys()
 
 
 def test_no_aws_at_all(settings: Settings) -> None:
