@@ -2,7 +2,6 @@
 integrity analysis at growing sizes, the guard, and a million rows streamed into a file store.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,13 +21,14 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.results import store
 from pipeline_project.results.encoders import Format
+from pipeline_project_tests.bench.memory import peak_megabytes
 from pipeline_project_tests.bench.server import BenchServer, server
 from pipeline_project_tests.custom_sql_corpus import LEGITIMATE
 
 DATABASE = "analytics"
 DATA = Path(__file__).with_name("analytics_data.sql")
 ROUNDS = 3
-# Operation, parameters, and the goal of issue 4 in seconds at full size.
+# Operation, parameters, and the goal in seconds at full size.
 CASES: list[tuple[str, dict[str, Any], float | None]] = [
     ("database_info", {}, None),
     ("simple_demo", {}, 1),
@@ -179,7 +179,7 @@ def _stream(conninfo: str, form: Format, rows: int) -> None:
         Database(lambda: conninfo), asked, asked.validate({"query": text, "params": [rows]}), timeout_seconds=600
     ) as read:
         store.write(_Sink(), "bucket", "jobs/bench", read, form)
-    print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # noqa: T201 for the parent
+    print(time.perf_counter() - begin, peak_megabytes())  # noqa: T201 for the parent
 
 
 if __name__ == "__main__":

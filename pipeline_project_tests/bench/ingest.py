@@ -177,11 +177,11 @@ def row_by_row(conninfo: str, count: int) -> float:
 def peak_memory(conninfo: str, path: Path) -> tuple[float, float]:
     """MB at the peak, and seconds, of a process that does nothing but load the file."""
     code = (
-        "import re, sys; from pathlib import Path; from pipeline_project.database import Database;"
+        "import sys; from pathlib import Path; from pipeline_project.database import Database;"
         "from pipeline_project_tests.bench.ingest import load;"
+        "from pipeline_project_tests.bench.memory import peak_megabytes;"
         "seconds = load(Database(lambda: sys.argv[1]), [Path(sys.argv[2])], 1);"
-        # Not getrusage's peak: that begins with the memory of the process that started this one.
-        r"print(int(re.search(r'VmHWM:\s*(\d+) kB', Path('/proc/self/status').read_text())[1]) / 1024, seconds)"
+        "print(peak_megabytes(), seconds)"
     )
     done = subprocess.run([sys.executable, "-c", code, conninfo, path], check=True, capture_output=True, text=True)
     memory, seconds = done.stdout.split()

@@ -26,10 +26,20 @@ def load(database: FreshDatabase) -> int:
     return version
 
 
+class Beside(Services):
+    """Of a Lambda beside another; they share the clients, which are slow to make."""
+
+    def __init__(self, other: Services) -> None:
+        super().__init__(other.settings)
+        self._other = other
+
+    def client(self, name: str) -> Any:
+        return self._other.client(name)
+
+
 def another(api: Caller, database: FreshDatabase) -> Services:
     """A Lambda beside the first, with a connection of its own."""
-    services = Services(api.services.settings)
-    services.dynamodb = api.services.dynamodb
+    services = Beside(api.services)
     services.database = KeptDatabase(database.reader.conninfo)
     return services
 
