@@ -242,7 +242,8 @@ def on_aws(
     settings: Settings, aws: Account, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, str]]:
     """The environment of a task: settings of this test's account, Dagster's database and its secret, a task definition."""
-    aws.client("s3").create_bucket(Bucket="logs", CreateBucketConfiguration={"LocationConstraint": settings.aws_region})
+    logs = f"logs-of-{settings.results_bucket}"  # a bucket's name belongs to all accounts
+    aws.client("s3").create_bucket(Bucket=logs, CreateBucketConfiguration={"LocationConstraint": settings.aws_region})
     container = {"name": "run", "image": "pipeline", "memory": 2048, "cpu": 1024}
     aws.client("ecs").register_task_definition(family="pipeline-run", containerDefinitions=[container])
     name = f"dagster_{database.name}"
@@ -255,6 +256,7 @@ def on_aws(
     variables = {
         **settings.environment_variables(),
         **ON_AWS,
+        "PIPELINE_DAGSTER_LOGS_BUCKET": logs,
         "AWS_DEFAULT_REGION": settings.aws_region,
         "AWS_ENDPOINT_URL": str(settings.aws_endpoint_url),
         "AWS_ACCESS_KEY_ID": str(settings.aws_access_key_id),
