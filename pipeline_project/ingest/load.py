@@ -11,6 +11,7 @@ begins with its source.
 
 import gc
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,8 +32,8 @@ from pipeline_project.ingest.entity_mapping import EntityMapper, Peek
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.mapping import Bad, Mapper, ObjectPosition, Row
+from pipeline_project.ingest.mappers import mapper
+from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.source import Source
@@ -45,6 +46,8 @@ KNOWN_ENOUGH = 0.05
 """Share of known records from which a probe pays."""
 GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep another waiting; Python begins with 0.005."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
 FIRST_KEYS = 10
@@ -86,6 +89,7 @@ class Loader:
     def __init__(self, connection: Connection, worker: str) -> None:
         self._connection = connection
         self._worker = worker
+        self._unprobed: dict[tuple[str, str], int] = {}
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the tables may be there
             connection.execute(query("ingest/staging"))
@@ -149,8 +153,8 @@ class Loader:
     @contextmanager
     def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
-        with _fewer_collections(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield _Load(self._connection, self._worker, source, dataset, postgres)
+        with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
 
 
 def _unpacked(opened: Opened, room: int) -> tuple[list[Chunk], int]:
@@ -169,20 +173,27 @@ class _Load:
     """The work of one transaction."""
 
     def __init__(
-        self, connection: Connection, worker: str, source: Source, dataset: Dataset, postgres: ThreadPoolExecutor
+        self,
+        connection: Connection,
+        worker: str,
+        source: Source,
+        dataset: Dataset,
+        postgres: ThreadPoolExecutor,
+        unprobed: dict[tuple[str, str], int],
     ) -> None:
+        """`unprobed`: by source and dataset, how many of the next pieces go without a probe."""
         self._connection = connection
         self._worker = worker
         self._source = source
         self._dataset: Dataset = dataset
-        self._mapper: Mapper = MAPPERS[dataset](source)
+        self._mapper = mapper(source, dataset)
         self._postgres = postgres
         self._steps: list[Future[None]] = []
         self._held: dict[int, Opened] = {}
         # Whether an object may already have said something about an entity that is not its current state any more.
         self._repeats = False
         self._open_rejects = False
-        self._unprobed = 0
+        self._unprobed = unprobed
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
         """Take the turn and the ledger rows; those of the objects that are still the worker's."""
@@ -255,8 +266,8 @@ class _Load:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper) or self._source.totals:
             return []
-        if self._unprobed:
-            self._unprobed -= 1
+        if unprobed := self._unprobed.get((self._source.name, self._dataset)):
+            self._unprobed[self._source.name, self._dataset] = unprobed - 1
             return []
         peeks: list[Peek] = []
         for _, of_object in groupby(piece, lambda each: id(each[0])):
@@ -348,7 +359,7 @@ class _Load:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
-            self._unprobed = PROBE_AGAIN
+            self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
         if not whole:
             self._confirm()  # now: the next chunk is probed before this one is merged
         return known
@@ -434,14 +445,21 @@ class _Load:
 
 
 @contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """Rows are many, live shortly and never in circles: looking for circles among them took a sixth of the time."""
-    thresholds = gc.get_threshold()
+def _tuned() -> Iterator[None]:
+    """Python as a load wants it.
+
+    Rows are many, live shortly and never in circles: looking for circles among them took a sixth of the time. And the thread
+    that PostgreSQL answers has little to do each time: to wait for its turn longer than that left PostgreSQL idle, for a
+    tenth of the time.
+    """
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(GARBAGE_THRESHOLD, *thresholds[1:])
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
 
 
 def _newest(rows: dict[Opened, list[Row]]) -> dict[str, Row] | None:

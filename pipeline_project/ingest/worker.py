@@ -21,7 +21,7 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.load import Loader, Opened
-from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.mappers import mapper
 from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.streams import ByteStream
 from pipeline_project.settings import Settings
@@ -188,7 +188,7 @@ class Worker:
 def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) -> Opened:
     """An object whose content is `body`, ready to be loaded."""
     envelope = Envelope()
-    spellings = MAPPERS[claimed.dataset](sources()[claimed.source]).id_spellings()
+    spellings = mapper(sources()[claimed.source], claimed.dataset).id_spellings()
     return Opened(claimed, position, formats.chunks(body, envelope, spellings), envelope)
 
 

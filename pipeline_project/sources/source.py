@@ -22,7 +22,7 @@ class Source:
     """Raise it with every change to the spellings: records that were read with another version are mapped anew."""
     reject_threshold: float = 0.5
     """An object with a larger share of bad records is refused whole."""
-    totals: Mapping[str, str] = field(default_factory=dict)
+    totals: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Control totals in an envelope's `summary`: its name there -> the numeric entity field that it sums up."""
 
     @property

@@ -7,6 +7,7 @@ little elsewhere.
 import argparse
 import importlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from rich.table import Table
 
 SUITES = ("ingest", "analytics", "api", "latency")
 OUTPUT = Path("build/bench")
+WIDTH = 200
+"""Of the tables in a file."""
 
 
 def show(console: Console, suite: str, figures: Sequence[dict[str, Any]]) -> None:
@@ -39,7 +42,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="1 is the published size; 0.01 tries whether it runs")
     arguments = parser.parse_args()
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for suite in arguments.suites:
         figures = importlib.import_module(f"pipeline_project_tests.bench.{suite}").run(arguments.scale)
         show(console, suite, figures)

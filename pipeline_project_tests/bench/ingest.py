@@ -158,12 +158,12 @@ def floor(bench: BenchServer, name: str, rows: Path) -> float:
 
 def row_by_row(conninfo: str, count: int) -> float:
     """Seconds of a handler that executes a statement for each record."""
-    statement = """INSERT INTO row_by_row (id, name, revenue, attributes) VALUES (%s, %s, %s, %s)
+    statement = """INSERT INTO canonical.row_by_row (id, name, revenue, attributes) VALUES (%s, %s, %s, %s)
         ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, revenue = EXCLUDED.revenue, attributes = EXCLUDED.attributes"""
     texts = [json.dumps(customer(i, 0)) for i in range(count)]
     with psycopg.connect(conninfo) as connection:
         connection.execute(
-            "CREATE TEMPORARY TABLE row_by_row (id text PRIMARY KEY, name text, revenue numeric, attributes jsonb)"
+            "CREATE TABLE canonical.row_by_row (id text PRIMARY KEY, name text, revenue numeric, attributes jsonb)"
         )
         begin = time.perf_counter()
         for text in texts:
@@ -278,7 +278,7 @@ def one_file(bench: BenchServer, folder: Path, editions: dict[int, Path], count:
 
     bench.create("peers")
     some = min(count, ROW_BY_ROW)
-    handler = figures.note("row by row", some, row_by_row(bench.conninfo("peers", "loader"), some))
+    handler = figures.note("row by row", some, row_by_row(bench.conninfo("peers", "owner"), some))
     dlt = None
     if importlib.util.find_spec("dlt"):
         lines, some = folder / "customers.jsonl", min(count, DLT)
