@@ -89,7 +89,6 @@ class Rest:
         """
         self._stack = stack
         self._storage = storage
-        self._events_topic = events_topic
         self._reader_secret_arn = reader_secret_arn
         caller = caller or Caller()
         self.api = apigateway.RestApi(
@@ -219,7 +218,6 @@ class Rest:
             iam.PolicyStatement(
                 sid="ResultsExist", actions=["s3:ListBucket"], resources=[storage.results_bucket.bucket_arn]
             ),
-            iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._events_topic.topic_arn]),
             # The health route tells whether the queue can be reached and how much waits in it.
             iam.PolicyStatement(
                 sid="Backlog", actions=["sqs:GetQueueAttributes"], resources=[storage.landing_queue.queue_arn]

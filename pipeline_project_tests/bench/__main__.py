@@ -9,6 +9,7 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def main() -> None:
     OUTPUT.mkdir(parents=True, exist_ok=True)
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for suite in arguments.suites:
-        figures = importlib.import_module(f"pipeline_project_tests.bench.{suite}").run(arguments.scale)
+        # What the platform itself prints, its metrics, is no part of the table.
+        with redirect_stdout(sys.stderr):
+            figures = importlib.import_module(f"pipeline_project_tests.bench.{suite}").run(arguments.scale)
         show(console, suite, figures)
         (OUTPUT / f"{suite}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
         console.print_json(json.dumps(figures))
