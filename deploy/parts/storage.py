@@ -8,6 +8,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
+from constructs import Construct
 
 from deploy.parts.resources import resource
 
@@ -15,6 +16,31 @@ LANDING_ATTEMPTS = 5
 LANDING_VISIBILITY = cdk.Duration.seconds(120)
 JOB_RESULTS_PREFIX = "jobs/"
 CACHED_ANSWERS_PREFIX = "cache/"
+
+
+def private_bucket(
+    scope: Construct,
+    name: str,
+    *,
+    access_logs: s3.IBucket | None,
+    access_logs_prefix: str,
+    lifecycle_rules: list[s3.LifecycleRule],
+) -> s3.Bucket:
+    """A bucket as all of them are: versioned, encrypted, over TLS only, the account's alone, kept when its stack goes."""
+    return s3.Bucket(
+        scope,
+        name,
+        versioned=True,
+        encryption=s3.BucketEncryption.S3_MANAGED,
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        enforce_ssl=True,
+        minimum_tls_version=1.2,
+        removal_policy=cdk.RemovalPolicy.RETAIN,
+        server_access_logs_bucket=access_logs,
+        server_access_logs_prefix=access_logs_prefix if access_logs else None,
+        lifecycle_rules=lifecycle_rules,
+    )
 
 
 class Storage:
@@ -68,18 +94,11 @@ class Storage:
         return queue, dead_letters
 
     def _landing_bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
+        bucket = private_bucket(
             self._stack,
             "LandingBucket",
-            versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-            server_access_logs_bucket=self._access_logs,
-            server_access_logs_prefix="landing/" if self._access_logs else None,
+            access_logs=self._access_logs,
+            access_logs_prefix="landing/",
             lifecycle_rules=[
                 s3.LifecycleRule(id="incomplete-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)),
                 # Nothing is expired, older versions included: the ledger names each by its version, and a replay reads it.
@@ -106,18 +125,11 @@ class Storage:
         return bucket
 
     def _results_bucket(self, job_result_days: int) -> s3.Bucket:
-        return s3.Bucket(
+        return private_bucket(
             self._stack,
             "ResultsBucket",
-            versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-            server_access_logs_bucket=self._access_logs,
-            server_access_logs_prefix="results/" if self._access_logs else None,
+            access_logs=self._access_logs,
+            access_logs_prefix="results/",
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="job-results", prefix=JOB_RESULTS_PREFIX, expiration=cdk.Duration.days(job_result_days)

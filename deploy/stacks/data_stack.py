@@ -16,7 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment
-from deploy.parts.storage import Storage
+from deploy.parts.storage import Storage, private_bucket
 from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
 
 DATABASE = "pipeline"
@@ -79,18 +79,11 @@ class DataStack(cdk.Stack):
 
     def _log_bucket(self, name: str, access_logs: s3.IBucket | None) -> s3.Bucket:
         """Logs of requests to the other buckets, or what runs print: kept as long as all logs are."""
-        return s3.Bucket(
+        return private_bucket(
             self,
             name,
-            versioned=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            removal_policy=cdk.RemovalPolicy.RETAIN,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="compute-logs/" if access_logs else None,
+            access_logs=access_logs,
+            access_logs_prefix="compute-logs/",
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="old",
