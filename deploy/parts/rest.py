@@ -37,15 +37,15 @@ GATEWAY_ERRORS = [
     (apigateway.ResponseType.REQUEST_TOO_LARGE, "request_too_large"),
     (apigateway.ResponseType.THROTTLED, "too_many_requests"),
     (apigateway.ResponseType.QUOTA_EXCEEDED, "quota_exceeded"),
-    (apigateway.ResponseType.INTEGRATION_FAILURE, "timeout"),
     (apigateway.ResponseType.INTEGRATION_TIMEOUT, "timeout"),
+    # The function gave no answer: Lambda refused the call (the gateway says 500 where Lambda says 429), or it died. What it
+    # answers itself, errors included, goes through as it is. So a caller may come again, and `pipeline_project.client` does.
+    (apigateway.ResponseType.INTEGRATION_FAILURE, "unavailable"),
+    (apigateway.ResponseType.DEFAULT_5_XX, "unavailable"),
 ]
-# These keep the status of their cause, which may be another than the code's.
-DEFAULT_ERRORS = [
-    (apigateway.ResponseType.DEFAULT_4_XX, "bad_request"),
-    (apigateway.ResponseType.DEFAULT_5_XX, "internal_error"),
-]
-RETRY_AFTER = {"too_many_requests": 1, "quota_exceeded": 3600, "timeout": 5}
+# Keeps the status of its cause, which may be another than the code's.
+OTHER_REFUSAL = (apigateway.ResponseType.DEFAULT_4_XX, "bad_request")
+RETRY_AFTER = {"too_many_requests": 1, "quota_exceeded": 3600, "timeout": 5, "unavailable": 2}
 """Seconds. A quota is of a day; whoever has used it up need not ask every second."""
 
 
@@ -142,8 +142,8 @@ class Rest:
         # named every path is known to it, and where nobody must, nothing else can be meant.
         missing = (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, "not_found" if is_open else "unauthenticated")
         unauthorized = [] if is_open else [(apigateway.ResponseType.UNAUTHORIZED, "unauthenticated")]
-        for response_type, code in [*DEFAULT_ERRORS, *GATEWAY_ERRORS, missing, *unauthorized]:
-            has_status = (response_type, code) not in DEFAULT_ERRORS
+        for response_type, code in [OTHER_REFUSAL, *GATEWAY_ERRORS, missing, *unauthorized]:
+            has_status = (response_type, code) != OTHER_REFUSAL
             self.api.add_gateway_response(
                 f"Error{response_type.response_type.title().replace('_', '')}",
                 type=response_type,
