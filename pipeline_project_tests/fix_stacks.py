@@ -61,6 +61,21 @@ class Synthesis:
         return json.loads((self.folder / "unused.json").read_text("utf-8"))
 
 
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return policy["PolicyDocument"]["Statement"]
+
+
+def refuses_plain_http(policy: dict[str, Any]) -> bool:
+    return any(
+        each["Effect"] == "Deny" and each["Condition"].get("Bool") == {"aws:SecureTransport": "false"}
+        for each in statements(policy)
+    )
+
+
 @pytest.fixture(scope="session")
 def synthesis(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Synthesis:
     base = tmp_path_factory.getbasetemp()

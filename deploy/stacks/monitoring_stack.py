@@ -79,7 +79,7 @@ class MonitoringStack(cdk.Stack):
         )
 
     def each(self, name: str, dimension: str, statistic: str) -> cloudwatch.MathExpression:
-        """The same, a line for each source or operation that there is."""
+        """The same, a line for each source, operation or state that there is."""
         search = f'{{{NAMESPACE},Environment,{dimension}}} MetricName="{name}" Environment="{self._environment.name}"'
         return cloudwatch.MathExpression(
             expression=f"SEARCH('{search}', '{statistic}', 300)", label="", using_metrics={}, period=FIVE_MINUTES
@@ -289,17 +289,18 @@ class MonitoringStack(cdk.Stack):
                     ],
                 ),
                 (
-                    "Ledger: objects that failed, and dead letters",
-                    [
-                        own("IngestFailures", "Sum"),
-                        storage.dead_letter_queue.metric_approximate_number_of_messages_visible(),
-                    ],
-                    [],
+                    "Ledger: objects settled, by state; dead letters",
+                    [each("ObjectsSettled", "State", "Sum")],
+                    [storage.dead_letter_queue.metric_approximate_number_of_messages_visible()],
                 ),
             ],
             [
                 ("Records loaded, by source", [each("RecordsLoaded", "Source", "Sum")], []),
-                ("Records rejected, by source", [each("RecordsRejected", "Source", "Sum")], []),
+                (
+                    "Records rejected, and objects that failed, by source",
+                    [each("RecordsRejected", "Source", "Sum")],
+                    [each("IngestFailures", "Source", "Sum")],
+                ),
                 (
                     "Batches: objects and bytes",
                     [own("BatchObjects", "Average"), own("BatchObjects", "Maximum")],

@@ -96,8 +96,14 @@ class OrchestrationStack(cdk.Stack):
         }
         for service in self.services.values():
             service.node.add_dependency(migration)
-        cdk.CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
-        cdk.CfnOutput(self, "WebserverServiceName", value=self.services["webserver"].service_name)
+        for name, value in {
+            "ClusterName": self.cluster.cluster_name,
+            "WebserverServiceName": self.services["webserver"].service_name,
+            # In which an operator runs `pipeline health` and the like, too (docs/operations-runbook.md).
+            "RunTaskDefinitionArn": run.task_definition_arn,
+            "RunLogGroupName": self._run_logs.log_group_name,
+        }.items():
+            cdk.CfnOutput(self, name, value=value)
 
     def _logged_sessions(self) -> ecs.ExecuteCommandConfiguration:
         """What an operator does in a container by ECS Exec is kept."""

@@ -4,6 +4,7 @@ ledger, and not Dagster, knows each object.
 
 import time
 import warnings
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -163,6 +164,8 @@ def _result(
         metadata["longest lag in seconds"] = figures["IngestLagSeconds"] = round(max(lags), 3)
     if outcomes:
         metrics.emit(platform.settings.environment, figures, source=source.name)
+    for state, objects in Counter(outcome.state for outcome in outcomes).items():
+        metrics.emit(platform.settings.environment, {"ObjectsSettled": objects}, state=state)
     if reasons:
         metadata["reject reasons"] = reasons_table
         metadata["reject list"] = report.rejects_command(source.name, outcomes)

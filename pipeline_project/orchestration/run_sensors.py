@@ -10,7 +10,7 @@ from pipeline_project.jobs.model import timestamp
 from pipeline_project.jobs.outbox import cloud_event
 from pipeline_project.jobs.reconcile import Run, reconcile
 from pipeline_project.notify import metrics
-from pipeline_project.notify.ingest import announce, backlog
+from pipeline_project.notify.ingest import UNROUTABLE, announce, backlog
 from pipeline_project.orchestration.names import SOURCE_TAG
 from pipeline_project.orchestration.resources import Platform
 
@@ -55,6 +55,8 @@ def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourcePara
     told = announce(platform.loader, platform.outbox, since, now, platform.settings.notify_reject_share)
     for source, failed in told.failed.items():
         metrics.emit(platform.settings.environment, {"IngestFailures": failed}, source=source)
+    if unroutable := told.failed[UNROUTABLE]:  # the others are counted by the run that settled them
+        metrics.emit(platform.settings.environment, {"ObjectsSettled": unroutable}, state=UNROUTABLE)
     return dg.SensorResult(skip_reason=f"new events: {told.events}", cursor=told.since.isoformat())
 
 

@@ -14,10 +14,11 @@ from deploy import environments
 from deploy.review import review, text
 from deploy.synthesize import PROD_REVIEW
 from pipeline_project.settings import Settings
-from pipeline_project_tests.fix_stacks import STACKS, Synthesis, Template
+from pipeline_project_tests.fix_stacks import STACKS, Synthesis, Template, as_list, refuses_plain_http, statements
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 NAMES = environments.NAMES
 # CDK lets a function depend on its role and on the role's policy; the first of the two is implied by the reference. Zones
 # are settings, so that prod's are known before it is deployed.
@@ -43,14 +44,6 @@ EVERYWHERE = {
 }
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    return policy["PolicyDocument"]["Statement"]
-
-
 def rights_of(template: Template, role: str) -> list[dict[str, Any]]:
     """The statements of the role with that name."""
     return [
@@ -68,13 +61,6 @@ def secrets_of(template: Template, role: str) -> set[str]:
         if "secretsmanager:GetSecretValue" in as_list(statement["Action"])
         for resource in as_list(statement["Resource"])
     }
-
-
-def refuses_plain_http(policy: dict[str, Any]) -> bool:
-    return any(
-        each["Effect"] == "Deny" and each["Condition"].get("Bool") == {"aws:SecureTransport": "false"}
-        for each in statements(policy)
-    )
 
 
 # ---- policy
@@ -420,77 +406,27 @@ def test_the_migrations_function_fits_where_its_text_stands(synthesis: Synthesis
     assert function["Timeout"] == 900
 
 
-# ---- monitoring
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_alarm_is_part_of_one_fault_and_every_fault_reaches_people(synthesis: Synthesis, name: str) -> None:
-    monitoring = synthesis.environment(name)["monitoring"]
-    topic, _ = monitoring.one("AWS::SNS::Topic", "AlarmsTopic")
-    alarms = monitoring.all("AWS::CloudWatch::Alarm")
-    faults = monitoring.all("AWS::CloudWatch::CompositeAlarm")
-    parts = [alarm for alarm in alarms for fault in faults.values() if f"'{alarm}'" in str(fault["AlarmRule"])]
-    assert sorted(parts) == sorted(alarms), "an alarm that nobody hears, or that is heard twice"
-    assert not [alarm for alarm in alarms.values() if alarm.get("AlarmActions")], "one fault is one message"
-    for logical_id, fault in faults.items():
-        assert fault["AlarmActions"] == fault["OKActions"] == [{"Ref": topic}]
-        suppressor = text(fault.get("ActionsSuppressor", ""))
-        assert suppressor == ("" if logical_id.startswith("Database") else "<DatabaseFault.Arn>")
-    heard = [each for each in monitoring.all("AWS::SNS::Subscription").values() if each["TopicArn"] == {"Ref": topic}]
-    assert [each["Endpoint"] for each in heard] == environments.load(name).monitoring.emails
-    _, policy = monitoring.one("AWS::SNS::TopicPolicy")
-    senders = {each["Principal"]["Service"] for each in statements(policy) if each["Effect"] == "Allow"}
-    assert senders == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
-    assert refuses_plain_http(policy)
-
-
-def test_a_part_that_is_gone_raises_its_alarm(synthesis: Synthesis) -> None:
-    """No figure at all is how the death of what would write it shows."""
-    alarms = synthesis.environment("prod")["monitoring"].all("AWS::CloudWatch::Alarm")
-    silent = {k.removesuffix(k[-8:]) for k, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
-    assert silent == {"DatabaseCpuAlarm", "WebserverAlarm", "DaemonAlarm", "CodeServerAlarm"}
-
-
-def test_the_dashboard_shows_the_figures_that_matter(synthesis: Synthesis) -> None:
-    _, dashboard = synthesis.environment("prod")["monitoring"].one("AWS::CloudWatch::Dashboard")
-    body = text(dashboard["DashboardBody"])
-    for figure in (
-        "IngestLagSeconds",
-        "ObjectsWaiting",
-        "OldestWaitingSeconds",
-        "IngestFailures",
-        "RecordsLoaded",
-        "RecordsRejected",
-        "BatchObjects",
-        "BatchBytes",
-        "JobsSucceeded",
-        "JobsFailed",
-        "JobDurationSeconds",
-        "CacheHits",
-        "CacheMisses",
-        "DBLoad",
-        "ApproximateAgeOfOldestMessage",
-        "RunningTaskCount",
-        "Latency",
-    ):
-        assert figure in body
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_budget_tells_the_same_people(synthesis: Synthesis, name: str) -> None:
-    monitoring = synthesis.environment(name)["monitoring"]
-    topic, _ = monitoring.one("AWS::SNS::Topic", "AlarmsTopic")
-    _, budget = monitoring.one("AWS::Budgets::Budget")
-    limit = budget["Budget"]["BudgetLimit"]
-    assert limit == {"Amount": environments.load(name).monitoring.monthly_budget_usd, "Unit": "USD"}
-    for notification in budget["NotificationsWithSubscribers"]:
-        assert notification["Subscribers"] == [{"Address": {"Ref": topic}, "SubscriptionType": "SNS"}]
-
-
-def test_the_readme_asks_for_outputs_that_there_are(synthesis: Synthesis) -> None:
-    readme = (environments.FOLDER.parent / "README.md").read_text("utf-8")
-    asked = re.findall(r"\$\(output (\w+) (\w+)\)", readme)
-    assert len(asked) >= 5
+def test_the_instructions_ask_for_outputs_that_there_are(synthesis: Synthesis) -> None:
     dev = synthesis.environment("dev")
-    for stack, output in asked:
-        assert output in dev[stack].body["Outputs"], (stack, output)
+    for instructions, most in ((ROOT / "deploy" / "README.md", 5), (ROOT / "docs" / "operations-runbook.md", 3)):
+        asked = re.findall(r"\$\(output (\w+) (\w+)\)", instructions.read_text("utf-8"))
+        assert len(asked) >= most
+        for stack, output in asked:
+            assert output in dev[stack].body["Outputs"], (stack, output)
+
+
+def test_an_operators_task_may_ask_what_health_and_verify_ask(synthesis: Synthesis) -> None:
+    rights = rights_of(synthesis.environment("prod")["orchestration"], "RunTaskRole")
+    may = {
+        (action, text(resource))
+        for statement in rights
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert may >= {
+        ("s3:ListBucket", "<LandingBucket.Arn>"),  # HeadBucket and listings
+        ("s3:ListBucket", "<ResultsBucket.Arn>"),
+        ("s3:ListBucketVersions", "<LandingBucket.Arn>"),
+        ("dynamodb:GetItem", "<Table.Arn>"),
+        ("sqs:GetQueueAttributes", "<LandingQueue.Arn>"),
+    }

@@ -7,14 +7,14 @@ import pytest
 
 from pipeline_project import logs
 from pipeline_project.local.metrics import figures
-from pipeline_project.notify.metrics import UNITS, emit, line
+from pipeline_project.notify.metrics import DIMENSIONS, UNITS, emit, line
 
 AT = 1_700_000_000.0
 CLOUDWATCH_UNITS = {"Seconds", "Bytes", "Count", "Milliseconds", "Percent"}
 
 
 def test_a_line_is_what_cloudwatch_takes() -> None:
-    document = json.loads(line("prod", {"RecordsLoaded": 3, "BatchBytes": 10}, source="crm", operation=None, at=AT))
+    document = json.loads(line("prod", {"RecordsLoaded": 3, "BatchBytes": 10}, at=AT, source="crm"))
     assert document == {
         "_aws": {
             "Timestamp": 1_700_000_000_000,
@@ -35,8 +35,10 @@ def test_a_line_is_what_cloudwatch_takes() -> None:
 
 
 def test_a_metric_that_nobody_knows_is_a_bug() -> None:
-    with pytest.raises(KeyError):
-        emit("prod", {"RecordsLoded": 1})
+    for values, of in (({"RecordsLoded": 1}, {}), ({"RecordsLoaded": 1}, {"operation": "x"}), ({}, {"colour": "x"})):
+        with pytest.raises(KeyError):
+            emit("prod", {**values, "CacheHits": 1}, **of)
+    assert set().union(*DIMENSIONS.values()) <= set(UNITS)
 
 
 def test_figures_of_many_lines(capsys: pytest.CaptureFixture[str]) -> None:
