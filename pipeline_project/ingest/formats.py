@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from pipeline_project.ingest import json_records, tabular
+from pipeline_project.ingest import csv_records, json_records, parquet_records
 from pipeline_project.ingest.json_records import Chunk, Envelope, Window
 from pipeline_project.ingest.streams import ByteStream, plain
 
@@ -17,12 +17,12 @@ def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]
     first = window.skip_space()
     if first in (b"{", b"[", b""):
         pieces = json_records.json_chunks(window, envelope)
-    elif window.buffer.startswith(tabular.PARQUET):
+    elif window.buffer.startswith(parquet_records.PARQUET):
         envelope.format = "parquet"
-        pieces = tabular.parquet_chunks(_Rest(window, text))
+        pieces = parquet_records.parquet_chunks(_Rest(window, text))
     else:
         envelope.format = "csv"
-        pieces = tabular.csv_chunks(window, id_spellings)
+        pieces = csv_records.csv_chunks(window, id_spellings)
     yield from pieces
     if packing != "plain":
         envelope.format = f"{envelope.format}+{packing}"

@@ -90,13 +90,7 @@ class _Unpacked:
                 "bad_compression", f"the {self._packing} data are damaged: pack and upload the file again"
             ) from None
         self._count += len(data)
-        ratio = self._count / max(self._packed.count, 1)
-        if self._count > UNPACKED_LIMIT or (self._count > BOMB_FLOOR and ratio > BOMB_RATIO):
-            raise ObjectFault(
-                "too_large",
-                f"unpacks to more than {self._count:,} bytes from {self._packed.count:,}: "
-                "split the file, or upload it without compression",
-            )
+        check_unpacked(self._count, self._packed.count)
         return data
 
 
@@ -119,6 +113,16 @@ class _Transcoded:
             return self._decoder.decode(data, final).encode()
         except UnicodeError:
             raise ObjectFault("bad_encoding", f"not valid {self._encoding}: export the file as UTF-8") from None
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raise ObjectFault when so many bytes out of so many are more than any honest file gives."""
+    if unpacked > UNPACKED_LIMIT or unpacked > max(BOMB_FLOOR, BOMB_RATIO * packed):
+        raise ObjectFault(
+            "too_large",
+            f"{packed:,} bytes of it unpack to {unpacked:,} or more: the limit is {UNPACKED_LIMIT:,}, and {BOMB_RATIO} times "
+            f"its size from {BOMB_FLOOR:,} on: split the file, or upload it without compression",
+        )
 
 
 def plain(stream: ByteStream) -> tuple[ByteStream, str]:

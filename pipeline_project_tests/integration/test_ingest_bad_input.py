@@ -82,6 +82,13 @@ CASES = {
     "damaged gzip": Case(gzip.compress(records())[:20] + b"\xff\x00\xff", "bad_compression"),
     "zip bomb": Case(gzip.compress(b"[" + b" " * 10_000_000), "too_large"),
     "a bomb of records": Case(gzip.compress(b'[{"id":1,"name":"A"}' + b',{"id":1,"name":"A"}' * 100_000 + b"]"), "too_large"),
+    "a Parquet bomb": Case(
+        parquet(
+            id=pa.array(range(1000)),
+            name=pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), ["x" * 100_000]),
+        ),
+        "too_large",
+    ),
     "a spreadsheet": Case(b"PK\x03\x04" + b"\0" * 100, "unknown_format", 1, 1),
     "a picture": Case(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "bad_encoding", 1, 1),
     "random bytes": Case(bytes(range(1, 256)), "bad_encoding", 2),

@@ -1,43 +1,23 @@
-"""CSV and Parquet as JSON records, so that everything behind sees one form. A CSV's first line names the fields.
+"""CSV as JSON records, so that everything behind sees one form. The first line names the fields.
 
-Values of a CSV are texts and an empty one is not there. Decimals, dates and nested columns of Parquet keep their meaning;
-NaN and infinity, which JSON cannot say, are not there.
+Values are texts, and an empty one is not there.
 """
 
 import codecs
 import csv
 import io
-import tempfile
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.json_records import (
-    CHUNK_RECORDS,
-    OVERSIZE,
-    RAW_LIMIT,
-    RECORD_LIMIT,
-    WINDOW,
-    Chunk,
-    Flaw,
-    RawRecord,
-    Window,
-)
-from pipeline_project.ingest.streams import BOMB_FLOOR, BOMB_RATIO, ByteStream
+from pipeline_project.ingest.json_records import CHUNK_RECORDS, RAW_LIMIT, WINDOW, Chunk, Flaw, RawRecord, Window
 
-PARQUET = b"PAR1"
 FIELD_LIMIT = 1024 * 1024
 """Longest field of a CSV, in characters."""
-SPILL = 8 * 1024 * 1024
-"""Parquet is read from its end; a file above this size waits on disk and not in memory."""
-UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError)
-"""What pyarrow raises for Parquet that is damaged, or that holds what Python has no type for."""
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+_encode = msgspec.json.Encoder().encode
 
 
 def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]:
@@ -116,60 +96,3 @@ def _lines(window: Window) -> Iterator[str]:
             return
         if len(rest) > FIELD_LIMIT:
             raise window.fault("bad_csv", f"a line is longer than {FIELD_LIMIT:,} characters")
-
-
-def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
-    """The rows of a Parquet file, nested columns included."""
-    with tempfile.SpooledTemporaryFile(max_size=SPILL) as file:
-        size = 0
-        while data := stream.read(SPILL):
-            file.write(data)
-            size += len(data)
-        file.seek(0)
-        try:
-            parquet = pq.ParquetFile(file)
-            utc, readable = (
-                pa.schema([field.with_type(_readable(field.type, times)) for field in parquet.schema_arrow])
-                for times in (pa.timestamp("us"), pa.string())
-            )
-            ordinal = 1
-            for batch in parquet.iter_batches(batch_size=_rows_at_once(parquet.metadata, size)):
-                # First without zones (Parquet's times are UTC), since their names would have to be looked up.
-                rows = batch.cast(utc, safe=False).cast(readable).to_pylist()
-                records: list[RawRecord] = [_encode(_present(row)) for row in rows]
-                flaws = {index: OVERSIZE for index, record in enumerate(records) if len(record) > RECORD_LIMIT}
-                yield Chunk(ordinal, records, flaws)
-                ordinal += len(records)
-        except UNREADABLE as error:
-            raise ObjectFault(
-                "bad_parquet", f"not a readable Parquet file ({type(error).__name__}): export it again"
-            ) from None
-
-
-def _rows_at_once(metadata: pq.FileMetaData, size: int) -> int:
-    """As many rows as fit into a window, as far as the file tells."""
-    unpacked = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-    if unpacked > max(BOMB_FLOOR, BOMB_RATIO * size):
-        raise ObjectFault("too_large", f"unpacks to {unpacked:,} bytes from {size:,}: split the file")
-    return max(1, min(CHUNK_RECORDS, WINDOW * metadata.num_rows // max(unpacked, 1)))
-
-
-def _readable(kind: pa.DataType, times: pa.DataType) -> pa.DataType:
-    """`kind` with dates as texts and timestamps as `times`, at any depth: Python's end with the year 9999."""
-    if pa.types.is_timestamp(kind):
-        return times
-    if pa.types.is_date(kind):
-        return pa.string()
-    if pa.types.is_dictionary(kind):
-        return _readable(kind.value_type, times)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_readable(field.type, times)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_readable(kind.key_type, times), _readable(kind.item_type, times))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_readable(kind.value_type, times)))
-    return kind
-
-
-def _present(row: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in row.items() if value is not None}
