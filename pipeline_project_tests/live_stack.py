@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,36 +38,61 @@ RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
 class Console:
-    """A running `pipeline local up` and what it has written so far."""
+    """A running `pipeline local up` and what it has written so far. All of it is read at once, since a full pipe would
+    stop it."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [*PIPELINE_LOCAL, "up", *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        self._seen, self._ended = 0, False
+        self._said = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def read_until(self, text: str) -> None:
+    def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return
-        raise AssertionError(f"it ended without {text!r}:\n{''.join(self.lines)}")
+            with self._said:
+                self.lines.append(line)
+                self._said.notify_all()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+    def read_until(self, text: str) -> None:
+        """The next line that holds the text; it is read from there the next time."""
+        with self._said:
+            while True:
+                self._said.wait_for(lambda: self._ended or len(self.lines) > self._seen)
+                assert len(self.lines) > self._seen, f"it ended without {text!r}:\n{''.join(self.lines)}"
+                self._seen += 1
+                if text in self.lines[self._seen - 1]:
+                    return
 
     def end(self, number: signal.Signals) -> int:
         """Send the signal; the exit status."""
         self.process.send_signal(number)
-        self.lines += self.process.communicate(timeout=SECONDS)[0].splitlines(keepends=True)
+        self.process.wait(SECONDS)
+        self._reader.join()
         return self.process.returncode
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 class LiveStack:
     """A platform that serves, and what a person would look at."""
 
-    def __init__(self, state: State, pid: int) -> None:
-        """`pid` is of the process that started it all."""
+    def __init__(self, state: State, console: Console) -> None:
+        """`console` is of the process that started it all."""
         self.state = state
-        self.pid = pid
+        self.console = console
         self.settings = settings_of(state)
 
     @cached_property
@@ -124,11 +150,10 @@ def live_stack(folder: Path, bundle: Path, *options: str) -> Iterator[LiveStack]
     console = Console(folder, *options)
     try:
         console.read_until(READY)
-        yield LiveStack(state, console.process.pid)
+        yield LiveStack(state, console)
         console.end(signal.SIGTERM)
     finally:
-        console.process.kill()
-        console.process.communicate()
+        console.kill()
         end_leftovers(state)
 
 

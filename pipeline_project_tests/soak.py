@@ -6,14 +6,15 @@ emulator keeps what was acknowledged over a second ago: what was uploaded just b
 
 import argparse
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ SPARED_SECONDS = (4.0, 12.0)
 UNSURE_SECONDS = 3.0
 """Before the emulator's death: what was acknowledged since may be lost."""
 RECOVERY_SECONDS = 240
+TOLD = 120
+"""Files between two words about how far it is."""
+KEPT = Path("build/soak")
+"""Where the logs are kept."""
 FOLDER = "crm-data/soak/"
 LEDGER = b"SELECT key, version, state FROM ingest.objects WHERE key LIKE 'crm-data/soak/%%'"
 TABLE = b"SELECT source_id, revenue::int FROM canonical.entities WHERE canonical_id LIKE 'crm_soak-%%'"
@@ -78,10 +83,22 @@ class Soak:
             time.sleep(max(0.0, begin + self.files / RATE - now))
             self.upload(self.files)
             self.files += 1
+            if self.files % TOLD == 0:
+                print(f"{self.files} files, {self.killed.total()} kills", flush=True)  # noqa: T201
 
     def kill_until(self, stop: threading.Event) -> None:
         while not stop.wait(self._random.uniform(*SPARED_SECONDS)):
-            self.kill(self._random.choice(leftovers(self._stack.state)))
+            if found := self._one_of_each():
+                self.kill(self._random.choice(found))
+
+    def _one_of_each(self) -> list[psutil.Process]:
+        """A process of each kind: PostgreSQL has more of them than all the others."""
+        kinds: dict[str, list[psutil.Process]] = {}
+        for process in leftovers(self._stack.state):
+            with suppress(psutil.Error):
+                for each in (process, *process.children()):  # PostgreSQL's own do not show whose they are
+                    kinds.setdefault(kind(each), []).append(each)
+        return [self._random.choice(kinds[name]) for name in sorted(kinds)]
 
     def kill(self, process: psutil.Process) -> None:
         with suppress(psutil.Error):
@@ -138,8 +155,27 @@ class Soak:
 def kind(process: psutil.Process) -> str:
     """What a process is, in a word."""
     command = process.cmdline()
-    names = ("aws_server", "supervisord", "worker_server", "_daemon", "dagster_webserver", "grpc", "postgres")
+    names = (
+        "postgres:",
+        "aws_server",
+        "supervisord",
+        "worker_server",
+        "_daemon",
+        "dagster_webserver",
+        "grpc",
+        "postgres",
+    )
     return next((name for name in names if any(name in part for part in command)), process.name())
+
+
+@contextmanager
+def keep_logs(stack: LiveStack, folder: Path) -> Iterator[None]:
+    """What everybody wrote, for whoever looks for the reason."""
+    try:
+        yield
+    finally:
+        shutil.copytree(stack.state.logs, folder, dirs_exist_ok=True)
+        (folder / "console.log").write_text("".join(stack.console.lines), "utf-8")
 
 
 def soak(stack: LiveStack, seconds: float, seed: int) -> tuple[Soak, list[str]]:
@@ -163,7 +199,7 @@ def main() -> None:
     print(f"seed {arguments.seed}", flush=True)  # noqa: T201 a program of its own
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         path = Path(folder)
-        with live_stack(path / "stack", path / "api.zip") as stack:
+        with live_stack(path / "stack", path / "api.zip") as stack, keep_logs(stack, KEPT / str(arguments.seed)):
             found, wrong = soak(stack, arguments.minutes * 60, arguments.seed)
     kills = ", ".join(f"{name} {count}" for name, count in found.killed.most_common())
     told: list[Any] = [f"{found.files} files, {found.killed.total()} kills: {kills}", *wrong]

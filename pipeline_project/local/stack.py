@@ -32,6 +32,7 @@ WARM = "run-workers"
 DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", WARM, "code-server")
 READY_SECONDS = 120
 REST_SECONDS = 20
+WATCH_SECONDS = 2
 T = TypeVar("T")
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
     __typename ... on PythonError { message } } } } ... on PythonError { message } } }"""
@@ -287,12 +288,12 @@ class Stack:
     def watch(self) -> NoReturn:
         """Say what died and was started again; start again supervisord itself and what it gave up."""
         pids: dict[str, int] = {}
+        is_whole = True
         while True:
-            time.sleep(1)
-            if not self._supervised.is_alive():
+            time.sleep(WATCH_SECONDS)
+            if not (is_whole and self._supervised.is_alive()):
                 self._console.note("supervisord died: starting everything again")
-                self._restart()
-                pids = {}
+                is_whole, pids = self._is_restarted(), {}
             with suppress(Transient):
                 for info in self._supervised.all_info():
                     self._look_after(info, pids)
@@ -308,12 +309,17 @@ class Stack:
         if pid:
             pids[name] = pid
 
-    def _restart(self) -> None:
+    def _is_restarted(self) -> bool:
         end_leftovers(self._state)
         self.server.forget_dead_server()
-        self._supervised.start()
-        for name in ("postgres", "aws", *reversed(self._dagster_programs)):
-            self._supervised.start_program(name)
+        try:
+            self._supervised.start()
+            for name in ("postgres", "aws", *reversed(self._dagster_programs)):
+                self._supervised.start_program(name)
+        except PipelineError as error:  # it died again, for instance
+            self._console.note(f"That did not succeed: {error}")
+            return False
+        return True
 
     # --- end
 

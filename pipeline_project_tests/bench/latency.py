@@ -129,7 +129,7 @@ class Meter:
 
     def __init__(self, stack: LiveStack) -> None:
         self._folder = str(stack.state.folder)
-        self._first = stack.pid
+        self._first = stack.console.process.pid
 
     def processes(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():

@@ -42,8 +42,7 @@ def up(state: State) -> Iterator[Console]:
     try:
         yield console
     finally:
-        console.process.kill()
-        console.process.communicate()
+        console.kill()
 
 
 def pipeline_local(state: State, *arguments: str) -> "subprocess.CompletedProcess[str]":
