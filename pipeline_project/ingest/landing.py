@@ -101,8 +101,8 @@ class ListingCursor:
 
 
 class Turns:
-    """Spaces out those who listen: one gives its batches and goes, and the next does so no sooner than `every` seconds
-    later. So under steady load somebody always listens, and what arrives waits no longer than that.
+    """Of those who listen: one does, the others stand by. It gives its batches and goes, and the next does so no sooner
+    than `every` seconds later. So somebody always listens, and what arrives under load waits no longer than that.
     """
 
     def __init__(self, every: float) -> None:
@@ -110,7 +110,7 @@ class Turns:
         self.next = 0.0
         """On the clock of those who listen."""
         self.lock = threading.Lock()
-        """Held while one of them gives."""
+        """Held by who listens."""
 
 
 class Landing:
@@ -144,22 +144,37 @@ class Landing:
         what arrives gathers, and the next run takes it all.
         """
         deadline = self._clock() + seconds
-        with self._database.connect() as connection:
-            while True:
-                with turns.lock:
-                    its_turn = self._clock() >= turns.next
-                    batches, backlog = self.assign(connection, living, runs_per_source) if its_turn else ([], True)
-                    if batches:
-                        turns.next = self._clock() + turns.every
-                        return batches
-                left = deadline - self._clock()
-                if left < 1:  # SQS waits for whole seconds
-                    return []
-                if not its_turn:
-                    self._gather(connection, min(turns.next, deadline), deadline)
-                elif self._take(connection, self._receive(min(left, BACKLOG_WAIT) if backlog else left)):
-                    begin = self._clock()
-                    self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
+        if not turns.lock.acquire(timeout=seconds):
+            return []
+        try:
+            with self._database.connect() as connection:
+                return self._listen(connection, living, turns, deadline, linger, runs_per_source)
+        finally:
+            turns.lock.release()
+
+    def _listen(
+        self,
+        connection: Connection,
+        living: Callable[[], Living],
+        turns: Turns,
+        deadline: float,
+        linger: float,
+        runs_per_source: int,
+    ) -> list[Batch]:
+        while True:
+            its_turn = self._clock() >= turns.next
+            batches, backlog = self.assign(connection, living, runs_per_source) if its_turn else ([], True)
+            if batches:
+                turns.next = self._clock() + turns.every
+                return batches
+            left = deadline - self._clock()
+            if left < 1:  # SQS waits for whole seconds
+                return []
+            if not its_turn:
+                self._gather(connection, min(turns.next, deadline), deadline)
+            elif self._take(connection, self._receive(min(left, BACKLOG_WAIT) if backlog else left)):
+                begin = self._clock()
+                self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
 
     def _gather(self, connection: Connection, until: float, at_latest: float) -> None:
         """Take what else comes until then; longer only if it comes without a pause."""

@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
 """At most this part of the time goes into checkpoints: a state that has grown large is written less often."""
+READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
+"""How the names of actions begin that change nothing."""
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
@@ -51,6 +53,13 @@ def checkpoint(emulator: ModuleType) -> None:
     emulator.save_all(emulator._build_persistence_save_dict())
 
 
+def only_reads(scope: Any) -> bool:
+    """Whether a request leaves everything as it is: most of those to an idle platform do. What a message's receipt changes
+    may be forgotten, since then it is received again."""
+    action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
+    return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
+
+
 async def serve(emulator: ModuleType, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
@@ -61,24 +70,27 @@ async def serve(emulator: ModuleType, port: int) -> None:
     config.keep_alive_timeout = 75
     config.graceful_timeout = SHUTDOWN_SECONDS
     config.loglevel = "WARNING"
-    stop, asked = asyncio.Event(), asyncio.Event()
+    stop, changed = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def keep() -> None:
         # On the loop, between requests: a thread would meet tables that are just changing.
+        pause = CHECKPOINT_SECONDS
         while True:
-            await asked.wait()  # else nothing can have changed
-            asked.clear()
+            await changed.wait()
+            await asyncio.sleep(pause)  # and what follows from the request, such as S3's events, is there, too
+            changed.clear()
             started = time.perf_counter()
             checkpoint(emulator)
-            await asyncio.sleep(max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE))
+            pause = max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
             await emulator.app(scope, receive, send)
         finally:
-            asked.set()
+            if not only_reads(scope):
+                changed.set()
 
     async def trigger() -> None:
         # Hypercorn asks for this when it serves, so the state has been restored: no checkpoint of an empty one before.

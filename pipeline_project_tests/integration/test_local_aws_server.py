@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-from pipeline_project.local.aws_server import CHECKPOINT_SECONDS
+from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, only_reads
 from pipeline_project.local.deployment import client
 from pipeline_project.local.postgres import free_port
 from pipeline_project_tests.fix_aws import await_emulator
@@ -43,11 +44,11 @@ def clients(endpoint: str, *services: str) -> Iterator[list[Any]]:
 
 
 def await_checkpoint(folder: Path, sqs: Any) -> None:
-    """Until a checkpoint that began after this call is written: the second one from now. Requests bring them about."""
+    """Until a checkpoint that began after this call is written: the second one from now. Changes bring them about."""
     before = written = state_written(folder)
     deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
     for _ in range(2):
-        sqs.list_queues()
+        sqs.create_queue(QueueName="another")
         while written == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -108,3 +109,21 @@ def test_it_listens_on_the_loopback_and_nowhere_else(tmp_path: Path) -> None:
         ]
         assert [f"http://{each.laddr.ip}:{each.laddr.port}" for each in listening] == [endpoint]
         assert list((tmp_path / "aws" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "action", "reads"),
+    [
+        ("GET", b"", True),
+        ("PUT", b"", False),
+        ("POST", b"AmazonSQS.ReceiveMessage", True),
+        ("POST", b"AmazonSQS.DeleteMessageBatch", False),
+        ("POST", b"DynamoDB_20120810.Query", True),
+        ("POST", b"DynamoDB_20120810.UpdateItem", False),
+        ("POST", b"", False),
+    ],
+)
+def test_what_changes_nothing_needs_no_checkpoint(method: str, action: bytes, reads: bool) -> None:
+    headers = [(b"host", b"127.0.0.1"), (b"x-amz-target", action)]
+    assert only_reads({"type": "http", "method": method, "headers": headers}) is reads
+    assert not only_reads({"type": "lifespan"})
