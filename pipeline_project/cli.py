@@ -1,5 +1,6 @@
 """`pipeline …`: the commands of all parts under one name. An error that was foreseen is one line and status 1."""
 
+import logging
 import sys
 from importlib.util import find_spec
 
@@ -7,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pipeline_project import logs
 from pipeline_project.errors import PipelineError
 from pipeline_project.ingest import commands as ingest
 from pipeline_project.jobs.commands import app as jobs
@@ -43,5 +45,8 @@ def main() -> None:
     try:
         app()
     except PipelineError as error:
+        if logs.is_configured():  # a service's last words are read where its others are
+            logging.getLogger("pipeline").critical("%s", error)
+            sys.exit(1)
         Console(stderr=True, soft_wrap=True).print(Text(str(error)), style="red")
         sys.exit(1)

@@ -1,7 +1,11 @@
-"""The only place where Dagster's definitions are assembled. Loading it reads no settings and opens no connection."""
+"""The only place where Dagster's definitions are assembled. Loading it reads no settings and opens no connection.
+
+What loads it is a process of Dagster's (code server, worker, a run of its own) that logs in this platform's way from then on.
+"""
 
 import dagster as dg
 
+from pipeline_project.orchestration import run_logger
 from pipeline_project.orchestration.analytics_assets import analytics_assets, refresh_sensor
 from pipeline_project.orchestration.analytics_job import analytics_job
 from pipeline_project.orchestration.checks import table_checks
@@ -29,4 +33,5 @@ def definitions(platform: Platform) -> dg.Definitions:
     )
 
 
+run_logger.install()
 defs = definitions(Platform())

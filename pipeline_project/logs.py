@@ -3,6 +3,7 @@ request). The names of the fields are those of the ledger and of the API.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,19 +41,56 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_about.get(),
-            **{name: value for name, value in vars(record).items() if name not in STANDARD and value is not None},
+            **self.fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()
 
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What belongs to this record alone; `message` among them takes the place of the record's own."""
+        return {name: value for name, value in vars(record).items() if name not in STANDARD and value is not None}
+
+
+class StandardError(logging.Handler):
+    """To the standard error as it is at that moment: Dagster replaces it while a step runs, to keep what is written."""
+
+    def __init__(self, formatter: JsonLines) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def is_configured() -> bool:
+    return any(isinstance(each, StandardError) for each in logging.getLogger(LOGGERS[0]).handlers)
+
 
 def configure(level: int = logging.INFO) -> None:
-    """To be called where a process begins. Doing it again changes nothing."""
+    """This project's loggers: wherever its code runs in somebody else's process. Doing it again changes nothing."""
+    if is_configured():
+        return
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.setLevel(level)
-        if not any(isinstance(handler.formatter, JsonLines) for handler in logger.handlers):
-            handler = logging.StreamHandler()
-            handler.setFormatter(JsonLines())
-            logger.addHandler(handler)
+        logger.addHandler(StandardError(JsonLines()))
+
+
+def configure_process() -> None:
+    """Where a process begins: warnings, and the exception that ends it, become lines of JSON, too."""
+    configure()
+    logging.captureWarnings(capture=True)
+    warnings = logging.getLogger("py.warnings")
+    if not warnings.handlers:
+        warnings.addHandler(StandardError(JsonLines()))
+    sys.excepthook = _log_and_end
+
+
+def _log_and_end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        logging.getLogger(LOGGERS[0]).critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))

@@ -76,6 +76,11 @@ class Workers:
         self._process.kill()
         self._process.wait()
 
+    def ask_to_end(self) -> "subprocess.Popen[bytes]":
+        assert self._process
+        self._process.terminate()
+        return self._process
+
     def close(self) -> None:
         if self._process and self._process.poll() is None:
             self.kill()

@@ -1,5 +1,6 @@
 """`pipeline health | serve | migrate | verify`: what an operator, or a container, runs."""
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from pipeline_project.settings import Settings
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 a container is reached from outside of it; its security group says by whom
 DAGSTER_HOME = Path("/opt/dagster")
+
+log = logging.getLogger("pipeline.operate")
 
 Home = Annotated[Path, typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Folder with dagster.yaml.")]
 
@@ -48,7 +51,7 @@ def serve(
     home: Home = DAGSTER_HOME,
 ) -> None:
     """Run a part of the platform in this process, as the containers of the image do."""
-    logs.configure()
+    logs.configure_process()
     serving.serve(part, host, port, home)
 
 
@@ -59,6 +62,7 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring databases, roles and schemas to this release's state. To be run before its services; repeating it is well."""
+    logs.configure_process()
     settings = Settings.load()
     secrets = aws.client(settings, "secretsmanager")
     roles: dict[Role, str] = {
@@ -70,16 +74,18 @@ def migrate(
     admin = {**login(secrets, settings.admin_secret), "dbname": logins["owner"]["dbname"]}
     passwords: dict[Role, str] = {role: found["password"] for role, found in logins.items()}
     migrations.migrate(login_conninfo(admin), passwords)
-    typer.echo(f"{admin['dbname']}: up to date")
+    log.info("%s: up to date", admin["dbname"])
     if home is not None:
         dagster = login(secrets, settings.dagster_secret)
         migrations.create_database(
             login_conninfo(admin), dagster["dbname"], owner=dagster["username"], password=dagster["password"]
         )
-        done = subprocess.run([sys.executable, "-m", "dagster", "instance", "migrate"], check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "dagster", "instance", "migrate"], capture_output=True, text=True, check=False
+        )
         if done.returncode:
-            raise Permanent("Dagster's own tables could not be migrated: see above")
-        typer.echo(f"{dagster['dbname']}: up to date")
+            raise Permanent(f"Dagster's own tables could not be migrated: {done.stdout}{done.stderr}")
+        log.info("%s: up to date", dagster["dbname"])
 
 
 def verify() -> None:

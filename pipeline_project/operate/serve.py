@@ -42,22 +42,12 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
     at = str(port or PORTS.get(part))
     workspace = ["-w", str(home / "workspace.yaml")]
     definitions = "pipeline_project.definitions"
+    dagster = "pipeline_project.operate.program"
+    as_json = ["--log-format", "json"]
     programs = {
-        Part.WEBSERVER: ["dagster_webserver", "-h", host, "-p", at, *workspace, "--log-format", "json"],
-        Part.DAEMON: ["dagster._daemon", "run", *workspace, "--log-format", "json"],
-        Part.CODE_SERVER: [
-            "dagster",
-            "api",
-            "grpc",
-            "-m",
-            definitions,
-            "-h",
-            host,
-            "-p",
-            at,
-            "--log-format",
-            "json",
-        ],
+        Part.WEBSERVER: [dagster, "dagster_webserver", "-h", host, "-p", at, *workspace, *as_json],
+        Part.DAEMON: [dagster, "dagster._daemon", "run", *workspace, *as_json],
+        Part.CODE_SERVER: [dagster, "dagster", "api", "grpc", "-m", definitions, "-h", host, "-p", at, *as_json],
         Part.RUN_WORKERS: ["pipeline_project.orchestration.worker_server", f"{host}:{at}", str(home), definitions],
     }
     return [sys.executable, "-m", *programs[part]]

@@ -80,18 +80,30 @@ class WorkerServer:
         self._wakeup.setblocking(False)
         wakeup.setblocking(False)
         self._wakeup_end = wakeup
+        self._is_ending = False
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._end_after_runs)
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._answer)
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._reap)
 
     def serve(self) -> NoReturn:
         while True:
+            if self._is_ending and not self._has_runs():
+                sys.exit(0)
             if time.monotonic() >= self._top_up_at and self._spare_workers() < self._spare:
                 self._fork()
                 continue
             for key, _ in self._selector.select(POLL_SECONDS):
                 key.data()
+
+    def _end_after_runs(self, *_: object) -> None:
+        """What runs may end, as long as whoever sent SIGTERM waits. New runs are refused, and start cold."""
+        log.info("ending, after the runs that there are")
+        self._is_ending, self._spare = True, 0
+
+    def _has_runs(self) -> bool:
+        return any(worker.run_id for worker in self._workers.values())
 
     def _spare_workers(self) -> int:
         return sum(worker.run_id is None for worker in self._workers.values())
@@ -114,6 +126,8 @@ class WorkerServer:
 
     def _handle(self, message: dict[str, Any]) -> dict[str, Any]:
         match message["ask"]:
+            case "start" if self._is_ending:
+                return {"refused": "the worker server is ending"}
             case "start" if self._is_stale():
                 return {"refused": "the code has changed; the workers are made anew"}
             case "start":
@@ -158,6 +172,7 @@ class WorkerServer:
         pid = os.fork()
         if pid == 0:
             status = 1
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             try:
                 ours.close()
                 self._close_inherited()
@@ -238,7 +253,7 @@ class WorkerServer:
     def _end_for_new_code(self) -> None:
         """Once nothing runs any more. Until then runs are refused, and start in processes of their own."""
         self._spare = 0
-        if not any(worker.run_id for worker in self._workers.values()):
+        if not self._has_runs():
             sys.exit(CODE_CHANGED)
 
 
@@ -276,7 +291,7 @@ def _import_storage(ref: InstanceRef) -> None:
 
 
 def main() -> None:
-    logs.configure()
+    logs.configure_process()
     address, home, *module = sys.argv[1:]
     os.environ.update(NO_THREADS)
     definitions: dg.Definitions = importlib.import_module(module[0] if module else DEFINITIONS).defs

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from unittest.mock import ANY
 
 import dagster as dg
@@ -21,8 +21,10 @@ import psycopg
 import pytest
 import sqlalchemy.exc
 import yaml
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.workspace.config_schema import process_workspace_config
+from dagster._grpc.client import DagsterGrpcClient
 from dagster_aws.ecs import EcsRunLauncher
 from dagster_aws.s3 import S3ComputeLogManager
 from dagster_shared.serdes import serialize_value
@@ -97,8 +99,8 @@ class Image(NamedTuple):
         """As in a container: no variables but these, and none of this repository on the path."""
         return subprocess.run(self.command(*command), **self.surroundings(environment), check=False, timeout=120)
 
-    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(self.command(*command), **self.surroundings(environment))
+    def start(self, *command: str, output: IO[str], **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(self.command(*command), **{**self.surroundings(environment), "stdout": output})
 
     def command(self, *command: str) -> list[str]:
         return [str(self.python.with_name(command[0])), *command[1:]]
@@ -319,7 +321,7 @@ def test_the_image(image: Image, on_aws: dict[str, str], database: FreshDatabase
     for name, value, told in WRONG_SETTINGS:
         it_names_a_wrong_setting_in_one_line(image, {**on_aws, name: value}, told)
     it_migrates(image, on_aws, database, aws)
-    it_serves(image, on_aws)
+    it_serves(image, on_aws, database, aws)
 
 
 def it_holds_what_it_needs_and_no_more(image: Image) -> None:
@@ -332,7 +334,7 @@ def it_holds_what_it_needs_and_no_more(image: Image) -> None:
 def it_names_a_wrong_setting_in_one_line(image: Image, variables: dict[str, str], told: str) -> None:
     done = image.run("pipeline", "serve", "daemon", **variables)
     assert (done.returncode, done.stdout.count("\n")) == (1, 1), done.stdout
-    assert done.stdout.startswith(told)
+    assert json.loads(done.stdout)["message"].startswith(told)
 
 
 def it_migrates(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
@@ -343,31 +345,70 @@ def it_migrates(image: Image, on_aws: dict[str, str], database: FreshDatabase, a
     assert f"{database.name}: up to date" in done.stdout and f"dagster_{database.name}: up to date" in done.stdout
 
 
-def it_serves(image: Image, on_aws: dict[str, str]) -> None:
-    """The web server, and the workers, which have loaded all definitions when they answer."""
-    ports = {part: free_port() for part in (Part.WEBSERVER, Part.RUN_WORKERS)}
-    here = ["--host", "127.0.0.1"]
-    parts = {
-        part: image.start("pipeline", "serve", part, *here, "--port", str(port), **on_aws)
-        for part, port in ports.items()
-    }
-    try:
-        workers = f"127.0.0.1:{ports[Part.RUN_WORKERS]}"
+def it_serves(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+    """All parts together, each with its command and environment: what is uploaded is loaded, in a warm worker."""
+    ports = {part: free_port() for part in Part}
+    workers = f"127.0.0.1:{ports[Part.RUN_WORKERS]}"
+    environment = {**on_aws, "PIPELINE_CODE_SERVER_HOST": "127.0.0.1", "PIPELINE_RUN_WORKERS": workers}
+    workspace = (DAGSTER / "workspace.yaml").read_text("utf-8").replace("4000", str(ports[Part.CODE_SERVER]))
+    (image.home / "workspace.yaml").write_text(workspace, "utf-8")
+    code_server = DagsterGrpcClient(host="127.0.0.1", port=ports[Part.CODE_SERVER])
+    web = f"http://127.0.0.1:{ports[Part.WEBSERVER]}"
+    with ExitStack() as opened:
+        parts = {}
+        for part in Part:
+            output = opened.enter_context((image.root / f"{part}.log").open("w"))
+            command = ["pipeline", "serve", part, "--host", "127.0.0.1", "--port", str(ports[part])]
+            parts[part] = image.start(*command, output=output, **environment)
+            opened.callback(ended, parts[part], signal.SIGKILL)
+        until(parts, lambda: code_server.ping("here")["echo"] == "here")
         until(parts, lambda: ask(workers, {"ask": "health", "run_id": "none"}) == {"alive": False, "end": ANY})
-        until(parts, lambda: request("GET", f"http://127.0.0.1:{ports[Part.WEBSERVER]}/server_info").status == 200)
-    finally:
-        for process in parts.values():
-            process.send_signal(signal.SIGTERM)
-        for process in parts.values():
-            process.communicate(timeout=60)
+        until(parts, lambda: request("GET", f"{web}/server_info").status == 200)
+        aws.client("s3").put_object(
+            Bucket=on_aws["PIPELINE_LANDING_BUCKET"], Key="crm-data/a.json", Body=b'[{"customer_id": 1, "name": "A"}]'
+        )
+        until(parts, lambda: loaded_objects(database) == ["crm-data/a.json"])
+        # The container's own health check, as the task definition has it.
+        until(parts, lambda: image.run("dagster-daemon", "liveness-check", **environment).returncode == 0)
+        until(parts, lambda: kept_output(aws, on_aws["PIPELINE_DAGSTER_LOGS_BUCKET"]))
+        assert {part: ended(process, signal.SIGTERM) for part, process in parts.items()} == dict.fromkeys(Part, 0)
+    said = {part: (image.root / f"{part}.log").read_text("utf-8") for part in Part}
+    it_says_all_in_json_and_no_secret(said, aws)
+
+
+def it_says_all_in_json_and_no_secret(said: dict[Part, str], aws: Account) -> None:
+    lines = {part: [json.loads(line) for line in text.splitlines()] for part, text in said.items()}
+    assert all({"level", "timestamp"} <= line.keys() for each in lines.values() for line in each if "_aws" not in line)
+    [loaded] = [line for line in lines[Part.RUN_WORKERS] if "crm-data/a.json: loaded" in line.get("message", "")]
+    assert loaded["object_id"] and loaded["run_id"] and loaded["source"] == "crm"
+    for secret in aws.secretsmanager.list_secrets()["SecretList"]:
+        value = aws.secretsmanager.get_secret_value(SecretId=secret["ARN"])["SecretString"]
+        assert not [part for part, text in said.items() if json.loads(value)["password"] in text]
+
+
+def loaded_objects(database: FreshDatabase) -> list[str]:
+    with database.owner.connect() as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM ingest.objects WHERE state = 'loaded'")]
+
+
+def kept_output(aws: Account, bucket: str) -> bool:
+    """What the run printed is in its bucket, since a task's own disk is gone with it."""
+    listed = aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="compute-logs/").get("Contents", [])
+    return any(each["Key"].endswith(".err") for each in listed)
+
+
+def ended(process: "subprocess.Popen[str]", how: signal.Signals) -> int:
+    """Its exit status, within the two minutes that Fargate gives."""
+    process.send_signal(how)
+    return process.wait(timeout=120)
 
 
 def until(parts: dict[Any, "subprocess.Popen[str]"], condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while True:
-        with suppress(WorkersUnavailable, Transient, OSError, psycopg.Error):
+        with suppress(WorkersUnavailable, DagsterUserCodeUnreachableError, Transient, OSError, psycopg.Error):
             if condition():
                 return
-        ended = [f"{part}: {process.communicate()[0]}" for part, process in parts.items() if process.poll() is not None]
-        assert not ended and time.monotonic() < deadline, ended
+        gone = [part for part, process in parts.items() if process.poll() is not None]
+        assert not gone and time.monotonic() < deadline, gone
         time.sleep(0.2)

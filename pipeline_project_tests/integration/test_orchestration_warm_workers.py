@@ -92,6 +92,19 @@ def test_workers_die_with_their_server_and_the_next_one_takes_over(workers: Work
     assert workers.executed("speaking")
 
 
+def test_a_server_that_is_to_end_lets_its_runs_end(workers: Workers) -> None:
+    run_id = workers.launch("waiting")
+    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    server = workers.ask_to_end()
+    workers.until(lambda: "ending, after" in workers.log())
+    run = workers.executed("speaking")
+    assert any("No warm worker (the worker server is ending)" in message for message in workers.messages(run.run_id))
+    assert health(workers, run_id) == (WorkerStatus.RUNNING, None)
+    assert workers.terminate(run_id) == "TerminateRunSuccess"
+    assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
+    assert server.wait(30) == 0
+
+
 def test_workers_of_another_machine(remote_workers: Workers) -> None:
     """The run is tied to the machine that it was given to: a name may soon lead to the task that replaces it."""
     port = remote_workers.address.partition(":")[2]
