@@ -4,6 +4,7 @@ Most records are ordinary and are mapped many at once, column by column (ordinar
 give the same row.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import compress, repeat
@@ -38,11 +39,13 @@ ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
 _NO_FIELDS: dict[str, Any] = {}
 
 
-class Peek(NamedTuple):
-    """What tells whether a record is already there in this very form: a line for COPY into `peeked`."""
+class Peeks(NamedTuple):
+    """What tells whether records are already there in this very form. Lists of one length."""
 
-    key: str
-    line: str
+    keys: list[str]
+    """Canonical ids."""
+    lines: list[str]
+    """For COPY into `peeked`."""
 
 
 class EntityMapper(Mapper):
@@ -119,18 +122,13 @@ class EntityMapper(Mapper):
             attributes = list(map(escape, attributes))
         qualities = [self._qualities[missing] for missing in found.missing]
         contents = list(map("\t".join, zip(columns, attributes, qualities, strict=True)))
-        seed, version, source, place_line = (
-            self._digest_seed,
-            self.source.mapping_version,
-            self.source.name,
-            position.line,
-        )
+        version, source, place_line = self.source.mapping_version, self.source.name, position.line
         ordinals = [chunk.first_ordinal + place for place in found.places]
         lines = [
             f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}\t{version}\t"
-            f"{digest(seed + bytes(chunk.records[place]))}"
-            for key, time, ordinal, content, place in zip(
-                keys, time_texts, ordinals, contents, found.places, strict=True
+            f"{record_digest}"
+            for key, time, ordinal, content, record_digest in zip(
+                keys, time_texts, ordinals, contents, self._digests(chunk, found.places), strict=True
             )
         ]
         rows = map(Row, keys, at, ordinals, lines, repeat(_NO_FIELDS))
@@ -143,6 +141,14 @@ class EntityMapper(Mapper):
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
+
+    def _digests(self, chunk: Chunk, places: Iterable[int]) -> Iterator[str]:
+        """digest of each record behind the seed, which is hashed but once."""
+        seed = hashlib.sha256(self._digest_seed)
+        for place in places:
+            hashed = seed.copy()
+            hashed.update(chunk.records[place])
+            yield hashed.hexdigest()[:32]
 
     @cached_property
     def _peek(self) -> msgspec.json.Decoder[Any] | None:
@@ -159,32 +165,33 @@ class EntityMapper(Mapper):
         """The spellings of a field, each with the name it has in a peek."""
         return {f"{name}_{i}": path for i, path in enumerate(self._spellings[name])}
 
-    def peek_all(self, chunk: Chunk, position: ObjectPosition) -> list[Peek]:
-        """Key, time and digest of the records that look ordinary; others have to be mapped to know."""
+    def peek_all(self, chunk: Chunk, position: ObjectPosition) -> Peeks:
+        """Of the records that look ordinary; others have to be mapped to know."""
         if self._peek is None:
-            return []
+            return Peeks([], [])
         places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
         try:
             seen = [self._peek.decode(chunk.records[place]) for place in places]
         except UNREADABLE:
-            return []  # which of them will be found in mapping them
+            return Peeks([], [])  # which of them will be found in mapping them
         source_ids = ids(_first_sent([[getattr(each, name) for each in seen] for name in self._id_names]))
         updated = times(_first_sent([[getattr(each, name) for each in seen] for name in self._update_names]))
-        here = (position.modified_at, position.modified_at.isoformat())
-        prefix, seed, place_line = f"{self.source.name}_", self._digest_seed, position.line
-        plain = _plain([source_id for source_id in source_ids if source_id], 0)
-        peeks: list[Peek] = []
-        for place, source_id, time in zip(places, source_ids, updated, strict=True):
-            if not source_id or time is None:
-                continue
-            at, text = time or here
-            if at > position.modified_at or not (plain or _plain([source_id], 0)):
-                continue
-            ordinal = chunk.first_ordinal + place
-            digested = digest(seed + bytes(chunk.records[place]))
-            key = prefix + source_id
-            peeks.append(Peek(key, f"{key}\t{text}\t{place_line}\t{ordinal}\t{digested}\n"))
-        return peeks
+        good = [
+            bool(source_id) and time is not None and (time == "" or time[0] <= position.modified_at)
+            for source_id, time in zip(source_ids, updated, strict=True)
+        ]
+        if not _plain([source_id for source_id in source_ids if source_id], 0):
+            good = [each and _plain([source_id], 0) for each, source_id in zip(good, source_ids, strict=True)]
+        if not all(good):
+            places = list(compress(places, good))
+            source_ids, updated = list(compress(source_ids, good)), list(compress(updated, good))
+        here = position.modified_at.isoformat()
+        keys = list(map(f"{self.source.name}_".__add__, source_ids))
+        lines = [
+            f"{key}\t{time[1] if time else here}\t{position.line}\t{chunk.first_ordinal + place}\t{record_digest}\n"
+            for key, time, place, record_digest in zip(keys, updated, places, self._digests(chunk, places), strict=True)
+        ]
+        return Peeks(keys, lines)
 
     def _key(self, record: EntityRecord) -> str:
         return self._canonical(record.source_id)

@@ -166,6 +166,11 @@ def claim(
         return cursor.execute(query("ingest/claim"), parameters).fetchall()
 
 
+def take_turn(connection: Connection, source: str, dataset: str) -> None:
+    """Wait until nobody else writes rows of this source and dataset; until the end of the transaction nobody else does."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"ingest {source} {dataset}",))
+
+
 def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) -> None:
     """Write how a worker's objects ended. To be called in the transaction that wrote their data."""
     entries = []

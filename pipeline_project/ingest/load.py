@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import psycopg
@@ -28,7 +28,7 @@ from psycopg import sql
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.entity_mapping import EntityMapper, Peek
+from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
@@ -48,6 +48,8 @@ GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep another waiting; Python begins with 0.005."""
+PIECE_RECORDS = 4_000
+"""Records of small objects that are merged together, while the next are mapped."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
 FIRST_KEYS = 10
@@ -138,7 +140,7 @@ class Loader:
                 room -= size
         with self._load(source, dataset) as load:
             held = load.hold(list(unpacked))
-            load.run([[(each, chunk) for each in held for chunk in unpacked[each]]], whole=True)
+            load.run(_pieces((each, unpacked[each]) for each in held), whole=True)
             load.settle(held)
         return [each.outcome for each in held]
 
@@ -167,6 +169,20 @@ def _unpacked(opened: Opened, room: int) -> tuple[list[Chunk], int]:
             break
         chunks.append(chunk)
     return chunks, size
+
+
+def _pieces(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[Piece]:
+    """Whole objects, a few at a time."""
+    piece: Piece = []
+    size = 0
+    for opened, chunks in objects:
+        piece += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
+        size += sum(len(chunk.records) for chunk in chunks)
+        if size >= PIECE_RECORDS:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 class _Load:
@@ -206,8 +222,7 @@ class _Load:
 
     def take_turn(self, opened: Sequence[Opened]) -> None:
         """Wait until nobody else loads this source and dataset."""
-        lock = f"ingest {self._source.name} {self._dataset}"
-        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+        ledger.take_turn(self._connection, self._source.name, self._dataset)
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
         any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
@@ -215,7 +230,7 @@ class _Load:
             self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
 
     def run(self, pieces: Iterable[Piece], *, whole: bool = False) -> None:
-        """Stage and merge, piece by piece. `whole`: the one piece holds whole objects, and each may be refused."""
+        """Stage and merge, piece by piece. `whole`: a piece holds whole objects, and each may be refused."""
         try:
             self._run(pieces, whole=whole)
         except psycopg.errors.InFailedSqlTransaction:
@@ -225,9 +240,15 @@ class _Load:
             raise
 
     def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
-        previous: tuple[Piece, Future[Known]] | None = None
+        previous: tuple[Piece, Future[Known] | None] | None = None
         for piece in pieces:
-            probe = self._postgres.submit(self._probe, piece, self._peek(piece), whole=whole)
+            peeks = self._peek(piece)
+            if whole and previous is not None:
+                # What the objects of one piece say must be there when those of the next are compared: the notes of what is
+                # known have to wait until it shows which objects are refused.
+                self._finish(*previous, whole=whole)
+                previous = None
+            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks else None
             if previous is not None:
                 self._finish(*previous, whole=whole)
             previous = (piece, probe)
@@ -262,24 +283,29 @@ class _Load:
 
     # --- decoding side
 
-    def _peek(self, piece: Piece) -> list[Peek]:
+    def _peek(self, piece: Piece) -> list[str]:
+        """Lines for COPY into `peeked`."""
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper) or self._source.totals:
             return []
         if unprobed := self._unprobed.get((self._source.name, self._dataset)):
             self._unprobed[self._source.name, self._dataset] = unprobed - 1
             return []
-        peeks: list[Peek] = []
+        lines: list[str] = []
         for _, of_object in groupby(piece, lambda each: id(each[0])):
-            found = [peek for opened, chunk in of_object for peek in mapper.peek_all(chunk, opened.position)]
-            times = Counter(peek.key for peek in found)
-            # Of two records for one entity the newer counts, if it is good: that is known after mapping.
-            peeks += found if len(times) == len(found) else [peek for peek in found if times[peek.key] == 1]
-        return peeks
+            found = [mapper.peek_all(chunk, opened.position) for opened, chunk in of_object]
+            keys = list(chain.from_iterable(peeks.keys for peeks in found))
+            of_these = chain.from_iterable(peeks.lines for peeks in found)
+            if len(set(keys)) < len(keys):
+                # Of two records for one entity the newer counts, if it is good: that is known after mapping.
+                times = Counter(keys)
+                of_these = (line for key, line in zip(keys, of_these, strict=True) if times[key] == 1)
+            lines += of_these
+        return lines
 
-    def _finish(self, piece: Piece, probe: Future[Known], *, whole: bool) -> None:
+    def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
-        known = probe.result()
+        known = probe.result() if probe is not None else {}
         rows: dict[Opened, dict[str, Row]] = {}
         bad: list[tuple[Opened, Bad]] = []
         for opened, chunk in piece:
@@ -295,14 +321,15 @@ class _Load:
                 opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
             self._add(rows.setdefault(opened, {}), mapped.rows, opened.outcome)
         if whole:
-            for opened in self._held.values():
+            for opened in rows:
                 self._refuse_if_faulty(opened)
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
         accepted = {opened: list(each.values()) for opened, each in rows.items() if opened.outcome.fault is None}
         for opened, each in accepted.items():
             first_keys = opened.outcome.first_keys
             first_keys += [row.key for row in each[: FIRST_KEYS - len(first_keys)]]
-        self._steps.append(self._postgres.submit(self._merge, accepted, bad, whole=whole))
+        confirmed = list(accepted) if whole and known else []
+        self._steps.append(self._postgres.submit(self._merge, accepted, bad, confirmed))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()
 
@@ -345,36 +372,38 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, piece: Piece, peeks: list[Peek], *, whole: bool) -> Known:
+    def _probe(self, piece: Piece, peeks: list[str], *, whole: bool) -> Known:
         """The records that are there already; they are counted, and confirmed unless `whole`."""
-        if not peeks:
-            return {}
+        parameters = {"repeats": self._repeats, "mapping_version": self._source.mapping_version}
         self._connection.execute("TRUNCATE peeked, known")
         with self._connection.cursor() as cursor:
             with cursor.copy("COPY peeked FROM STDIN (NULL '')") as copy:
-                copy.write("".join([peek.line for peek in peeks]).encode())
-            rows = cursor.execute(query("ingest/probe_entities"), {"repeats": self._repeats}).fetchall()
+                copy.write("".join(peeks).encode())
+            rows = cursor.execute(query("ingest/probe_entities"), parameters).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
             self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
-        if not whole:
-            self._confirm()  # now: the next chunk is probed before this one is merged
+        if known and not whole:
+            self._confirm(
+                [opened for opened, _ in piece[:1]]
+            )  # now: the next chunk is probed before this one is merged
         return known
 
-    def _confirm(self) -> None:
-        """Keep what the probe found of the objects that are not refused."""
-        refused = [object_id for object_id, opened in self._held.items() if opened.outcome.fault is not None]
-        self._connection.execute("DELETE FROM known WHERE object_id = ANY (%s)", (refused,))
-        self._connection.execute(query("ingest/confirm_entities"), {"mapping_version": self._source.mapping_version})
+    def _confirm(self, opened: Sequence[Opened]) -> None:
+        """Keep what the last probe found of these objects, which are not refused."""
+        object_ids = [each.claimed.object_id for each in opened]
+        which = {"object_ids": object_ids, "source": self._source.name, "mapping_version": self._source.mapping_version}
+        self._connection.execute(query("ingest/confirm_entities"), which)
         if self._open_rejects:
-            self._connection.execute(query("ingest/supersede_rejects_by_known"))
+            self._connection.execute(query("ingest/supersede_rejects_by_known"), which)
 
-    def _merge(self, rows: dict[Opened, list[Row]], bad: list[tuple[Opened, Bad]], *, whole: bool) -> None:
-        if whole and self._dataset == "entities":
-            self._confirm()
+    def _merge(self, rows: dict[Opened, list[Row]], bad: list[tuple[Opened, Bad]], confirmed: list[Opened]) -> None:
+        """`confirmed`: objects of which the last probe found something and which are not refused."""
+        if confirmed:
+            self._confirm(confirmed)
         for opened in {id(opened): opened for opened, _ in bad}.values():
             self._add_rejects(opened, [each for owner, each in bad if owner is opened])
         if any(rows.values()):
@@ -414,7 +443,8 @@ class _Load:
         cursor.execute("TRUNCATE timeline")
         cursor.execute(query("ingest/place_late_entities"))
         cursor.execute(query("ingest/rewrite_versions"))
-        for object_id, count, deleted in cursor.execute(query("ingest/rewrite_entities")).fetchall():
+        rewrite = query("ingest/rewrite_entities")
+        for object_id, count, deleted in cursor.execute(rewrite, {"source": self._source.name}).fetchall():
             outcome = self._held[object_id].outcome
             outcome.stale -= count
             outcome.count("changed", count, deleted)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import compress
+from itertools import chain, compress
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
@@ -19,7 +19,8 @@ from pipeline_project.ingest.json_records import RawRecord
 from pipeline_project.sources.records import ID_LENGTH, Amount, Count, Day, Id, Label, Money, Record, Text
 
 Column = list[Any]
-"""A field of many records: what it means, "" where it was not sent, None where it is not ordinary."""
+"""A field of many records. As sent: "" where it was not, None for a null. As read: what it means, "" where it was not sent
+or null, None where it is not ordinary."""
 
 DIGITS = 18
 """A number of no more characters keeps all bounds of Money and Amount."""
@@ -50,6 +51,7 @@ def _text(length: int) -> Callable[[Column], Column]:
         try:
             msgspec.convert(values, within)
         except msgspec.ValidationError:
+            values = _not_null(values)
             values = [value if type(value) is str and len(value) <= length else None for value in values]
             return [value if value is None or value == value.strip() else None for value in values]
         if list(map(str.strip, values)) != values:
@@ -89,7 +91,7 @@ def _money(values: Column) -> Column:
 def _number(value: Any) -> str | None:
     # A Decimal is never compared with a text: that takes it a microsecond.
     if type(value) is not Decimal and type(value) is not int:
-        return "" if type(value) is str and not value else None
+        return "" if _blank(value) else None
     text = str(value)
     if len(text) > DIGITS or "E" in text:
         return None
@@ -104,15 +106,16 @@ def _amount(values: Column) -> Column:
 
 def _count(values: Column) -> Column:
     return [
-        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if value == "" else None for value in values
+        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if _blank(value) else None for value in values
     ]
 
 
 def _flag(values: Column) -> Column:
-    return [value if type(value) is bool or value == "" else None for value in values]
+    return [value if type(value) is bool else "" if _blank(value) else None for value in values]
 
 
 def _day(values: Column) -> Column:
+    values = _not_null(values)
     try:
         msgspec.convert([value for value in values if value != ""], list[date])
     except msgspec.ValidationError:
@@ -136,7 +139,7 @@ def times(values: Column) -> Column:
             return list(zip(msgspec.convert(values, _ZONED_TIMES), texts, strict=True))
     except (TypeError, msgspec.ValidationError):
         pass  # one by one, then
-    return [value if value == "" else _time(value) for value in values]
+    return ["" if _blank(value) else _time(value) for value in values]
 
 
 def _time(value: Any) -> tuple[datetime, str] | None:
@@ -213,16 +216,17 @@ class OrdinaryRecords:
             next((name for name in choices if not _blank(first.get(name))), choices[0]) for choices in self._spellings
         ]
         columns = [[rest.pop(name, "") for rest in rests] for name in chosen]
-        columns = [_not_null(column) for column in columns]
-        kinds = {kind for rest in rests for kind in map(type, rest.values())}
-        if not all(all(rest.values()) for rest in rests):
+        if not all(map(all, map(dict.values, rests))):
             rests = [{name: value for name, value in rest.items() if not _blank(value)} for rest in rests]
+        kinds = set(map(type, chain.from_iterable(map(dict.values, rests))))
         others = self._spelled_otherwise(chosen, rests, columns)
         as_sent = columns[self._width :]
         for place in self._numbers:
             columns[place] = _unquoted(columns[place])
-        columns = [read(column) for read, column in zip(self._readers, columns, strict=True)]
-        left_out = others.union(i for column in columns if None in column for i, v in enumerate(column) if v is None)
+        sent, columns = columns, [read(column) for read, column in zip(self._readers, columns, strict=True)]
+        # A column that is as it was sent is good as it is.
+        doubtful = [column for column, before in zip(columns, sent, strict=True) if column is not before]
+        left_out = others.union(i for column in doubtful if None in column for i, v in enumerate(column) if v is None)
         if left_out:
             kept = [i not in left_out for i in range(len(places))]
             columns = [list(compress(column, kept)) for column in columns]

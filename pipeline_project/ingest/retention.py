@@ -4,9 +4,10 @@ from datetime import datetime
 
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
+from pipeline_project.ingest import ledger
 
-AT_ONCE = 50_000
-"""Rows of one transaction."""
+BLOCKS = 500
+"""Blocks of confirmations of one transaction: loads of the source wait for it."""
 
 
 def prune_confirmations(connection: Connection, before: datetime) -> int:
@@ -16,9 +17,18 @@ def prune_confirmations(connection: Connection, before: datetime) -> int:
     Every export in full makes a note for each entity that did not change. All of them are needed only to place a row that
     is later than the horizon exactly.
     """
-    pruned = 0
+    sources = connection.execute("SELECT source FROM ingest.data_versions WHERE dataset = 'entities'").fetchall()
+    return sum(_prune(connection, source, before) for (source,) in sources)
+
+
+def _prune(connection: Connection, source: str, before: datetime) -> int:
+    pruned, after = 0, -1
     while True:
-        found = connection.execute(query("ingest/prune_confirmations"), {"before": before, "rows": AT_ONCE}).rowcount
-        pruned += found
-        if found < AT_ONCE:
+        which = {"source": source, "before": before, "after": after, "blocks": BLOCKS}
+        with connection.transaction():
+            ledger.take_turn(connection, source, "entities")
+            row = connection.execute(query("ingest/prune_confirmations"), which).fetchone()
+        if row is None:
             return pruned
+        after, of_these = row
+        pruned += of_these

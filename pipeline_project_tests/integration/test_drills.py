@@ -223,6 +223,40 @@ def previous_release(tmp_path: Path) -> Path:
     return folder
 
 
+def test_notes_of_rows_become_blocks(postgres: SharedServer, tmp_path: Path) -> None:
+    """Before the first release each confirmation had a row of its own."""
+    name = f"upgrade_{secrets.token_hex(4)}"
+    before = tmp_path / "migrations"
+    before.mkdir()
+    for file in sorted((ROOT / "sql" / "migrations").iterdir()):
+        if "confirmations_in_blocks" in file.name:
+            break
+        shutil.copy(file, before)
+    notes = """SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
+        FROM canonical.entity_confirmations ORDER BY entity_id, object_id"""
+    try:
+        migrate(postgres.admin(name), postgres.passwords, before)
+        with psycopg.connect(postgres.admin(name), autocommit=True) as connection:
+            connection.execute("""
+                INSERT INTO canonical.entities (canonical_id, source, entity_type, deleted, name, attributes,
+                    source_updated_at, object_modified_at, object_id, ordinal, mapping_version, quality_score,
+                    content_hash, record_digest, version)
+                SELECT 'crm_' || n, 'crm', 'customer', false, 'A', '{}', now(), now(), 1, n, 1, 1,
+                    gen_random_uuid(), gen_random_uuid(), 1 FROM generate_series(1, 200) AS n;
+                INSERT INTO canonical.entity_confirmations
+                SELECT entity_id, other, now() + make_interval(days => entity_id::integer), now(), entity_id, 1
+                FROM canonical.entities, generate_series(2, 3) AS other""")
+            expected = connection.execute(notes).fetchall()
+            assert len(expected) == 400
+            migrate(postgres.admin(name), postgres.passwords)
+            assert connection.execute(notes).fetchall() == expected
+            blocks = connection.execute("SELECT count(*) FROM canonical.entity_confirmation_blocks").fetchone()
+            assert blocks == (8,)
+    finally:
+        with psycopg.connect(postgres.admin(), autocommit=True) as admin:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.mark.slow
 def test_upgrade_with_data_while_the_previous_release_goes_on(previous_release: Path, postgres: SharedServer) -> None:
     """Old services load and ask on the old schema, then on the new one; then new services do; nothing is lost."""

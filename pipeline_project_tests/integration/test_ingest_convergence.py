@@ -292,7 +292,7 @@ class Bench:
     def empty(self) -> None:
         self.admin.execute("""
             DELETE FROM canonical.entities; DELETE FROM canonical.entity_versions;
-            DELETE FROM canonical.entity_confirmations; DELETE FROM canonical.entity_relationships;
+            DELETE FROM canonical.entity_confirmation_blocks; DELETE FROM canonical.entity_relationships;
             DELETE FROM canonical.time_series_data;
             DELETE FROM ingest.rejects; DELETE FROM ingest.objects; DELETE FROM ingest.data_versions""")
 

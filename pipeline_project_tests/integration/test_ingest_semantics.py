@@ -432,7 +432,7 @@ def test_every_value_can_be_explained(database: FreshDatabase, landing: Landing)
 
 
 def everything(rows: Rows) -> list[Any]:
-    tables = ("canonical.entities", "canonical.entity_versions", "canonical.entity_confirmations",
+    tables = ("canonical.entities", "canonical.entity_versions", "canonical.entity_confirmation_blocks",
               "canonical.entity_relationships", "canonical.time_series_data")  # fmt: skip
     return [rows(f"SELECT xmin, * FROM {table} ORDER BY 2, 3, 4") for table in tables]
 

@@ -474,11 +474,12 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
-    for peek in mapper.peek_all(Chunk(3, raws), POSITION):
-        key, updated_at, _, _, ordinal, digest = peek.line.rstrip("\n").split("\t")
+    peeks = mapper.peek_all(Chunk(3, raws), POSITION)
+    for peeked, line in zip(*peeks, strict=True):
+        key, updated_at, _, _, ordinal, digest = line.rstrip("\n").split("\t")
         row = mapper.map(raws[int(ordinal) - 3], int(ordinal), POSITION)
         if isinstance(row, Row):
-            assert (peek.key, key, updated_at) == (row.key, row.key, columns(row, source)["source_updated_at"])
+            assert (peeked, key, updated_at) == (row.key, row.key, columns(row, source)["source_updated_at"])
             assert row.line.endswith(digest)
 
 

@@ -1,11 +1,9 @@
 -- Notes of the known records that the state they describe still held at their position.
--- Parameter: mapping_version.
-INSERT INTO canonical.entity_confirmations AS c (
-    entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version)
-SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, %(mapping_version)s
+-- Parameters: source, mapping_version, object_ids: those that are not refused.
+INSERT INTO canonical.entity_confirmation_blocks (
+    block, object_id, object_modified_at, source, mapping_version, latest_updated_at,
+    entity_ids, source_updated_ats, ordinals)
+SELECT block, object_id, object_modified_at, %(source)s, %(mapping_version)s, (SELECT max(at) FROM unnest(source_updated_ats) AS at),
+    entity_ids, source_updated_ats, ordinals
 FROM known
-WHERE NOT recorded
-ON CONFLICT (entity_id, object_id) DO UPDATE
-    SET source_updated_at = EXCLUDED.source_updated_at, ordinal = EXCLUDED.ordinal, mapping_version = EXCLUDED.mapping_version
-    WHERE (EXCLUDED.mapping_version, EXCLUDED.source_updated_at, EXCLUDED.ordinal)
-        > (c.mapping_version, c.source_updated_at, c.ordinal)
+WHERE NOT recorded AND object_id = ANY (%(object_ids)s)

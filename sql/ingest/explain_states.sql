@@ -8,7 +8,7 @@ WITH states AS (
 )
 SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key, o.version AS object_version, o.last_modified,
        (SELECT count(*) FROM canonical.entity_confirmations c
-        WHERE c.entity_id = s.entity_id
+        WHERE c.block = canonical.confirmation_block(s.entity_id) AND c.entity_id = s.entity_id
           AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz
           AND (s.valid_to IS NULL OR c.source_updated_at < s.valid_to)) AS confirmations
 FROM states s LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint

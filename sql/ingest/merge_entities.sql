@@ -3,7 +3,12 @@
 -- place_late_entities.sql. Returns a row for each outcome: new, changed, unchanged, same, late.
 -- Parameter: repeats, as in probe_entities.sql.
 -- Nobody else writes this source meanwhile: the loader holds its lock.
-WITH classified AS MATERIALIZED (
+WITH stored AS (
+    -- One walk through the index for all of them, as in probe_entities.sql; and joined as there.
+    SELECT e.* FROM canonical.entities e
+    WHERE e.canonical_id = ANY ((SELECT array_agg(canonical_id) FROM incoming_entities)::text[]) OFFSET 0
+),
+classified AS MATERIALIZED (
     SELECT i.*, e.entity_id,
            CASE
                WHEN i.late THEN 'late'
@@ -19,18 +24,20 @@ WITH classified AS MATERIALIZED (
                    WHERE v.entity_id = e.entity_id AND v.object_id = i.object_id) THEN 'late'
                WHEN i.content_hash = e.content_hash THEN 'unchanged'
                WHEN EXISTS (
-                   SELECT FROM canonical.entity_confirmations c
-                   WHERE c.entity_id = e.entity_id
+                   SELECT FROM canonical.entity_confirmation_blocks c
+                   WHERE c.block = canonical.confirmation_block(e.entity_id)
                      AND (c.object_id = i.object_id
-                          OR (c.source_updated_at, c.object_modified_at, c.object_id)
-                           > (i.source_updated_at, i.object_modified_at, i.object_id))) THEN 'late'
+                          OR (c.latest_updated_at, c.object_modified_at, c.object_id)
+                           > (i.source_updated_at, i.object_modified_at, i.object_id))
+                     AND EXISTS (
+                         SELECT FROM unnest(c.entity_ids, c.source_updated_ats) AS said (entity_id, source_updated_at)
+                         WHERE said.entity_id = e.entity_id
+                           AND (c.object_id = i.object_id
+                                OR (said.source_updated_at, c.object_modified_at, c.object_id)
+                                 > (i.source_updated_at, i.object_modified_at, i.object_id)))) THEN 'late'
                ELSE 'changed'
            END AS outcome
-    FROM incoming_entities i
-    LEFT JOIN LATERAL (
-        -- OFFSET keeps this a look-up by index for each row, however few or many PostgreSQL takes the rows to be.
-        SELECT e.* FROM canonical.entities e WHERE e.canonical_id = i.canonical_id OFFSET 0
-    ) e ON true
+    FROM incoming_entities i FULL JOIN stored e ON e.canonical_id = i.canonical_id
 ),
 inserted AS (
     INSERT INTO canonical.entities (
@@ -77,15 +84,20 @@ archived AS (
     FROM changed
 ),
 confirmed AS (
-    INSERT INTO canonical.entity_confirmations AS c (
-        entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version)
-    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
-    FROM classified WHERE outcome = 'unchanged'
-    ON CONFLICT (entity_id, object_id) DO UPDATE
-        SET source_updated_at = EXCLUDED.source_updated_at, ordinal = EXCLUDED.ordinal,
-            mapping_version = EXCLUDED.mapping_version
-        WHERE (EXCLUDED.mapping_version, EXCLUDED.source_updated_at, EXCLUDED.ordinal)
-            > (c.mapping_version, c.source_updated_at, c.ordinal)
+    INSERT INTO canonical.entity_confirmation_blocks (
+        block, object_id, object_modified_at, source, mapping_version, latest_updated_at,
+        entity_ids, source_updated_ats, ordinals)
+    SELECT
+        canonical.confirmation_block(entity_id), object_id, object_modified_at, source, mapping_version,
+        max(source_updated_at), array_agg(entity_id), array_agg(source_updated_at), array_agg(ordinal)
+    FROM classified
+    WHERE outcome = 'unchanged' AND NOT (%(repeats)s AND EXISTS (
+        SELECT FROM canonical.entity_confirmations c
+        WHERE c.block = canonical.confirmation_block(classified.entity_id)
+          AND (c.entity_id, c.object_id, c.ordinal, c.source_updated_at, c.mapping_version)
+            = (classified.entity_id, classified.object_id, classified.ordinal, classified.source_updated_at,
+               classified.mapping_version)))
+    GROUP BY 1, 2, 3, 4, 5
 ),
 late AS (
     INSERT INTO late_entities (

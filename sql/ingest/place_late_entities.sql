@@ -46,6 +46,7 @@ in_order AS (   -- each confirmation behind the state that it confirmed
         UNION ALL
         SELECT entity_id, 2, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, NULL
         FROM canonical.entity_confirmations JOIN touched USING (entity_id)
+        WHERE block = ANY ((SELECT array_agg(DISTINCT canonical.confirmation_block(entity_id)) FROM touched)::bigint[])
     ) s
 ),
 said AS (

@@ -1,4 +1,4 @@
--- Makes states and confirmations what the timeline says, once rewrite_versions.sql has removed what was wrong.
+-- Makes states and confirmations what the timeline says, once rewrite_versions.sql has removed what was wrong. Parameter: source.
 WITH versions AS (
     INSERT INTO canonical.entity_versions (
         entity_id, version, valid_to,
@@ -13,12 +13,20 @@ WITH versions AS (
     FROM timeline WHERE begins AND valid_to IS NOT NULL
     ON CONFLICT (entity_id, version) DO NOTHING
 ),
+there AS (
+    SELECT entity_id, object_id FROM canonical.entity_confirmations
+    WHERE block = ANY ((SELECT array_agg(DISTINCT canonical.confirmation_block(entity_id)) FROM timeline)::bigint[])
+),
 confirmations AS (
-    INSERT INTO canonical.entity_confirmations (
-        entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version)
-    SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
-    FROM timeline WHERE NOT begins
-    ON CONFLICT (entity_id, object_id) DO NOTHING
+    INSERT INTO canonical.entity_confirmation_blocks (
+        block, object_id, object_modified_at, source, mapping_version, latest_updated_at,
+        entity_ids, source_updated_ats, ordinals)
+    SELECT
+        canonical.confirmation_block(entity_id), object_id, object_modified_at, %(source)s, mapping_version,
+        max(source_updated_at), array_agg(entity_id), array_agg(source_updated_at), array_agg(ordinal)
+    FROM timeline t
+    WHERE NOT begins AND NOT EXISTS (SELECT FROM there c WHERE (c.entity_id, c.object_id) = (t.entity_id, t.object_id))
+    GROUP BY 1, 2, 3, 4, 5
 ),
 current AS (
     UPDATE canonical.entities e SET

@@ -10,15 +10,16 @@ CREATE TEMPORARY TABLE IF NOT EXISTS peeked (
     record_digest uuid NOT NULL
 ) ON COMMIT DELETE ROWS;
 
--- Those that are.
+-- Those that are, a row for each object and block of confirmations.
 CREATE TEMPORARY TABLE IF NOT EXISTS known (
-    entity_id bigint NOT NULL,
-    source_updated_at timestamptz NOT NULL,
-    object_modified_at timestamptz NOT NULL,
+    block bigint NOT NULL,
     object_id bigint NOT NULL,
-    ordinal integer NOT NULL,
-    newer boolean NOT NULL,
-    recorded boolean NOT NULL
+    object_modified_at timestamptz NOT NULL,
+    unchanged boolean NOT NULL,             -- else stale
+    recorded boolean NOT NULL,
+    entity_ids bigint[] NOT NULL,
+    source_updated_ats timestamptz[] NOT NULL,
+    ordinals integer[] NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_entities (

@@ -6,6 +6,6 @@ WHERE r.status = 'open' AND r.object_id = ANY (%(object_ids)s) AND r.dataset = '
         > (r.source_updated_at, r.object_modified_at, r.object_id)
     OR EXISTS (
         SELECT FROM canonical.entity_confirmations c
-        WHERE c.entity_id = e.entity_id
+        WHERE c.block = canonical.confirmation_block(e.entity_id) AND c.entity_id = e.entity_id
           AND (c.source_updated_at, c.object_modified_at, c.object_id)
             > (r.source_updated_at, r.object_modified_at, r.object_id)))
