@@ -80,7 +80,9 @@ class Claimed:
     dataset: Dataset
     attempts: int
     replayed: bool
-    """It was loaded before."""
+    """It was tried before: its rows or rejects may be there."""
+    loaded_before: bool
+    """It is loaded, and stays so if it is refused now."""
 
 
 @dataclass
@@ -172,7 +174,10 @@ def take_turn(connection: Connection, source: str, dataset: str) -> None:
 
 
 def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) -> None:
-    """Write how a worker's objects ended. To be called in the transaction that wrote their data."""
+    """Write how a worker's objects ended. To be called in the transaction that wrote their data.
+
+    One that was loaded before and refused now is as it was, with the reason beside it.
+    """
     entries = []
     for outcome in outcomes:
         fault = outcome.fault
@@ -185,13 +190,16 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
         }
         entries.append({**vars(outcome), **entry})
     with connection.cursor() as cursor:
+        if refused := [entry for entry in entries if entry["error_code"] is not None]:
+            cursor.executemany(query("ingest/settle_refused_replay"), refused)  # these are not claimed any more, then
         cursor.executemany(query("ingest/settle"), entries)
 
 
 def try_later(
     connection: Connection, object_ids: Sequence[int], *, worker: str, max_attempts: int, code: str, message: str
 ) -> dict[int, str]:
-    """Give objects back after a transient fault; what became of each: `discovered`, or `failed` after so many attempts."""
+    """Give objects back after a transient fault; what became of each: `discovered`, or after so many attempts `failed`,
+    or loaded as before."""
     parameters: dict[str, Any] = {"object_ids": list(object_ids), "worker": worker, "max_attempts": max_attempts}
     rows = connection.execute(query("ingest/try_later"), {**parameters, "error_code": code, "error_message": message})
     return dict(rows.fetchall())

@@ -263,7 +263,8 @@ class _Load:
             outcome = each.outcome
             outcome.format = each.envelope.format
             if outcome.fault is not None:
-                if outcome.fault.code == TOO_MANY_REJECTS:  # else how far it was read depends on its neighbours
+                # With another reason, how far it was read depends on its neighbours.
+                if outcome.fault.code == TOO_MANY_REJECTS and not each.claimed.loaded_before:
                     self._add_rejects(each, each.first_bad)
                 continue
             outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"

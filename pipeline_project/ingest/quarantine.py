@@ -130,9 +130,9 @@ def _opened(connection: Connection, object_id: int, reject_ids: list[int]) -> Op
     held = connection.execute(query("ingest/hold_rejected"), {"object_id": object_id}).fetchone()
     if held is None or held[6] not in sources():
         return None
-    names = ("object_id", "bucket", "key", "version", "versioned", "size", "source", "dataset", "attempts", "replayed")
+    names = ("object_id", "bucket", "key", "version", "versioned", "size", "source", "dataset", "attempts")
     *identity, last_modified = held
-    claimed = Claimed(**dict(zip(names, identity, strict=True)))
+    claimed = Claimed(**dict(zip(names, identity, strict=True)), replayed=True, loaded_before=True)
     rows = connection.execute(
         query("ingest/rejected_rows"), {"reject_ids": reject_ids, "object_id": object_id}
     ).fetchall()

@@ -1,49 +1,22 @@
 """DESIGN §4, sentence by sentence, where no other module of tests stands for it (docs/ingestion.md has the whole table)."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 
-from pipeline_project.ingest import ledger, quarantine, replay, worker
+from pipeline_project.ingest import replay, worker
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.explain import explain
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.mapping import Mapped
-from pipeline_project.ingest.quarantine import Selection
 from pipeline_project.ingest.replay import Objects
-from pipeline_project.sources import registry
 from pipeline_project.sources.legacy import SOURCE as LEGACY
-from pipeline_project.sources.records import EntityRecord, Label, spelled
-from pipeline_project.sources.source import Source
+from pipeline_project_tests.fix_ingest import Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import SETTINGS, Landing, discover, ingest
-
-
-class Rows:
-    """Queries of one test, as the superuser."""
-
-    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-        self._connection = connection
-
-    def __call__(self, statement: str) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement.encode()).fetchall()
-
-
-@pytest.fixture
-def rows(database: FreshDatabase) -> Iterator[Rows]:
-    with psycopg.connect(database.admin, autocommit=True) as connection:
-        yield Rows(connection)
-
-
-@pytest.fixture
-def landing() -> Landing:
-    return Landing()
-
 
 # --- Identity
 
@@ -130,13 +103,6 @@ def test_an_unknown_prefix_is_visible_and_loads_once_its_source_is_registered(
     assert rows("SELECT canonical_id FROM canonical.time_series_data") == [("shop_1",)]
 
 
-def register(monkeypatch: pytest.MonkeyPatch, *changed: Source) -> None:
-    """Other source systems than there are."""
-    known = {**registry.sources(), **{source.name: source for source in changed}}
-    for module in (registry, worker, quarantine):
-        monkeypatch.setattr(module, "sources", lambda: known)
-
-
 # --- Every field is kept
 
 
@@ -152,180 +118,6 @@ def test_every_field_is_kept_and_money_is_exact(database: FreshDatabase, landing
     assert rows(
         "SELECT metadata ?& '{object_id,ordinal,source_id,mapping_version,quality_score}' FROM analytics.entities"
     ) == [(True,)]
-
-
-# --- Bad rows do not stop good ones
-
-
-def statuses(rows: Rows) -> list[tuple[Any, ...]]:
-    return rows(
-        "SELECT record_key, status, settled_at IS NOT NULL FROM ingest.rejects ORDER BY record_key, object_id, ordinal"
-    )
-
-
-def test_a_reject_tells_row_place_and_all_errors(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
-    text = b'{"id": 1, "name": "A"}\n{"id": 2, "revenue": -1, "employees": "x"}\n{"id": 3, "name": "C"}\n'
-    ingest(database.loader, landing, landing.put("legacy-data/a", text))
-    assert rows(
-        "SELECT key, ordinal, line, raw, raw_complete, status FROM ingest.rejects JOIN ingest.objects USING (object_id)"
-    ) == [("legacy-data/a", 2, 2, b'{"id": 2, "revenue": -1, "employees": "x"}', True, "open")]
-    assert rows(
-        "SELECT e ->> 'field', e ->> 'rule', e ->> 'message' <> '' FROM ingest.rejects, jsonb_array_elements(errors) e ORDER BY 1"
-    ) == [
-        ("employees", "not_a_plain_number", True),
-        ("revenue", "greater_than_equal", True),
-    ]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"id": 2, "name": "B", "revenue": -1},
-        {"id": 2, "name": "B", "revenue": -1, "updated_at": "2024-06-01T00:00:00Z"},
-        {"id": 2, "name": "B", "updated_at": "2099-01-01T00:00:00Z"},
-        {"id": 2, "name": "B", "updated_at": "31/12/2024"},
-        {"id": 2},
-    ],
-)
-def test_a_newer_good_row_supersedes_a_reject(
-    database: FreshDatabase, landing: Landing, rows: Rows, bad: dict[str, Any]
-) -> None:
-    others = [{"id": 1, "name": "A"}, {"id": 3, "name": "C"}]
-    ingest(database.loader, landing, landing.put("legacy-data/1", [bad, *others]))
-    assert statuses(rows) == [("legacy_2", "open", False)]
-    mended = {"id": 2, "name": "B"}
-    if "2024-06" in str(bad.get("updated_at")):
-        mended["updated_at"] = bad["updated_at"]  # mended, but not touched in the source
-    ingest(database.loader, landing, landing.put("legacy-data/2", [mended]))
-    assert statuses(rows) == [("legacy_2", "superseded", True)]
-
-
-def test_an_older_good_row_does_not_supersede_a_reject(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
-    old = landing.put("legacy-data/1", [{"id": 2, "name": "B"}])
-    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
-    ingest(database.loader, landing, old)
-    assert statuses(rows) == [("legacy_2", "open", False)]
-
-
-def test_replay_after_a_mapping_fix_reloads_just_the_rejected_rows(
-    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    register(monkeypatch, LENIENT)
-    ingest(
-        database.loader,
-        landing,
-        landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2, "title": "B"}, {"id": 3}]),
-    )
-    register(monkeypatch, MENDED)
-    with database.loader.connect(autocommit=True) as connection:
-        result = quarantine.replay(connection, Selection(source="legacy"))
-    assert (result.resolved, result.still_bad, result.not_tried) == (1, 1, 0)
-    assert statuses(rows) == [("legacy_2", "resolved", True), ("legacy_3", "open", False)]
-    assert rows("SELECT canonical_id, name FROM canonical.entities ORDER BY 1") == [
-        ("legacy_1", "A"),
-        ("legacy_2", "B"),
-    ]
-    assert rows("SELECT state, records, inserted, rejected FROM ingest.objects") == [("loaded_with_rejects", 3, 2, 1)]
-    assert landing.gets == 1
-
-
-class Titled(EntityRecord):
-    """A mapping that was mended: it knows what the source calls a name and a time."""
-
-    name: Label | None = spelled("name", "title")
-    updated_at: datetime | None = spelled("updated_at", "changed")
-
-
-LENIENT = dataclasses.replace(LEGACY, reject_threshold=0.9)
-MENDED = dataclasses.replace(LENIENT, entity=Titled, mapping_version=2)
-
-
-def test_a_discarded_reject_stays_so(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
-    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}])
-    ingest(database.loader, landing, seen)
-    with database.loader.connect(autocommit=True) as connection:
-        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 1
-        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 0
-        ledger.replay(connection, [seen.object_id])
-    ingest(database.loader, landing)
-    assert statuses(rows) == [("legacy_2", "discarded", True)]
-
-
-def test_a_file_with_too_many_bad_rows_is_refused_whole(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
-    half = [{"id": 1, "name": "A"}, {"id": 2}]
-    outcomes = ingest(
-        database.loader,
-        landing,
-        landing.put("legacy-data/half", half),
-        landing.put("legacy-data/more", [*half, {"id": 3}]),
-        landing.put("crm-data/neighbour", [{"id": 9, "name": "N"}]),
-    )
-    assert [outcomes[f"{key}"].state for key in ("legacy-data/half", "legacy-data/more", "crm-data/neighbour")] == [
-        "loaded_with_rejects", "failed", "loaded",
-    ]  # fmt: skip
-    assert rows("SELECT canonical_id FROM canonical.entities ORDER BY 1") == [("crm_9",), ("legacy_1",)]
-    assert rows(
-        "SELECT error_code, error_message LIKE '%2 of 3 records%' FROM ingest.objects WHERE state = 'failed'"
-    ) == [("too_many_rejects", True)]
-    # What was bad can be looked at all the same.
-    assert rows("SELECT count(*) FROM ingest.rejects") == [(3,)]
-
-
-def test_the_threshold_is_the_sources_own(
-    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    register(monkeypatch, LENIENT)
-    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}, {"id": 3}])
-    assert ingest(database.loader, landing, seen)["legacy-data/a"].state == "loaded_with_rejects"
-
-
-@pytest.mark.parametrize("small", [1 << 20, 0])
-def test_rejects_of_a_refused_object_are_resolved_by_a_replay(
-    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch, small: int
-) -> None:
-    monkeypatch.setattr(worker, "SMALL", small)
-    seen = landing.put("legacy-data/a", [{"id": 1, "title": "A"}, {"id": 2, "title": "B"}, {"id": 3}])
-    ingest(database.loader, landing, seen)
-    assert [status for _, status, _ in statuses(rows)] == ["open"] * 3
-    register(monkeypatch, MENDED)
-    with database.loader.connect() as connection:
-        replay.put_back(connection, Objects(source="legacy"))
-    assert ingest(database.loader, landing)["legacy-data/a"].inserted == 2
-    assert [status for _, status, _ in statuses(rows)] == ["resolved", "resolved", "open"]
-
-
-@pytest.mark.parametrize("together", [True, False])
-def test_what_is_kept_of_a_refused_object_does_not_depend_on_its_neighbours(
-    database: FreshDatabase, landing: Landing, rows: Rows, together: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not together:
-        monkeypatch.setattr(worker, "SMALL", 0)
-    monkeypatch.setattr("pipeline_project.ingest.json_records.CHUNK_RECORDS", 1)
-    text = msgspec.json.encode([{"id": 1, "name": "A"}, {"id": 2}, {"id": 3, "name": "A"}])
-    ingest(
-        database.loader,
-        landing,
-        landing.put("legacy-data/truncated", text[:-1]),
-        landing.put("legacy-data/count", b'{"records": ' + text + b', "metadata": {"recordCount": 4}}'),
-        landing.put("legacy-data/source", b'{"records": ' + text + b', "metadata": {"sourceSystem": "crm"}}'),
-    )
-    assert rows("SELECT count(*) FROM ingest.rejects") == rows("SELECT count(*) FROM canonical.entities") == [(0,)]
-    assert rows("SELECT count(*) FROM ingest.objects WHERE state = 'failed'") == [(3,)]
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_a_refused_object_supersedes_nothing(database: FreshDatabase, landing: Landing, rows: Rows, order: int) -> None:
-    """Its good rows are not there, even those that were known already."""
-    ingest(database.loader, landing, landing.put("legacy-data/1", [{"id": 2, "name": "B"}, {"id": 1, "name": "A"}]))
-    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
-    assert statuses(rows) == [("legacy_2", "open", False)]
-    refused = landing.put("legacy-data/3", [{"id": 2, "name": "B"}, {"id": 5}, {"id": 6}])
-    neighbour = landing.put("legacy-data/4", [{"id": 7, "name": "N"}])
-    ingest(database.loader, landing, *[refused, neighbour][::order])
-    assert statuses(rows)[0] == ("legacy_2", "open", False)
-    assert rows(
-        "SELECT count(*) FROM canonical.entity_confirmations c JOIN ingest.objects o USING (object_id) WHERE o.key LIKE '%3'"
-    ) == [(0,)]
 
 
 # --- Convergence
@@ -426,88 +218,6 @@ def test_every_value_can_be_explained(database: FreshDatabase, landing: Landing)
     )
     assert [(value, state.key, state.ordinal) for value, state in name.lost] == [("A", "legacy-data/1", 2)]
     assert (values["x"].set_by.key, values["x"].lost) == ("legacy-data/1", [])
-
-
-# --- Replay
-
-
-def everything(rows: Rows) -> list[Any]:
-    tables = ("canonical.entities", "canonical.entity_versions", "canonical.entity_confirmation_blocks",
-              "canonical.entity_relationships", "canonical.time_series_data")  # fmt: skip
-    return [rows(f"SELECT xmin, * FROM {table} ORDER BY 2, 3, 4") for table in tables]
-
-
-@pytest.mark.parametrize("small", [1 << 20, 0])
-def test_a_replay_of_what_is_there_changes_nothing(
-    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch, small: int
-) -> None:
-    monkeypatch.setattr(worker, "SMALL", small)
-    for number, name in enumerate(("A", "B", "B", "A")):
-        content = [
-            {"id": 1, "name": name},
-            {"id": 2, "name": "Z"},
-            {"id": 3, "name": name, "updated_at": f"2024-01-0{4 - number}"},
-        ]
-        ingest(database.loader, landing, landing.put(f"legacy-data/{number}", content))
-    ingest(
-        database.loader,
-        landing,
-        landing.put("legacy-data/relationships/r", [{"parent_id": 1, "child_id": 2, "type": "t"}]),
-    )
-    ingest(
-        database.loader,
-        landing,
-        landing.put("legacy-data/metrics/m", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
-    )
-    before = everything(rows)
-    version = rows("SELECT data_version FROM analytics.data_version")
-    with database.loader.connect() as connection:
-        assert len(replay.put_back(connection, Objects())) == 6
-    outcomes = ingest(database.loader, landing)
-    assert {outcome.state for outcome in outcomes.values()} == {"loaded"}
-    assert sum(outcome.inserted + outcome.updated for outcome in outcomes.values()) == 0
-    assert everything(rows) == before
-    assert rows("SELECT data_version FROM analytics.data_version") >= version
-
-
-def test_objects_are_replayed_by_id_prefix_source_and_day(
-    database: FreshDatabase, landing: Landing, rows: Rows
-) -> None:
-    seen = [landing.put(key, [{"id": 1, "name": "A"}]) for key in ("legacy-data/a", "legacy-data/b%", "crm-data/a")]
-    ingest(database.loader, landing, *seen)
-    today = rows("SELECT (now() AT TIME ZONE 'UTC')::date")[0][0]
-    for objects, count in (
-        (Objects(object_ids=[seen[0].object_id]), 1),
-        (Objects(key_prefix="legacy-data/"), 2),
-        (Objects(key_prefix="legacy-data/b%"), 1),
-        (Objects(key_prefix="legacy-data/_"), 0),
-        (Objects(source="crm"), 1),
-        (Objects(day=today), 3),
-        (Objects(source="legacy", day=today.replace(year=2001)), 0),
-    ):
-        with database.loader.connect() as connection:
-            assert len(replay.put_back(connection, objects)) == count, objects
-        assert len(ingest(database.loader, landing)) == count
-
-
-def test_a_replay_after_a_mapping_fix_puts_the_rows_in_their_new_places(
-    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The source's own time was an attribute before; now it decides."""
-    newer = landing.put("legacy-data/1", [{"id": 1, "name": "new", "changed": "2024-02-01T00:00:00Z"}])
-    older = landing.put("legacy-data/2", [{"id": 1, "name": "old", "changed": "2024-01-01T00:00:00Z"}])
-    ingest(database.loader, landing, newer, older)
-    assert rows("SELECT name FROM canonical.entities") == [("old",)]
-    register(monkeypatch, MENDED)
-    with database.loader.connect() as connection:
-        replay.put_back(connection, Objects(source="legacy"))
-    ingest(database.loader, landing)
-    assert rows(
-        "SELECT name, mapping_version, source_updated_at::date::text, attributes::text FROM canonical.entities"
-    ) == [("new", 2, "2024-02-01", "{}")]
-    assert rows("SELECT name, mapping_version, source_updated_at::date::text FROM canonical.entity_versions") == [
-        ("old", 2, "2024-01-01")
-    ]
 
 
 # --- Relationships and metrics

@@ -12,4 +12,5 @@ WHERE object_id IN (
            OR (state = 'claimed' AND (claim_expires_at < now() OR NOT ingest.worker_is_alive(claimed_by))))
     ORDER BY object_id
     FOR UPDATE SKIP LOCKED)
-RETURNING object_id, bucket, key, version, versioned, size, source, dataset, attempts, replayed
+RETURNING object_id, bucket, key, version, versioned, size, source, dataset, attempts, replayed,
+    loaded_as IS NOT NULL AS loaded_before

@@ -1,6 +1,6 @@
 -- Writes how an object ended, in the transaction that wrote its data.
 UPDATE ingest.objects SET
-    state = %(state)s, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
+    state = %(state)s, loaded_as = NULL, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
     last_modified = coalesce(%(last_modified)s, last_modified), format = %(format)s,
     records = %(records)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s, stale = %(stale)s,
     rejected = %(rejected)s, deleted = %(deleted)s,

@@ -1,7 +1,9 @@
--- Gives a worker's objects back after a transient fault; those that were tried often enough have failed.
+-- Gives a worker's objects back after a transient fault; those that were tried often enough have failed, or are as loaded as
+-- they were before they were replayed.
 -- Parameters: object_ids, worker, max_attempts, error_code, error_message.
 UPDATE ingest.objects SET
-    state = CASE WHEN attempts >= %(max_attempts)s THEN 'failed' ELSE 'discovered' END,
+    state = CASE WHEN attempts >= %(max_attempts)s THEN coalesce(loaded_as, 'failed') ELSE 'discovered' END,
+    loaded_as = CASE WHEN attempts < %(max_attempts)s THEN loaded_as END,
     finished_at = CASE WHEN attempts >= %(max_attempts)s THEN now() END,
     claimed_by = NULL, claim_expires_at = NULL,
     error_code = %(error_code)s, error_message = %(error_message)s

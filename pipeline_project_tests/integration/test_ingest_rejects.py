@@ -1,0 +1,173 @@
+"""Bad rows: quarantined one by one, superseded by newer good ones, and when a file is refused whole."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline_project.ingest import ledger, quarantine, replay, worker
+from pipeline_project.ingest.quarantine import Selection
+from pipeline_project.ingest.replay import Objects
+from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
+from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.landing import Landing, ingest
+
+
+def statuses(rows: Rows) -> list[tuple[Any, ...]]:
+    return rows(
+        "SELECT record_key, status, settled_at IS NOT NULL FROM ingest.rejects ORDER BY record_key, object_id, ordinal"
+    )
+
+
+def test_a_reject_tells_row_place_and_all_errors(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    text = b'{"id": 1, "name": "A"}\n{"id": 2, "revenue": -1, "employees": "x"}\n{"id": 3, "name": "C"}\n'
+    ingest(database.loader, landing, landing.put("legacy-data/a", text))
+    assert rows(
+        "SELECT key, ordinal, line, raw, raw_complete, status FROM ingest.rejects JOIN ingest.objects USING (object_id)"
+    ) == [("legacy-data/a", 2, 2, b'{"id": 2, "revenue": -1, "employees": "x"}', True, "open")]
+    assert rows(
+        "SELECT e ->> 'field', e ->> 'rule', e ->> 'message' <> '' FROM ingest.rejects, jsonb_array_elements(errors) e ORDER BY 1"
+    ) == [
+        ("employees", "not_a_plain_number", True),
+        ("revenue", "greater_than_equal", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": 2, "name": "B", "revenue": -1},
+        {"id": 2, "name": "B", "revenue": -1, "updated_at": "2024-06-01T00:00:00Z"},
+        {"id": 2, "name": "B", "updated_at": "2099-01-01T00:00:00Z"},
+        {"id": 2, "name": "B", "updated_at": "31/12/2024"},
+        {"id": 2},
+    ],
+)
+def test_a_newer_good_row_supersedes_a_reject(
+    database: FreshDatabase, landing: Landing, rows: Rows, bad: dict[str, Any]
+) -> None:
+    others = [{"id": 1, "name": "A"}, {"id": 3, "name": "C"}]
+    ingest(database.loader, landing, landing.put("legacy-data/1", [bad, *others]))
+    assert statuses(rows) == [("legacy_2", "open", False)]
+    mended = {"id": 2, "name": "B"}
+    if "2024-06" in str(bad.get("updated_at")):
+        mended["updated_at"] = bad["updated_at"]  # mended, but not touched in the source
+    ingest(database.loader, landing, landing.put("legacy-data/2", [mended]))
+    assert statuses(rows) == [("legacy_2", "superseded", True)]
+
+
+def test_an_older_good_row_does_not_supersede_a_reject(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    old = landing.put("legacy-data/1", [{"id": 2, "name": "B"}])
+    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
+    ingest(database.loader, landing, old)
+    assert statuses(rows) == [("legacy_2", "open", False)]
+
+
+def test_replay_after_a_mapping_fix_reloads_just_the_rejected_rows(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, LENIENT)
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2, "title": "B"}, {"id": 3}]),
+    )
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        result = quarantine.replay(connection, Selection(source="legacy"))
+    assert (result.resolved, result.still_bad, result.not_tried) == (1, 1, 0)
+    assert statuses(rows) == [("legacy_2", "resolved", True), ("legacy_3", "open", False)]
+    assert rows("SELECT canonical_id, name FROM canonical.entities ORDER BY 1") == [
+        ("legacy_1", "A"),
+        ("legacy_2", "B"),
+    ]
+    assert rows("SELECT state, records, inserted, rejected FROM ingest.objects") == [("loaded_with_rejects", 3, 2, 1)]
+    assert landing.gets == 1
+
+
+def test_a_discarded_reject_stays_so(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}])
+    ingest(database.loader, landing, seen)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 1
+        assert quarantine.discard(connection, Selection(key_prefix="legacy-data/")) == 0
+        ledger.replay(connection, [seen.object_id])
+    ingest(database.loader, landing)
+    assert statuses(rows) == [("legacy_2", "discarded", True)]
+
+
+def test_a_file_with_too_many_bad_rows_is_refused_whole(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    half = [{"id": 1, "name": "A"}, {"id": 2}]
+    outcomes = ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/half", half),
+        landing.put("legacy-data/more", [*half, {"id": 3}]),
+        landing.put("crm-data/neighbour", [{"id": 9, "name": "N"}]),
+    )
+    assert [outcomes[f"{key}"].state for key in ("legacy-data/half", "legacy-data/more", "crm-data/neighbour")] == [
+        "loaded_with_rejects", "failed", "loaded",
+    ]  # fmt: skip
+    assert rows("SELECT canonical_id FROM canonical.entities ORDER BY 1") == [("crm_9",), ("legacy_1",)]
+    assert rows(
+        "SELECT error_code, error_message LIKE '%2 of 3 records%' FROM ingest.objects WHERE state = 'failed'"
+    ) == [("too_many_rejects", True)]
+    # What was bad can be looked at all the same.
+    assert rows("SELECT count(*) FROM ingest.rejects") == [(3,)]
+
+
+def test_the_threshold_is_the_sources_own(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, LENIENT)
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}, {"id": 3}])
+    assert ingest(database.loader, landing, seen)["legacy-data/a"].state == "loaded_with_rejects"
+
+
+@pytest.mark.parametrize("small", [1 << 20, 0])
+def test_rejects_of_a_refused_object_are_resolved_by_a_replay(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr(worker, "SMALL", small)
+    seen = landing.put("legacy-data/a", [{"id": 1, "title": "A"}, {"id": 2, "title": "B"}, {"id": 3}])
+    ingest(database.loader, landing, seen)
+    assert [status for _, status, _ in statuses(rows)] == ["open"] * 3
+    register(monkeypatch, MENDED)
+    with database.loader.connect() as connection:
+        replay.put_back(connection, Objects(source="legacy"))
+    assert ingest(database.loader, landing)["legacy-data/a"].inserted == 2
+    assert [status for _, status, _ in statuses(rows)] == ["resolved", "resolved", "open"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_kept_of_a_refused_object_does_not_depend_on_its_neighbours(
+    database: FreshDatabase, landing: Landing, rows: Rows, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not together:
+        monkeypatch.setattr(worker, "SMALL", 0)
+    monkeypatch.setattr("pipeline_project.ingest.json_records.CHUNK_RECORDS", 1)
+    text = msgspec.json.encode([{"id": 1, "name": "A"}, {"id": 2}, {"id": 3, "name": "A"}])
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/truncated", text[:-1]),
+        landing.put("legacy-data/count", b'{"records": ' + text + b', "metadata": {"recordCount": 4}}'),
+        landing.put("legacy-data/source", b'{"records": ' + text + b', "metadata": {"sourceSystem": "crm"}}'),
+    )
+    assert rows("SELECT count(*) FROM ingest.rejects") == rows("SELECT count(*) FROM canonical.entities") == [(0,)]
+    assert rows("SELECT count(*) FROM ingest.objects WHERE state = 'failed'") == [(3,)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_refused_object_supersedes_nothing(database: FreshDatabase, landing: Landing, rows: Rows, order: int) -> None:
+    """Its good rows are not there, even those that were known already."""
+    ingest(database.loader, landing, landing.put("legacy-data/1", [{"id": 2, "name": "B"}, {"id": 1, "name": "A"}]))
+    ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 2}, {"id": 1, "name": "A"}]))
+    assert statuses(rows) == [("legacy_2", "open", False)]
+    refused = landing.put("legacy-data/3", [{"id": 2, "name": "B"}, {"id": 5}, {"id": 6}])
+    neighbour = landing.put("legacy-data/4", [{"id": 7, "name": "N"}])
+    ingest(database.loader, landing, *[refused, neighbour][::order])
+    assert statuses(rows)[0] == ("legacy_2", "open", False)
+    assert rows(
+        "SELECT count(*) FROM canonical.entity_confirmations c JOIN ingest.objects o USING (object_id) WHERE o.key LIKE '%3'"
+    ) == [(0,)]

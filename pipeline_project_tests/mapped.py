@@ -1,0 +1,40 @@
+"""Single records as the rows that they become: for tests of the mapping, where there is no database."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.registry import sources
+
+NOW = datetime(2025, 1, 10, 12, tzinfo=UTC)
+POSITION = ObjectPosition(7, NOW)
+
+
+def mapped(record: Any, source: str = "legacy", dataset: Dataset = "entities") -> Row | Bad:
+    raw = record if isinstance(record, bytes) else json.dumps(record).encode()
+    return MAPPERS[dataset](sources()[source]).map(raw, 1, POSITION)
+
+
+def columns(row: Row | Bad, source: str = "legacy", dataset: Dataset = "entities") -> dict[str, str]:
+    """The row's line, as PostgreSQL would read it."""
+    assert isinstance(row, Row), row
+    mapper = MAPPERS[dataset](sources()[source])
+    unescape = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
+    values = []
+    for text in row.line.split("\t"):
+        result, position = "", 0
+        while position < len(text):
+            piece = text[position : position + 2]
+            result += unescape.get(piece, text[position])
+            position += 2 if piece in unescape else 1
+        values.append(result)
+    return dict(zip(mapper.columns, values, strict=True))
+
+
+def rules(row: Row | Bad) -> list[tuple[str, str]]:
+    assert isinstance(row, Bad), row
+    assert row.errors
+    return [(error.field, error.rule) for error in row.errors]

@@ -1,0 +1,154 @@
+"""Many records at once, or a glimpse of each, against the long way of each by itself; and what holds for any record."""
+
+import json
+from datetime import timedelta
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pipeline_project.ingest.entity_mapping import EntityMapper
+from pipeline_project.ingest.json_records import Chunk
+from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.mapping import Bad, Row
+from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.registry import sources
+from pipeline_project_tests.mapped import NOW, POSITION, columns, mapped
+
+texts = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
+    [
+        "7",
+        " 7",
+        "deleted",
+        "DELETED",
+        "",
+        " ",
+        "a\tb",
+        "a\\b",
+        "a\nb",
+        "\\N",
+        "\\.",
+        "x" * 201,
+        "\u2028",
+        "\x1f",
+        "\x85",
+        "\0",
+        "\\u0000",
+    ]
+)
+times = st.sampled_from(
+    [
+        *("2025-01-01", "2025-01-01T10:00:00", "2025-01-01 10:00:00", "2025-01-01T10:00:00Z", "2025-01-01T10:00:00.5Z"),
+        *(
+            "2025-01-01T10:00:00,5Z",
+            "2025-01-01T10:00:00+02:00",
+            "2025-01-01T10:00:00+0200",
+            "2025-01-01T10:00:00-00:00",
+        ),
+        *(
+            "2025-01-01T10:00",
+            "2025-01-01T24:00:00",
+            "2025-W01-1",
+            "20250101",
+            "2025-01-01T10:00:00.1234567Z",
+            "2025-01-01t10:00:00z",
+        ),
+        *(
+            "2025-01-10T20:00:00Z",
+            "2025-01-11T20:00:00Z",
+            "2025-01-01T10:00:00+02:00:30",
+            "2025-01-01T10:00:60Z",
+            "2025-1-1",
+        ),
+        *(
+            "2025-01-01T10:00:00.Z",
+            "2025-01-01T10:00:00+25:00",
+            "2025-01-01T10:00:00 Z",
+            "2025-01-01T10:00:00.123456+05:30",
+        ),
+    ]
+) | st.from_regex(r"2025-[0-9]{2}-[0-9]{2}([T ][0-9:.,]{5,12}([Z+-][0-9:]{0,6})?)?", fullmatch=True)
+numbers = (
+    st.integers(-5, 10**19)
+    | st.decimals(allow_nan=False, allow_infinity=False, min_value=-1, max_value=10**19).map(str)
+    | st.sampled_from(
+        ["0.10", "1e3", "1E-3", "-0", "-0.0", "1e30", "true", "12.50", "9007199254740993", "0.0000000000001"]
+    )
+)
+
+
+@st.composite
+def raw_records(draw: st.DrawFn) -> bytes:
+    names = ["id", "customer_id", "name", "company_name", "revenue", "annual_revenue", "employees", "status", "industry",
+             "industry_code", "updated_at", "updatedAt", "_deleted", "first_order_date", "first_purchase_date", "total_orders",
+             "lifetime_value", "x", "entity_type", "type"]  # fmt: skip
+    fields = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=9)):
+        if name in ("updated_at", "updatedAt") or "date" in name:
+            kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(["null", "1735725600", "true"])
+        elif name in ("revenue", "annual_revenue", "employees", "total_orders", "lifetime_value"):
+            kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | texts.map(json.dumps)
+        elif name == "_deleted":
+            kind = st.sampled_from(["true", "false", "null", '"true"', "1", '"x"'])
+        else:
+            kind = texts.map(json.dumps) | st.sampled_from(["7", "7.0", "null", '{"a": 1.10}', "[]", "1e400", "true"])
+        fields.append(f"{json.dumps(name)}: {draw(kind)}")
+    if draw(st.booleans()):
+        fields += ['"id": 7', '"name": "A"']
+    return ("{" + ", ".join(fields) + "}").encode()
+
+
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+@example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}'], source="crm")
+@example(raws=[b'{"id": 7, "name": "A", "x": " ", "y": null}'], source="crm")
+@example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00.Z"}'], source="crm")
+@example(
+    raws=[b'{"id": null, "customer_id": 8, "name": "B"}', b'{"id": 7, "customer_id": "", "name": "A"}'], source="crm"
+)
+@example(raws=[b'{"id": 7, "name": "A", "revenue": "007.10", "employees": "-0"}'], source="legacy")
+def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str) -> None:
+    mapper = EntityMapper(sources()[source])
+    mapped = mapper.map_all(Chunk(3, raws), range(len(raws)), POSITION)
+    alone = [mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)]
+    assert [(r.ordinal, r.key, r.updated_at, r.line) for r in sorted(mapped.rows, key=lambda row: row.ordinal)] == [
+        (r.ordinal, r.key, r.updated_at, r.line) for r in alone if isinstance(r, Row)
+    ]
+    assert mapped.bad == [each for each in alone if isinstance(each, Bad)]
+
+
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
+    mapper = EntityMapper(sources()[source])
+    peeks = mapper.peek_all(Chunk(3, raws), POSITION)
+    for peeked, line in zip(*peeks, strict=True):
+        key, updated_at, _, _, ordinal, digest = line.rstrip("\n").split("\t")
+        row = mapper.map(raws[int(ordinal) - 3], int(ordinal), POSITION)
+        if isinstance(row, Row):
+            assert (peeked, key, updated_at) == (row.key, row.key, columns(row, source)["source_updated_at"])
+            assert row.line.endswith(digest)
+
+
+@given(
+    raw=st.binary(max_size=80) | raw_records(),
+    source=st.sampled_from(["crm", "erp", "legacy"]),
+    dataset=st.sampled_from(list(MAPPERS)),
+)
+def test_no_record_raises(raw: bytes, source: str, dataset: Dataset) -> None:
+    row = mapped(raw, source, dataset)
+    if isinstance(row, Row):
+        assert row.updated_at <= NOW + timedelta(days=1)
+        assert "\n" not in row.line
+        columns(row, source, dataset)
+    else:
+        assert row.errors
+        assert row.raw == raw
+
+
+@given(raw=raw_records())
+def test_equal_states_have_equal_hashes_whenever_they_were_updated(raw: bytes) -> None:
+    fields = json.loads(raw, parse_float=str, parse_int=str)
+    assume(not {"updated_at", "updatedAt"} & fields.keys())
+    row = mapped(raw)
+    dated = mapped(raw[:-1] + (b", " if fields else b"") + b'"updated_at": "2025-01-01"}')
+    assert isinstance(row, Row) == isinstance(dated, Row)
+    if isinstance(row, Row):
+        assert columns(row)["content_hash"] == columns(dated)["content_hash"]
