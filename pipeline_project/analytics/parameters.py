@@ -207,6 +207,12 @@ class DataIntegrityAnalysis(Parameters):
         description="The source systems to compare, pair by pair; all if not given.",
         json_schema_extra={"uniqueItems": True},
     )
+    exhaustive_up_to: Integer = Field(
+        75_000,
+        ge=0,
+        le=1_000_000,
+        description="As many names without an equal are compared with all; of more, only those that share all words but one.",
+    )
 
 
 class CustomComplexQuery(Parameters):

@@ -34,7 +34,16 @@ def similarity(left: str, right: str) -> Fraction:
     return Fraction(len(a & b), len(a | b)) if a | b else Fraction(0)
 
 
-def matches(rows: list[dict[str, Any]], least: Fraction) -> dict[tuple[str, str], list[tuple[str, str, Decimal]]]:
+def parts(name: str) -> set[str]:
+    """What two names have in common if they are to be compared by words."""
+    words = name.split(" ")
+    shortened = [words, *(words[:n] + words[n + 1 :] for n in range(len(words)))]
+    return {" ".join(sorted(each)) for each in shortened} | {"".join(words)}
+
+
+def matches(
+    rows: list[dict[str, Any]], least: Fraction, *, by_words: bool = False
+) -> dict[tuple[str, str], list[tuple[str, str, Decimal]]]:
     """For each pair of systems (left id, right id, similarity), by left id."""
     names: dict[str, dict[str, str]] = {}
     for row in sorted(rows, key=lambda row: row["canonical_id"]):
@@ -46,7 +55,7 @@ def matches(rows: list[dict[str, Any]], least: Fraction) -> dict[tuple[str, str]
         scores: dict[tuple[str, str], Fraction] = {}
         for a in names[left].keys() - equal:
             for b in names[right].keys() - equal:
-                if (score := similarity(a, b)) >= least:
+                if (score := similarity(a, b)) >= least and (not by_words or parts(a) & parts(b)):
                     scores[names[left][a], names[right][b]] = score
         for (a, b), score in scores.items():
             best_right = min((-s, other) for (one, other), s in scores.items() if one == a)
@@ -94,6 +103,36 @@ def test_finds_what_comparing_everything_finds(database: FreshDatabase, seed: in
     assert (
         any(Decimal(least) < similarity < 1 for pairs in expected.values() for *_, similarity in pairs) or least == "1"
     )
+
+
+@pytest.mark.parametrize(("seed", "least"), [(1, "0.6"), (2, "0.7"), (3, "0.85")])
+def test_many_names_are_compared_if_they_have_all_words_but_one(database: FreshDatabase, seed: int, least: str) -> None:
+    rows = some_companies(seed, 3)
+    insert(database.loader, "entities", rows)
+    got = ask(database.reader, "data_integrity_analysis", min_similarity=float(least), exhaustive_up_to=0)
+    expected = matches(rows, Fraction(least), by_words=True)
+    assert expected != matches(rows, Fraction(least)) or least == "0.85"
+    for (left, right), pairs in expected.items():
+        total, *here = [row for row in got if (row["left_system"], row["right_system"]) == (left, right)]
+        assert (total["compared_by"], total["crowded_names"], total["matches"]) == ("words", 0, len(pairs))
+        assert sorted(columns(here, "left_id", "right_id", "similarity")) == pairs
+
+
+def test_names_in_a_crowd_that_is_not_compared_are_counted(database: FreshDatabase) -> None:
+    """Two hundred that differ in two letters only: comparing them all is what grows with the square."""
+    letters = [a + b for a in "bdfghjklmn" for b in "aeiouyrstz"]
+    rows = [
+        entity(f"{source}_{n}", name=f"International Trading {word}{'x' if source == 'erp' else ''}")
+        for source in ("crm", "erp")
+        for n, word in enumerate(letters)
+    ]
+    rows += [entity("crm_other", name="Sun Shine Foods"), entity("erp_other", name="Sunshine Foods")]
+    insert(database.loader, "entities", rows)
+    by_words, *matched = ask(database.reader, "data_integrity_analysis", exhaustive_up_to=201)
+    assert (by_words["compared_by"], by_words["crowded_names"]) == ("words", 200)
+    assert ("crm_other", "erp_other") in columns(matched, "left_id", "right_id")
+    by_trigrams, *matched = ask(database.reader, "data_integrity_analysis", exhaustive_up_to=202)
+    assert (by_trigrams["compared_by"], by_trigrams["crowded_names"], len(matched)) == ("trigrams", 0, 101)
 
 
 def test_what_differs_and_what_to_do(database: FreshDatabase) -> None:

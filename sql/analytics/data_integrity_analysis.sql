@@ -3,14 +3,19 @@
 -- Names are compared by trigrams (pg_trgm). Names that are equal in both systems (lower case, without punctuation and legal form)
 -- are matched first; of the rest, two are matched if each is the other's best and they are at least `min_similarity` alike.
 --
--- Nothing is compared that cannot be alike, and nothing alike is missed (prefix filtering: Chaudhuri et al., ICDE 2006; with
--- several shared elements: Wang et al., SIGMOD 2012). Two sets that are alike to a share t have at least ceil(t * n) elements in
--- common, n being either's size: all but `spare`. With elements in one order, the rarest first, the first element in common is among
--- each set's first spare + 1, the second among the first spare + 2, and so on. So each name walks down a tree: to a node for each of
--- its first trigrams and, from nodes that are crowded, on to one for each that may be the next in common; only names at the same
--- end of a walk meet. Most of those who do are told apart by 64 bits for their trigrams, in which alike names differ in few.
--- The work so grows with the number of names and not with its square. Computed here and not kept in an index: a GIN index on
--- names would slow every load for this one query.
+-- Up to `exhaustive_up_to` names without an equal, nothing is compared that cannot be alike, and nothing alike is missed (prefix
+-- filtering: Chaudhuri et al., ICDE 2006; with several shared elements: Wang et al., SIGMOD 2012). Two sets that are alike to a
+-- share t have at least ceil(t * n) elements in common, n being either's size: all but `spare`. With elements in one order, the
+-- rarest first, the first element in common is among each set's first spare + 1, the second among the first spare + 2, and so on.
+-- So each name walks down a tree: to a node for each of its first trigrams and, from nodes that are crowded, on to one for each that
+-- may be the next in common; only names at the same end of a walk meet. Most of those who do are told apart by 64 bits for their
+-- trigrams, in which alike names differ in few. Computed here and not kept in an index: a GIN index on names would slow every load
+-- for this one query.
+--
+-- Trigrams are few, though: among a million names the rarest of a name are shared by thousands, and walks become long. Beyond
+-- the bound names are compared by words: those that have all words but one in common, or the letters without blanks. Where more than
+-- fifty have, they walk on from there by what else they have, and crowds that stay together are not compared but counted. The work so
+-- grows with the number of names and not with its square.
 WITH named AS MATERIALIZED (
     SELECT source, canonical_id, name, industry, country, revenue, employees,
            -- A hundred characters tell names apart; one of ten thousand would be long at its walks.
@@ -40,72 +45,129 @@ settled AS MATERIALIZED (
     SELECT left_id AS name_id, right_source AS source FROM equals UNION ALL SELECT right_id, left_source FROM equals
 ),
 -- Names that have no equal in one other system at the least.
+open AS MATERIALIZED (
+    SELECT name_id, system, match_name, trigrams, cardinality(trigrams)::smallint AS size,
+           (cardinality(trigrams) - ceil(%(min_similarity)s::numeric * cardinality(trigrams)))::smallint AS spare,
+           (SELECT bit_or(1::bigint << (hashtext(trigram) & 63)) FROM unnest(trigrams) AS trigram) AS bits
+    FROM (
+        SELECT name_id, source, match_name, extensions.show_trgm(match_name) AS trigrams
+        FROM names LEFT JOIN (SELECT name_id, count(*) AS systems FROM settled GROUP BY name_id) AS settled USING (name_id)
+        WHERE coalesce(settled.systems, 0) < (SELECT count(*) - 1 FROM systems)
+    ) AS unsettled
+    JOIN systems USING (source)
+    WHERE trigrams <> '{}'
+),
+rule AS MATERIALIZED (
+    SELECT by_words, CASE WHEN by_words THEN 50 ELSE 200 END AS crowd, CASE WHEN by_words THEN 3 ELSE 5 END AS deepest
+    FROM (SELECT count(*) > %(exhaustive_up_to)s::bigint AS by_words FROM open) AS counted
+),
+-- Where a name's walks begin: with every other name or, by words, with those that have a part in common: all words, all but one,
+-- the letters without blanks.
+starts AS MATERIALIZED (
+    SELECT row_number() OVER ()::int AS start_id, name_id, system, size, spare, bits, node, crowded,
+           CASE WHEN crowded THEN part END AS part
+    FROM (
+        SELECT *, count(*) OVER same > crowd AS crowded, min(system) OVER same < max(system) OVER same AS shared
+        FROM (
+            SELECT name_id, system, size, spare, bits, crowd, part, hashtextextended(part, 0) AS node
+            FROM rule CROSS JOIN open CROSS JOIN LATERAL (
+                SELECT '' AS part WHERE NOT by_words
+                UNION ALL
+                SELECT coalesce(string_agg(word, ' ' ORDER BY word) FILTER (WHERE place <> left_out), '')
+                FROM (SELECT string_to_array(match_name, ' ') AS words) AS split,
+                     generate_series(0, cardinality(words)) AS left_out,
+                     unnest(words) WITH ORDINALITY AS each_word (word, place)
+                WHERE by_words
+                GROUP BY left_out
+                UNION ALL
+                SELECT replace(match_name, ' ', '') WHERE by_words AND match_name LIKE '%% %%'
+            ) AS parts
+        ) AS parted
+        WINDOW same AS (PARTITION BY node)
+    ) AS met
+    WHERE shared
+),
+-- What is still to be shared where many begin alike: the trigrams besides those of the common part.
 trigrams AS MATERIALIZED (
-    SELECT name_id, source, extensions.show_trgm(match_name) AS trigrams
-    FROM names LEFT JOIN (SELECT name_id, count(*) AS systems FROM settled GROUP BY name_id) AS settled USING (name_id)
-    WHERE coalesce(settled.systems, 0) < (SELECT count(*) - 1 FROM systems)
+    SELECT start_id, trigram
+    FROM (
+        SELECT start_id, trigrams, extensions.show_trgm(part) AS given FROM starts JOIN open USING (name_id) WHERE crowded
+    ) AS crowds, unnest(trigrams) AS trigram
+    WHERE trigram <> ALL (given)
 ),
 rarity AS MATERIALIZED (
     SELECT trigram, row_number() OVER (ORDER BY count(*), trigram)::int AS rarity
-    FROM trigrams, unnest(trigrams) AS trigram
-    GROUP BY trigram
+    FROM trigrams GROUP BY trigram
 ),
-open AS MATERIALIZED (
-    SELECT name_id, system, size, (size - ceil(%(min_similarity)s::numeric * size))::smallint AS spare, ranks, bits
-    FROM (
-        SELECT name_id, source, count(*)::smallint AS size, array_agg(rarity ORDER BY rarity) AS ranks,
-               bit_or(1::bigint << (rarity & 63)) AS bits
-        FROM (SELECT name_id, source, unnest(trigrams) AS trigram FROM trigrams) AS each_trigram JOIN rarity USING (trigram)
-        GROUP BY name_id, source
-    ) AS ranked
-    JOIN systems USING (source)
+elements AS MATERIALIZED (
+    SELECT start_id, count(*)::smallint AS elements, array_agg(rarity ORDER BY rarity) AS ranks
+    FROM trigrams JOIN rarity USING (trigram)
+    GROUP BY start_id
 ),
 -- A node is known by the hash of the way there; should two ways have the same, it costs comparisons and changes nothing. Nodes
 -- that only one system gets to lead nowhere, nor do those whose names have all left out the same trigram on their last step: they
 -- share it, and meet on the way through it. The tree's depth is bounded, since a crowd that shares more is mostly alike.
 -- Walked in sixteen parts, by the first step, so that the walks of a million names need a sixteenth of the temporary space.
-candidates AS (
-    SELECT DISTINCT left_id, right_id
-    FROM generate_series(0, 15) AS part CROSS JOIN LATERAL (
+-- By words a crowd at the end is not compared; its names are told by a pair without a right side.
+candidates AS MATERIALIZED (
+    SELECT l.name_id AS left_id, r.name_id AS right_id
+    FROM starts l JOIN starts r USING (node)
+    WHERE NOT l.crowded AND l.system < r.system
+      AND bit_count((l.bits # r.bits)::bit(64))
+          < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+    UNION
+    SELECT name_id, NULL FROM starts LEFT JOIN elements USING (start_id) WHERE crowded AND coalesce(elements, 0) <= spare
+    UNION
+    SELECT left_id, right_id
+    FROM generate_series(0, 15) AS sixteenth CROSS JOIN LATERAL (
         WITH RECURSIVE walks AS (
-            SELECT name_id, system, size, spare, bits, 0::smallint AS depth, 0::smallint AS place, 0::bigint AS node, true AS crowded
-            FROM open
+            SELECT start_id, name_id, system, size, spare, bits, elements, 0::smallint AS depth, 0::smallint AS place, node, true AS crowded
+            FROM starts JOIN elements USING (start_id)
+            WHERE crowded
             UNION ALL
-            SELECT name_id, system, size, spare, bits, depth, place, node, crowd > 200
+            SELECT start_id, name_id, system, size, spare, bits, elements, depth, place, node, names > crowd
             FROM (
-                SELECT *, count(*) OVER same AS crowd,
+                SELECT *, count(*) OVER same AS names,
                        min(system) OVER same < max(system) OVER same
                        AND (min(left_out) OVER same < max(left_out) OVER same OR min(left_out) OVER same = 0) AS shared
                 FROM (
-                    SELECT name_id, system, size, spare, bits, depth, place, hashint8extended(node, ranks[place]) AS node,
+                    SELECT start_id, name_id, system, size, spare, bits, elements, crowd, depth, place,
+                           hashint8extended(node, ranks[place]) AS node,
                            CASE WHEN place > earlier_place + 1 THEN ranks[place - 1] ELSE 0 END AS left_out
                     FROM (
-                        SELECT walks.name_id, walks.system, walks.size, walks.spare, walks.bits, (depth + 1)::smallint AS depth, place AS earlier_place,
-                               generate_series(place + 1, least(walks.size, walks.spare + depth + 1))::smallint AS place, node, ranks
-                        FROM walks JOIN open USING (name_id)
-                        WHERE crowded AND depth < 5
+                        SELECT start_id, name_id, system, size, spare, bits, walks.elements, crowd, (depth + 1)::smallint AS depth,
+                               place AS earlier_place,
+                               generate_series(place + 1, least(walks.elements, spare + depth + 1))::smallint AS place, node, ranks
+                        FROM rule CROSS JOIN walks JOIN elements USING (start_id)
+                        WHERE crowded AND depth < deepest
                     ) AS step
-                    WHERE depth > 1 OR ranks[place] & 15 = part
+                    WHERE depth > 1 OR ranks[place] & 15 = sixteenth
                 ) AS stepped
                 WINDOW same AS (PARTITION BY node)
             ) AS counted
             WHERE shared
         ),
         ends AS MATERIALIZED (
-            SELECT name_id, system, size, bits, place - depth AS spared, node
-            FROM walks
+            SELECT name_id, system, size, bits, place - depth AS spared, node, by_words AND crowded AS left_out
+            FROM rule CROSS JOIN walks
             -- Whoever need not share more ends here, even while others go on.
-            WHERE NOT crowded OR depth = 5 OR depth >= size - spare AND depth > 0
+            WHERE depth > 0 AND (NOT crowded OR depth = deepest OR depth >= elements - spare)
         )
         SELECT l.name_id AS left_id, r.name_id AS right_id
         FROM ends l JOIN ends r USING (node)
-        WHERE l.system < r.system AND l.system < (SELECT max(system) FROM systems) AND r.system > 1
+        WHERE l.system < r.system AND NOT l.left_out AND NOT r.left_out
           -- Alike sets differ in (1 - t) / (1 + t) of their elements at the most. (A thousandth of leeway for the float.)
           AND l.spared + r.spared
               < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
           AND bit_count((l.bits # r.bits)::bit(64))
               < (l.size + r.size) * (1 - %(min_similarity)s::float) / (1 + %(min_similarity)s::float) + 0.001
+        UNION ALL
+        SELECT name_id, NULL FROM ends WHERE left_out
     ) AS met
+),
+-- By words, names that met a crowd with which they were not compared.
+crowded_out AS (
+    SELECT source, count(*) AS names FROM candidates JOIN names ON name_id = left_id WHERE right_id IS NULL GROUP BY source
 ),
 alike AS (
     SELECT left_id, right_id, l.source AS left_source, r.source AS right_source, similarity,
@@ -161,9 +223,14 @@ SELECT 'total' AS kind, l.source AS left_system, r.source AS right_system,
        NULL::numeric AS similarity, totals.quality_score, NULL::text[] AS discrepancies, NULL::text AS recommended_action,
        coalesce(totals.matches, 0) AS matches, coalesce(totals.equal_names, 0) AS equal_names,
        coalesce(totals.with_discrepancies, 0) AS with_discrepancies,
-       round(coalesce(totals.matches, 0)::numeric / least(l.names, r.names), 6) AS match_rate
-FROM systems l
+       round(coalesce(totals.matches, 0)::numeric / least(l.names, r.names), 6) AS match_rate,
+       CASE WHEN by_words THEN 'words' ELSE 'trigrams' END AS compared_by,
+       coalesce(lc.names, 0) + coalesce(rc.names, 0) AS crowded_names
+FROM rule
+CROSS JOIN systems l
 JOIN systems r ON r.system > l.system
+LEFT JOIN crowded_out lc ON lc.source = l.source
+LEFT JOIN crowded_out rc ON rc.source = r.source
 LEFT JOIN (
     SELECT left_source, right_source, round(avg(quality), 2) AS quality_score, count(*) AS matches,
            count(*) FILTER (WHERE equal) AS equal_names, count(*) FILTER (WHERE discrepancies <> '{}') AS with_discrepancies
@@ -171,6 +238,6 @@ LEFT JOIN (
 ) AS totals ON totals.left_source = l.source AND totals.right_source = r.source
 UNION ALL
 SELECT 'match', left_source, right_source, left_id, left_name, left_entities, right_id, right_name, right_entities,
-       round(similarity::numeric, 4), quality, discrepancies, action, NULL, NULL, NULL, NULL
+       round(similarity::numeric, 4), quality, discrepancies, action, NULL, NULL, NULL, NULL, NULL, NULL
 FROM matches
 ORDER BY left_system, right_system, kind DESC, quality_score DESC, left_id
