@@ -129,8 +129,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     log_retention_days: Retention
     job_result_days: Annotated[int, Meta(ge=30)]
     """How long result files of jobs are kept; not less than the job records (`job_retention_days`)."""
-    trace_requests: bool
-    """X-Ray traces of the API and its function."""
+    traces: bool
+    """X-Ray traces of the API, its function, and runs."""
     network: Network
     database: Database
     api: Api

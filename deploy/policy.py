@@ -55,6 +55,7 @@ EXCEPTIONS = (
         for task in ("CodeServer", "Run")
         for objects in DATA_OBJECTS
     ),
+    *((f"orchestration/{task}/TaskRole/DefaultPolicy", "IAM5[Resource::*]", NO_RESOURCES) for task in ("CodeServer", "Run")),
     *((f"orchestration/{task}/TaskRole/DefaultPolicy", f"IAM5[{TABLE_INDEXES}]", EVERY_INDEX) for task in ("CodeServer", "Run")),
     *(
         (f"orchestration/{task}/TaskRole/DefaultPolicy", f"IAM5[{resource}]", reason)

@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_link_seconds: int = 900
     """How long a link to a result file works."""
 
+    traces: Literal["none", "x-ray"] = "none"
+    """Where runs tell how long they took, and of which request they are (tracing.py)."""
+
     # --- Dagster on AWS (deploy/dagster/); the local stack has its own ways
     admin_secret: str = "pipeline/database/admin"
     """Secret of the database user who may make roles and databases; `pipeline migrate` alone uses it."""
@@ -137,6 +140,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None
         }
+
+
+def request_trace() -> str | None:
+    """X-Ray's header of the request that Lambda answers just now; it sets the variable anew for each."""
+    return os.environ.get("_X_AMZN_TRACE_ID")
 
 
 def _stack_environment(path: Path) -> dict[str, str]:

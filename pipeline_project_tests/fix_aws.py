@@ -173,14 +173,18 @@ class _Body:
         return [self._content]
 
 
+def answer_with(request: Any, fault: Fault) -> AWSResponse:
+    status, content = fault
+    return AWSResponse(request.url, status, {}, _Body(content))
+
+
 def inject(client: Any, faults: list[Fault]) -> None:
     """Have the next calls of a boto3 client answered by these, first to last; each is taken out of the list."""
 
     def answer(request: Any, **_context: Any) -> AWSResponse | None:
         if not faults:
             return None
-        status, content = faults.pop(0)
-        return AWSResponse(request.url, status, {}, _Body(content))
+        return answer_with(request, faults.pop(0))
 
     client.meta.events.register(f"before-send.{client.meta.service_model.service_name}", answer)
 

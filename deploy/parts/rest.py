@@ -71,7 +71,7 @@ class Rest:
         architecture: str,
         environment_name: str,
         log_retention_days: int,
-        trace_requests: bool,
+        traces: bool,
         requests_per_second: float,
         request_burst: float,
         reader_secret: str,
@@ -101,7 +101,7 @@ class Rest:
                 stage_name=API_STAGE,
                 throttling_rate_limit=requests_per_second,
                 throttling_burst_limit=request_burst,
-                tracing_enabled=trace_requests,
+                tracing_enabled=traces,
                 **(stage_options or {}),
             ),
         )
@@ -116,7 +116,7 @@ class Rest:
             code=code,
             architecture=architecture,
             log_retention_days=log_retention_days,
-            trace_requests=trace_requests,
+            traces=traces,
             # Fields of pipeline_project.settings.Settings; an empty value counts as unset there.
             variables={
                 "PIPELINE_ENVIRONMENT": environment_name,
@@ -132,6 +132,7 @@ class Rest:
                 "PIPELINE_API_URL": self.url,
                 "PIPELINE_API_ALLOWED_ORIGINS": ",".join(allowed_origins),
                 "PIPELINE_API_AUTHENTICATION": caller.setting,
+                "PIPELINE_TRACES": "x-ray" if traces else "none",
             },
             options=function_options or {},
         )
@@ -165,7 +166,7 @@ class Rest:
         code: lambda_.Code,
         architecture: str,
         log_retention_days: int,
-        trace_requests: bool,
+        traces: bool,
         variables: dict[str, str],
         options: Mapping[str, Any],
     ) -> lambda_.Function:
@@ -187,7 +188,7 @@ class Rest:
             memory_size=512,
             log_group=log_group,
             # Adds xray:Put* on every resource to the role: X-Ray has no resources to name.
-            tracing=lambda_.Tracing.ACTIVE if trace_requests else lambda_.Tracing.DISABLED,
+            tracing=lambda_.Tracing.ACTIVE if traces else lambda_.Tracing.DISABLED,
             environment=variables,
             **options,
         )

@@ -61,7 +61,7 @@ class AppStack(cdk.Stack):
             architecture=lambda_.Architecture.ARM_64.name,
             environment_name=environment.name,
             log_retention_days=environment.log_retention_days,
-            trace_requests=environment.trace_requests,
+            traces=environment.traces,
             requests_per_second=api.requests_per_second,
             request_burst=api.requests_per_second * 2,
             reader_secret=reader_secret,

@@ -67,7 +67,7 @@ class LocalStack(cdk.Stack):
             ),
             environment_name=environment_name,
             log_retention_days=LOG_RETENTION_DAYS,
-            trace_requests=False,
+            traces=False,
             requests_per_second=number("RequestsPerSecond", "Steady rate that the API admits", REQUESTS_PER_SECOND),
             request_burst=number("RequestBurst", "Requests that the API admits at once", REQUESTS_PER_SECOND * 2),
             reader_secret=reader_secret,

@@ -98,7 +98,7 @@ class NetworkStack(cdk.Stack):
     def _endpoints(self, environment: Environment) -> None:
         self.vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self.vpc.add_gateway_endpoint("DynamoDb", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
-        traces = {"XRay": ec2.InterfaceVpcEndpointAwsService.XRAY} if environment.trace_requests else {}
+        traces = {"XRay": ec2.InterfaceVpcEndpointAwsService.XRAY} if environment.traces else {}
         for name, service in {**SERVICES, **traces}.items():
             self.vpc.add_interface_endpoint(
                 name, service=service, subnets=ISOLATED, security_groups=[self.endpoints], open=False

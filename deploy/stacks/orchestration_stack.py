@@ -84,6 +84,7 @@ class OrchestrationStack(cdk.Stack):
                 "PIPELINE_DAGSTER_LOGS_BUCKET": data.compute_logs_bucket.bucket_name,
                 "PIPELINE_CODE_SERVER_HOST": code_server,
                 "PIPELINE_RUN_WORKERS": f"{code_server}:{WORKERS_PORT}",
+                "PIPELINE_TRACES": "x-ray" if environment.traces else "none",
             },
         )
         migration = self._migration()
@@ -363,7 +364,14 @@ class OrchestrationStack(cdk.Stack):
                 resources=[storage.table.table_arn, f"{storage.table.table_arn}/index/*"],
             ),
             iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._app.events_topic.topic_arn]),
+            *self._traces(),
         ]
+
+    def _traces(self) -> list[iam.PolicyStatement]:
+        """X-Ray has no resources to name."""
+        if not self._environment.traces:
+            return []
+        return [iam.PolicyStatement(sid="Traces", actions=["xray:PutTraceSegments"], resources=["*"])]
 
 
 def _may_read(secrets: Sequence[secretsmanager.ISecret]) -> iam.PolicyStatement:

@@ -24,6 +24,7 @@ from pipeline_project.api.requests import Request
 from pipeline_project.api.services import Services
 from pipeline_project.errors import Transient
 from pipeline_project.jobs.model import FORMATS, Job, State, moment, now, timestamp
+from pipeline_project.settings import request_trace
 
 WATCH_SECONDS = 0.25
 LONGEST_PAGE = 100
@@ -73,6 +74,7 @@ def submit(request: Request, services: Services, asked: Asked, reason: str | Non
         idempotency_key=request.idempotency_key(),
         result_format=asked.format,
         reason=reason,
+        trace=request_trace() if services.settings.traces == "x-ray" else None,
     )
     if new:
         job = _launch(job, services)

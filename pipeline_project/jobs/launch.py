@@ -10,6 +10,8 @@ from pipeline_project.jobs.model import Job
 from pipeline_project.settings import Settings
 
 JOB_TAG = "pipeline/job_id"
+TRACE_TAG = ".pipeline/trace"
+"""Dagster's UI hides tags that begin with a dot."""
 DAGSTER_JOB = {
     "repositoryName": "__repository__",
     "repositoryLocationName": "pipeline_project",
@@ -49,7 +51,7 @@ def run_config(job: Job) -> dict[str, Any]:
 
 
 def run_tags(job: Job) -> dict[str, str]:
-    return {JOB_TAG: job.id, "pipeline/operation": job.operation}
+    return {JOB_TAG: job.id, "pipeline/operation": job.operation} | ({TRACE_TAG: job.trace} if job.trace else {})
 
 
 def terminate(run_id: str, settings: Settings) -> None:

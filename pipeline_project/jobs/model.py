@@ -80,6 +80,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Of what was asked; tells a repeated request from another one under the same Idempotency-Key."""
     reason: str | None = None
     """Why a synchronous request became a job."""
+    trace: str | None = None
+    """X-Ray's header of the request that submitted it, where requests are traced."""
     created_at: str
     updated_at: str
     expires_at: str

@@ -78,6 +78,7 @@ class JobStore:
         idempotency_key: str | None = None,
         result_format: str = "json",
         reason: str | None = None,
+        trace: str | None = None,
     ) -> tuple[Job, bool]:
         """The job, and whether it is new. Its state is SUBMITTED; nothing is launched yet.
 
@@ -90,6 +91,7 @@ class JobStore:
             owner=principal,
             format=result_format,
             reason=reason,
+            trace=trace,
         )
         if idempotency_key is not None and (known := self.get(job.id)):
             return self._same(known, job), False

@@ -5,7 +5,8 @@ import time
 import dagster as dg
 from pydantic import Field
 
-from pipeline_project import logs
+from pipeline_project import logs, tracing
+from pipeline_project.jobs.launch import TRACE_TAG
 from pipeline_project.jobs.model import State
 from pipeline_project.jobs.run import run_job
 from pipeline_project.notify import metrics
@@ -28,7 +29,9 @@ class JobConfig(dg.Config):
 def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
     # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
     started = time.monotonic()
-    with logs.about(job_id=config.job_id, run_id=context.run.run_id):
+    about = {"job_id": config.job_id, "run_id": context.run.run_id}
+    header = context.run.tags.get(TRACE_TAG)
+    with logs.about(**about), tracing.segment(platform.xray, "pipeline-jobs", header, **about) as traced:
         job = run_job(
             config.job_id,
             context.run.run_id,
@@ -38,6 +41,7 @@ def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: d
             settings=platform.settings,
             notifier=platform.delivery,
         )
+        traced |= {"operation": job.operation, "state": str(job.state)}
     if job.run_id != context.run.run_id:
         context.log.info(f"job {job.id} is {job.state}; it is another run's ({job.run_id})")
         return

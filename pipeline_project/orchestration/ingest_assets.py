@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pipeline_project import logs
+from pipeline_project import logs, tracing
 from pipeline_project.ingest import landing, report
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
@@ -100,7 +100,12 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
     def records(
         context: dg.AssetExecutionContext, config: IngestConfig, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult:
-        with retried(context), logs.about(run_id=context.run.run_id, source=source.name):
+        about = {"run_id": context.run.run_id, "source": source.name}
+        with (
+            retried(context),
+            logs.about(**about),
+            tracing.segment(platform.xray, "pipeline-ingest", **about) as traced,
+        ):
             started = time.monotonic()
             object_ids = config.object_ids or _arrived(platform, source, context)
             outcomes = []
@@ -111,6 +116,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
                     outcomes.append(outcome)
                     if outcome.fault:
                         context.log.warning(f"{outcome.key}: {outcome.fault.message}")
+            traced["objects"] = len(outcomes)
             return _result(context, platform, source, object_ids, outcomes, time.monotonic() - started)
 
     return records

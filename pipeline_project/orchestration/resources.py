@@ -56,6 +56,16 @@ class Platform:
         return self.client("s3")
 
     @property
+    def xray(self) -> Any:
+        """None unless traces are on. It tries once: whoever waits for it is a run that has done its work."""
+        if self.settings.traces == "none":
+            return None
+        with self._lock:
+            if "xray" not in self._clients:
+                self._clients["xray"] = aws.client(self.settings, "xray", attempts=1)
+            return self._clients["xray"]
+
+    @property
     def landing(self) -> Landing:
         return Landing(self.loader, self.client("sqs"), self.s3, self.settings)
 

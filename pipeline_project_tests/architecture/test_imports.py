@@ -14,7 +14,7 @@ NAME = PACKAGE.name
 LAYERS = (
     ("errors",),
     ("settings", "client", "logs"),
-    ("aws", "database"),
+    ("aws", "database", "tracing"),
     ("health",),
     ("sources",),
     ("canonical",),

@@ -139,7 +139,7 @@ def test_the_network_has_no_way_to_the_internet(synthesis: Synthesis, name: str)
     assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
     reached = {text(each["ServiceName"]).rpartition(".")[2] for each in network.all("AWS::EC2::VPCEndpoint").values()}
     needed = {"s3", "dynamodb", "sqs", "sns", "secretsmanager", "logs", "api", "dkr", "ecs", "ec2", "ssmmessages"}
-    assert reached == needed | ({"xray"} if environments.load(name).trace_requests else set())
+    assert reached == needed | ({"xray"} if environments.load(name).traces else set())
     assert network.all("AWS::EC2::FlowLog")
 
 
