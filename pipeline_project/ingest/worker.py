@@ -29,8 +29,8 @@ from pipeline_project.sources.registry import sources
 
 SMALL = 1024 * 1024
 """Objects up to this many bytes are fetched whole and loaded together …"""
-TOGETHER_BYTES = 4 * 1024 * 1024
-TOGETHER_OBJECTS = 200
+TOGETHER_BYTES = 16 * 1024 * 1024
+TOGETHER_OBJECTS = 500
 """… within these bounds of a transaction."""
 FETCHES = 8
 """Small objects that are fetched at the same time."""

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import json_records, ledger, worker
+from pipeline_project.ingest import json_records, ledger, load, worker
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mapping import ObjectPosition
@@ -337,10 +337,11 @@ def bench(database: FreshDatabase) -> Iterator[Bench]:
 
 @contextmanager
 def small_limits(data: st.DataObject) -> Iterator[None]:
-    """Chunks of a few records and batches of a few objects, so that every border is crossed."""
+    """Chunks and pieces of a few records and batches of a few objects, so that every border is crossed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
+        patch.setattr(load, "PIECE_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield
 
