@@ -93,8 +93,7 @@ class Loader:
         self._worker = worker
         self._unprobed: dict[tuple[str, str], int] = {}
         with connection.transaction():
-            connection.execute("SET client_min_messages = warning")  # the tables may be there
-            connection.execute(query("ingest/staging"))
+            connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
     def load_one(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome | None:
         """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
@@ -223,6 +222,7 @@ class _Load:
     def take_turn(self, opened: Sequence[Opened]) -> None:
         """Wait until nobody else loads this source and dataset."""
         ledger.take_turn(self._connection, self._source.name, self._dataset)
+        self._connection.execute(query(f"ingest/staging_{self._dataset}"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
         any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
@@ -441,6 +441,7 @@ class _Load:
     def _place_late(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         """Give late rows their place in history. Some may be the current state after all."""
         self._repeats = True
+        cursor.execute(query("ingest/staging_timeline"))
         cursor.execute("TRUNCATE timeline")
         cursor.execute(query("ingest/place_late_entities"))
         cursor.execute(query("ingest/rewrite_versions"))

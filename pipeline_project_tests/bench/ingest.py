@@ -149,7 +149,7 @@ def floor(bench: BenchServer, name: str, rows: Path) -> float:
     """Seconds that psql takes to stage and merge rows that are canonical already, in one transaction."""
     columns = ", ".join(("late", *EntityMapper(sources()["crm"]).columns))
     merge = (SQL / "ingest" / "merge_entities.sql").read_text("utf-8").replace("%(repeats)s", "false")
-    staging = (SQL / "ingest" / "staging.sql").read_text("utf-8")
+    staging = (SQL / "ingest" / "staging_entities.sql").read_text("utf-8")
     script = rows.with_suffix(".sql")
     copy = f"\\copy incoming_entities ({columns}) FROM '{rows}' (NULL '')"
     script.write_text(f"BEGIN;\n{staging}\n{copy}\n{merge};\nCOMMIT;\n", "utf-8")

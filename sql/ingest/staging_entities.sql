@@ -1,0 +1,53 @@
+-- Temporary tables of a loader's connection for entities. They are emptied with each commit.
+
+-- Records by key, time and digest: are they there already in this very form?
+CREATE TEMPORARY TABLE IF NOT EXISTS peeked (
+    canonical_id text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    record_digest uuid NOT NULL
+) ON COMMIT DELETE ROWS;
+
+-- Those that are, a row for each object and block of confirmations.
+CREATE TEMPORARY TABLE IF NOT EXISTS known (
+    block bigint NOT NULL,
+    object_id bigint NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    unchanged boolean NOT NULL,             -- else stale
+    recorded boolean NOT NULL,
+    entity_ids bigint[] NOT NULL,
+    source_updated_ats timestamptz[] NOT NULL,
+    ordinals integer[] NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS incoming_entities (
+    late boolean NOT NULL,                  -- another row of the same batch is newer
+    canonical_id text NOT NULL,
+    source text NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    ordinal integer NOT NULL,
+    content_hash uuid NOT NULL,
+    entity_type text NOT NULL,
+    deleted boolean NOT NULL,
+    name text,
+    status text,
+    industry text,
+    region text,
+    country text,
+    customer_tier text,
+    revenue numeric,
+    employees bigint,
+    lifetime_value numeric,
+    total_spent numeric,
+    total_orders bigint,
+    attributes jsonb NOT NULL,
+    quality_score real NOT NULL,
+    mapping_version integer NOT NULL,
+    record_digest uuid NOT NULL
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS late_entities (LIKE incoming_entities) ON COMMIT DELETE ROWS;
