@@ -33,6 +33,7 @@ TABLES = (
     Table("ingest", "objects", None, "The ledger: every object that was ever seen, and what became of it."),
     Table("ingest", "rejects", None, "Rows that could not be loaded, as they were sent, with what is wrong with them."),
 )
+[LEDGER] = [table for table in TABLES if table.name == "objects"]
 
 
 def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str, int]:

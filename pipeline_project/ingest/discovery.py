@@ -75,6 +75,7 @@ def _versions(s3: Any, bucket: str, resume: dict[str, str] | None) -> Page:
             etag=item["ETag"].strip('"'),
             size=item["Size"],
             discovered_by="listing",
+            modified=item["LastModified"],
         )
         for item in answer.get("Versions", [])
     ]
@@ -94,6 +95,7 @@ def _objects(s3: Any, bucket: str, resume: dict[str, str] | None) -> Page:
             etag=item["ETag"].strip('"'),
             size=item["Size"],
             discovered_by="listing",
+            modified=item["LastModified"],
         )
         for item in answer.get("Contents", [])
     ]

@@ -38,6 +38,8 @@ class ObjectSeen:
     size: int
     discovered_by: DiscoveredBy
     sequencer: str | None = None
+    modified: datetime | None = field(default=None, compare=False)
+    """As a listing tells it. Of a multipart upload it is the time at which it began."""
 
     @property
     def versioned(self) -> bool:
@@ -152,6 +154,12 @@ def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
         },
     )
     return [object_id for (object_id,) in rows]
+
+
+def states(connection: Connection, seen: Iterable[ObjectSeen]) -> dict[int, str]:
+    """The state of each that is known, by its id."""
+    parameters = {"object_ids": [each.object_id for each in seen]}
+    return dict(connection.execute(query("ingest/object_states"), parameters).fetchall())
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:

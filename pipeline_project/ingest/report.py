@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain, islice
@@ -13,6 +13,16 @@ from pipeline_project.database import Connection
 from pipeline_project.ingest.ledger import Outcome
 
 COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
+COLOURS = {
+    "inserted": "#2e7d32",
+    "updated": "#1565c0",
+    "unchanged": "#90a4ae",
+    "stale": "#bdb76b",
+    "rejected": "#c62828",
+    "deleted": "#6a1b9a",
+}
+BAR, LABEL, LINE = 480, 110, 30
+"""Of the plot, in pixels: the longest bar, the space for its name, the height of a line."""
 PREVIEWED = 10
 LINES = 100
 """Most objects that are listed; those that need somebody come first."""
@@ -95,6 +105,24 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
     table = markdown_table(["object", "state", *COUNTS, "reason"], rows)
     left = len(ordered) - len(rows)
     return f"{table}\n\n… and {left:,} more" if left else table
+
+
+def counts_plot(sums: Mapping[str, int]) -> str:
+    """An SVG: a bar for what became of the records. By hand, as matplotlib would cost a small batch more than its load."""
+    most = max(1, *(sums[name] for name in COLOURS))
+    parts = []
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        top, width = number * LINE + 5, sums[name] / most * BAR
+        parts += [
+            f'<text x="{LABEL - 10}" y="{top + 15}" text-anchor="end">{name}</text>',
+            f'<rect x="{LABEL}" y="{top}" width="{width:.1f}" height="{LINE - 9}" rx="2" fill="{colour}"/>',
+            f'<text x="{LABEL + width + 8:.1f}" y="{top + 15}">{sums[name]:,}</text>',
+        ]
+    width, height = LABEL + BAR + 100, len(COLOURS) * LINE + 5
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+        f'font-size="13" fill="#37474f"><rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>'
+    )
 
 
 def reasons_table(reasons: Sequence[RejectReason]) -> str:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from pipeline_project.canonical.checks import checks, run
 from pipeline_project.canonical.sql_files import query
-from pipeline_project.database import Connection, Database
+from pipeline_project.database import Database
+from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery import list_pages
-from pipeline_project.ingest.ledger import ObjectSeen
 
 EXAMPLES = 20
 
@@ -47,16 +47,11 @@ def _compare(database: Database, s3: Any, bucket: str) -> tuple[list[str], list[
     listed: set[int] = set()
     with database.connect() as connection:
         for page in list_pages(s3, bucket):
-            states = _states(connection, page.seen)
+            states = ledger.states(connection, page.seen)
             listed.update(each.object_id for each in page.seen)
             unknown += [each.key for each in page.seen if each.object_id not in states]
             waiting += [each.key for each in page.seen if states.get(each.object_id) in ("discovered", "claimed")]
     return unknown, waiting, listed
-
-
-def _states(connection: Connection, seen: list[ObjectSeen]) -> dict[int, str]:
-    parameters = {"object_ids": [each.object_id for each in seen]}
-    return dict(connection.execute(query("ingest/object_states"), parameters).fetchall())
 
 
 def _gone(database: Database, bucket: str, listed: set[int]) -> list[str]:

@@ -2,7 +2,6 @@
 `analytics/<operation>/`, `latest` and history.
 """
 
-import base64
 import re
 import time
 from collections.abc import Sequence
@@ -15,8 +14,10 @@ from pipeline_project.analytics.catalogue import OPERATIONS, Operation
 from pipeline_project.analytics.execution import Column, Row, execute
 from pipeline_project.analytics.plots import plot
 from pipeline_project.canonical.sql_files import query
-from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.canonical.tables import LEDGER, TABLES, Table
 from pipeline_project.ingest.report import markdown_table
+from pipeline_project.orchestration.columns import result_lineage
+from pipeline_project.orchestration.images import image
 from pipeline_project.orchestration.names import ANALYTICS, OWNERS, result_key, table_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
@@ -27,7 +28,6 @@ from pipeline_project.settings import Settings
 ANALYTICS_POOL = "analytics"
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
 MONTHLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=32))
-[LEDGER] = [table for table in TABLES if table.name == "objects"]
 REFRESH = (
     # Every load writes to the ledger; what it has touched, the other tables tell.
     dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(table_key(LEDGER))).since_last_handled()
@@ -81,6 +81,7 @@ def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
         freshness_policy=MONTHLY if operation.monthly else DAILY,
         automation_condition=None if operation.long or operation.monthly else REFRESH,
         description=f"{operation.summary}\n\n{operation.description}",
+        metadata=result_lineage(operation),
     )
     def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
         with retried(context):
@@ -99,7 +100,7 @@ def _refresh(platform: Platform, operation: Operation) -> dict[str, Any]:
     metadata = {
         **_told(manifest, settings, time.monotonic() - started),
         "preview": _preview(manifest.columns, first),
-        "plot": _image(plot(operation.name, manifest.columns, first)),
+        "plot": image("png", plot(operation.name, manifest.columns, first)),
     }
     if manifest.rows > len(first):
         metadata["plot"] = dg.MetadataValue.md(f"{metadata['plot'].value}\n\nOf the first {len(first):,} rows.")
@@ -128,7 +129,3 @@ def _told(manifest: Manifest, settings: Settings, seconds: float) -> dict[str, A
 def _preview(columns: Sequence[Column], rows: Sequence[Row]) -> dg.MarkdownMetadataValue:
     shown = [["" if value is None else as_text(value) for value in row] for row in rows[:PREVIEWED]]
     return dg.MetadataValue.md(markdown_table([column.name for column in columns], shown))
-
-
-def _image(png: bytes) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")

@@ -1,4 +1,6 @@
-"""Columns of the assets, and where each comes from: told by the sources' own models, so it cannot be out of date."""
+"""Columns of the assets, and where each comes from: told by the sources' own models and the operations' own SQL, so it
+cannot be out of date.
+"""
 
 import types
 from typing import Any, Union, get_args, get_origin
@@ -7,8 +9,11 @@ import dagster as dg
 from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
 
-from pipeline_project.canonical.tables import Table
-from pipeline_project.orchestration.names import ingest_key, landing_key
+from pipeline_project.analytics.catalogue import Operation
+from pipeline_project.analytics.lineage import column_lineage
+from pipeline_project.canonical.sql_files import query
+from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
 from pipeline_project.sources.records import Dataset, Record
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
@@ -47,6 +52,16 @@ def table_lineage(table: Table) -> dict[str, Any]:
         for name in _model(source, table.dataset).model_fields:
             lineage.setdefault(name, []).append(dg.TableColumnDep(ingest_key(source.name), name))
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)} if table.dataset == "entities" else {}
+
+
+def result_lineage(operation: Operation) -> dict[str, Any]:
+    """Columns of a result from those of the tables behind the views; a view is named after its table."""
+    keys = {table.name: table_key(table) for table in TABLES}
+    lineage = {
+        name: [dg.TableColumnDep(keys[each.view], each.column) for each in sorted(found) if each.view in keys]
+        for name, found in column_lineage(query(f"analytics/{operation.sql}")).items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
 
 
 def spellings(name: str, field: FieldInfo) -> list[str]:

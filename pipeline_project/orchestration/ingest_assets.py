@@ -17,6 +17,7 @@ from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.notify import metrics
 from pipeline_project.orchestration.columns import record_columns
+from pipeline_project.orchestration.images import image
 from pipeline_project.orchestration.names import (
     CANONICAL,
     INGEST_JOB,
@@ -154,6 +155,7 @@ def _result(
         "seconds": round(seconds, 3),
         "records per second": round(totals["records"] / seconds) if seconds else 0,
         "outcomes": table,
+        "plot": image("svg+xml", report.counts_plot(totals).encode()),
         "dagster/row_count": totals["records"] - totals["rejected"],
         "dagster/uri": f"s3://{platform.settings.landing_bucket}/{source.prefix}/",
     }

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from pipeline_project.canonical import checks as table_checks
 from pipeline_project.orchestration.analytics_assets import refreshed_operations
+from pipeline_project.orchestration.checks import table_checks
 from pipeline_project.orchestration.housekeeping import housekeeping
-from pipeline_project.orchestration.names import result_key, table_key
+from pipeline_project.orchestration.names import result_key
 
 DAILY = "daily_refresh"
 MONTHLY = "monthly_refresh"
@@ -18,9 +18,7 @@ def refresh_jobs():  # the type of its result is private to dagster
     daily = [result_key(operation.name) for operation in operations if not operation.monthly]
     every = [result_key(operation.name) for operation in operations]
     # In the same run, so that a blocking check that fails stops what would be computed from its table.
-    checks = dg.AssetSelection.checks(
-        *(dg.AssetCheckKey(table_key(check.table), check.name) for check in table_checks.checks())
-    )
+    checks = dg.AssetSelection.checks(*(key for check in table_checks() for key in check.check_keys))
     return [
         dg.define_asset_job(
             DAILY,

@@ -132,12 +132,15 @@ class Meter:
         self._first = stack.console.process.pid
 
     def processes(self) -> Iterator[psutil.Process]:
+        """PostgreSQL's backends, which overwrite their environment, are known by their parent."""
+        found = {}
         for process in psutil.process_iter():
             try:
                 if process.pid == self._first or process.environ().get(MARK) == self._folder:
-                    yield process
+                    found |= {each.pid: each for each in (process, *process.children())}
             except psutil.Error:
                 continue
+        yield from found.values()
 
     def cpu_seconds(self) -> float:
         """Of living processes and the children they have waited for."""

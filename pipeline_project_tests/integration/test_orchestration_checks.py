@@ -1,5 +1,6 @@
 """The checks of the tables: each finds what it is about and nothing else, and the blocking ones stop what would mislead."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -7,6 +8,8 @@ import pytest
 
 from pipeline_project.canonical.checks import COUNTED, SHOWN, Finding, checks, run
 from pipeline_project.definitions import definitions
+from pipeline_project.ingest import discovery, ledger
+from pipeline_project.orchestration import checks as table_checks
 from pipeline_project.orchestration.names import result_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -139,3 +142,31 @@ def test_a_blocking_check_stops_the_refresh(
     assert [name for name, each in evaluations.items() if not each.passed] == ["entities_from_known_objects"]
     assert "crm\\_C2" in str(evaluations["entities_from_known_objects"].metadata["first rows"].value)
     assert not run.asset_materializations_for_node(result_key("revenue_analysis").to_python_identifier())
+
+
+def test_what_lies_in_the_bucket_unknown_to_the_ledger_is_found(
+    platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_checks, "GRACE", timedelta(seconds=-5))  # what was uploaded just now is late already
+    check = table_checks.bucket_check
+
+    def evaluated() -> dg.AssetCheckEvaluation:
+        resources = {"platform": platform}
+        run = dg.materialize(
+            [check], instance=instance, resources=resources, selection=dg.AssetSelection.all_asset_checks()
+        )
+        [evaluation] = run.get_asset_check_evaluations()
+        return evaluation
+
+    for key in ("crm-data/known.json", "crm-data/late|.json", "crm-data/folder/"):
+        platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=b"[]" if key[-1] != "/" else b"")
+    pages = list(discovery.list_pages(platform.s3, platform.settings.landing_bucket))
+    with platform.loader.connect() as connection:
+        ledger.discover(connection, [each for each in pages[0].seen if each.key == "crm-data/known.json"])
+    found = evaluated()
+    assert not found.passed
+    assert (found.metadata["offending rows"].value, found.metadata["objects listed"].value) == (1, 2)
+    assert "crm-data/late\\|.json" in str(found.metadata["first rows"].value)
+
+    monkeypatch.setattr(table_checks, "GRACE", timedelta(hours=1))
+    assert evaluated().passed

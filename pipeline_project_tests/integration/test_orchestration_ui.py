@@ -31,6 +31,16 @@ def has_metadata(page: Page, name: str, value: str) -> None:
     expect(row.locator("td").nth(1)).to_have_text(re.compile(value))
 
 
+def plot_width(page: Page, kind: str) -> int:
+    """Of the plot among the metadata, once it is shown."""
+    page.locator("tr", has=page.get_by_text("plot", exact=True)).get_by_text("Show Markdown").click()
+    plot = page.locator(f"img[src^='data:image/{kind};']").first
+    expect(plot).to_be_visible()
+    width = plot.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    page.keyboard.press("Escape")
+    return width
+
+
 def load(stack: LiveStack) -> None:
     """In one batch or two: the events of both are looked at together."""
     for key, records in FILES.items():
@@ -58,6 +68,7 @@ def test_what_an_engineer_looks_at(stack: LiveStack) -> None:
         has_metadata(page, "inserted", "^[123]$")
         has_metadata(page, "bytes", "^[1-9]")
         has_metadata(page, "preview", "crm_UI-.*(Alder|Birch)")  # short, so that it is shown at once
+        assert plot_width(page, "svg+xml") > 500
 
         failed = break_and_fail(stack)
         page.goto(f"/runs/{failed}")
@@ -72,10 +83,7 @@ def test_what_an_engineer_looks_at(stack: LiveStack) -> None:
         page.goto(f"/assets/{RESULT}?view=events")
         expect(page.get_by_text("Metadata", exact=True).first).to_be_visible()
         has_metadata(page, "result", re.escape(f"{stack.settings.api_url}/download/analytics/simple_demo/"))
-        page.locator("tr", has=page.get_by_text("plot", exact=True)).get_by_text("Show Markdown").click()
-        plot = page.locator("img[src^='data:image/png']").first
-        expect(plot).to_be_visible()
-        assert plot.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
+        assert plot_width(page, "png") > 500
 
 
 def break_and_fail(stack: LiveStack) -> str:

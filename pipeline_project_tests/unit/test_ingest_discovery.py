@@ -1,6 +1,7 @@
 """Events and listings tell of the same objects in the same way."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest.discovery import from_event, list_pages
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def event(key: str, size: int = 7, name: str = "ObjectCreated:Put", **more: Any) -> str:
@@ -60,15 +63,18 @@ class Bucket:
     def list_objects_v2(self, *, ContinuationToken: str = "0", **_: Any) -> dict[str, Any]:
         page = int(ContinuationToken)
         contents = [
-            {"Key": f"crm-data/{page}", "ETag": '"e1"', "Size": 7},
-            {"Key": "crm-data/", "ETag": '"e0"', "Size": 0},
+            {"Key": f"crm-data/{page}", "ETag": '"e1"', "Size": 7, "LastModified": AT},
+            {"Key": "crm-data/", "ETag": '"e0"', "Size": 0, "LastModified": AT},
         ]
         return {"Contents": contents, "IsTruncated": page < 2, "NextContinuationToken": str(page + 1)}
 
     def list_object_versions(self, *, KeyMarker: str = "0", VersionIdMarker: str = "", **_: Any) -> dict[str, Any]:
         page = int(KeyMarker)
         assert VersionIdMarker == ("v" if page else "")
-        versions = [{"Key": f"crm-data/{page}", "VersionId": f"v{n}", "ETag": f'"e{n}"', "Size": 7} for n in (1, 2)]
+        versions = [
+            {"Key": f"crm-data/{page}", "VersionId": f"v{n}", "ETag": f'"e{n}"', "Size": 7, "LastModified": AT}
+            for n in (1, 2)
+        ]
         markers = [{"Key": "crm-data/deleted", "VersionId": "v3"}]
         answer = {"Versions": versions, "DeleteMarkers": markers, "IsTruncated": page < 2}
         return answer if page == 2 else {**answer, "NextKeyMarker": str(page + 1), "NextVersionIdMarker": "v"}

@@ -10,6 +10,7 @@ from pipeline_project.canonical.tables import TABLES
 from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.analytics_assets import refreshed_operations, tables_read
+from pipeline_project.orchestration.checks import BUCKET_CHECK
 from pipeline_project.orchestration.columns import spellings
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
 from pipeline_project.sources.registry import sources
@@ -47,7 +48,7 @@ def test_every_operation_that_has_defaults_is_an_asset() -> None:
 
 def test_every_check_is_there_and_says_what_it_is_about() -> None:
     found = {key.name for key in GRAPH.asset_check_keys}
-    assert {check.name for check in checks()} | {"whole_objects", "reject_rate"} == found
+    assert {check.name for check in checks()} | {"whole_objects", "reject_rate", BUCKET_CHECK} == found
     for check in checks():
         assert check.description.endswith("."), check.name
         assert check.severity == "error" or not check.blocking, f"{check.name}: only errors can block"
@@ -81,6 +82,13 @@ def test_columns_tell_where_they_come_from() -> None:
     [entities] = [table for table in TABLES if table.name == "entities"]
     up = GRAPH.get(table_key(entities)).metadata["dagster/column_lineage"].deps_by_column
     assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
+
+
+def test_columns_of_results_come_from_tables_that_are_read() -> None:
+    for operation in refreshed_operations():
+        node = GRAPH.get(result_key(operation.name))
+        lineage = node.metadata["dagster/column_lineage"].deps_by_column
+        assert {dep.asset_key for deps in lineage.values() for dep in deps} <= node.parent_keys
 
 
 def test_spellings_of_a_field_without_an_alias() -> None:

@@ -1,8 +1,10 @@
 """What is told of a batch."""
 
+from xml.etree import ElementTree as ET
+
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.ledger import Outcome
-from pipeline_project.ingest.report import LINES, markdown_table, outcomes_table, totals
+from pipeline_project.ingest.report import BAR, LINES, counts_plot, markdown_table, outcomes_table, totals
 
 
 def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
@@ -32,3 +34,15 @@ def test_what_needs_somebody_comes_first_and_the_rest_is_cut() -> None:
 def test_a_cell_cannot_break_the_table_nor_become_markup() -> None:
     [_, _, line] = markdown_table(["a", "b"], [["x|y\nz", "<script>[link](http://x)*_`"]]).splitlines()
     assert line == r"| x\|y z | \<script>\[link](http://x)\*\_\` |"
+
+
+def test_the_plot_shows_what_became_of_the_records() -> None:
+    found = ET.fromstring(counts_plot(totals([outcome(1, records=1500, inserted=1000, rejected=500)])))  # noqa: S314 ours
+    texts = [each.text for each in found.iter("{http://www.w3.org/2000/svg}text")]
+    assert dict(zip(texts[::2], texts[1::2], strict=True)) == {
+        "inserted": "1,000", "updated": "0", "unchanged": "0", "stale": "0", "rejected": "500", "deleted": "0"
+    }  # fmt: skip
+    [_, *rectangles] = found.iter("{http://www.w3.org/2000/svg}rect")
+    bars = [float(each.attrib["width"]) for each in rectangles]
+    assert bars == [BAR, 0, 0, 0, BAR / 2, 0]
+    assert ET.fromstring(counts_plot(totals([]))) is not None  # noqa: S314 ours
