@@ -12,7 +12,17 @@ from typing import Any
 import msgspec
 
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.json_records import CHUNK_RECORDS, RAW_LIMIT, WINDOW, Chunk, Flaw, RawRecord, Window
+from pipeline_project.ingest.json_records import (
+    CHUNK_RECORDS,
+    OVERSIZE,
+    RAW_LIMIT,
+    RECORD_LIMIT,
+    WINDOW,
+    Chunk,
+    Flaw,
+    RawRecord,
+    Window,
+)
 
 FIELD_LIMIT = 1024 * 1024
 """Longest field of a CSV, in characters."""
@@ -52,6 +62,7 @@ def _csv_rows(reader: Any, header: list[str], delimiter: str) -> Iterator[Chunk]
     records: list[RawRecord] = []
     lines: list[int] = []
     flaws: dict[int, Flaw] = {}
+    size = 0
     ended = False
     while not ended:
         line = reader.line_num + 1
@@ -65,14 +76,19 @@ def _csv_rows(reader: Any, header: list[str], delimiter: str) -> Iterator[Chunk]
             if any(row):
                 lines.append(line)
                 if len(row) == len(header):
-                    records.append(_encode({name: value for name, value in zip(header, row, strict=True) if value}))
+                    record = _encode({name: value for name, value in zip(header, row, strict=True) if value})
+                    if len(record) > RECORD_LIMIT:
+                        flaws[len(records)] = OVERSIZE
+                        record = record[:RAW_LIMIT]
                 else:
                     flaws[len(records)] = ("ragged_row", f"has {len(row)} fields, the first line names {len(header)}")
-                    records.append(delimiter.join(row).encode()[:RAW_LIMIT])
-        if len(records) == CHUNK_RECORDS or (ended and records):
+                    record = delimiter.join(row).encode()[:RAW_LIMIT]
+                records.append(record)
+                size += len(record)
+        if len(records) == CHUNK_RECORDS or size >= WINDOW or (ended and records):
             yield Chunk(ordinal, records, flaws, lambda index, lines=lines: lines[index])
             ordinal += len(records)
-            records, lines, flaws = [], [], {}
+            records, lines, flaws, size = [], [], {}, 0
 
 
 def _lines(window: Window) -> Iterator[str]:

@@ -32,6 +32,9 @@ NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large to be 
 DEEPEST = 100
 """Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
 
+_HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
+"""What pydantic does not say of a field that it could not read, by the first word of the rule."""
+
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _datetime = TypeAdapter(datetime)
 _encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -282,7 +285,11 @@ class Mapper:
 
     def _field_errors(self, error: ValidationError) -> list[FieldError]:
         return [
-            FieldError(".".join(str(part) for part in detail["loc"]), detail["type"], detail["msg"])
+            FieldError(
+                ".".join(str(part) for part in detail["loc"]),
+                detail["type"],
+                detail["msg"] + _HOW_TO_WRITE.get(detail["type"].split("_")[0], ""),
+            )
             for detail in error.errors(include_url=False, include_context=False, include_input=False)
         ]
 

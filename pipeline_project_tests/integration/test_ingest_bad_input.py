@@ -237,7 +237,15 @@ def test_each_object_has_its_answer_and_no_neighbour_is_lost(
         assert connection.execute(
             "SELECT count(*) FROM ingest.objects WHERE state IN ('claimed', 'discovered')"
         ).fetchone() == (0,)
+        told = connection.execute("""
+            SELECT key, ordinal, line, e ->> 'field', e ->> 'message'
+            FROM ingest.rejects JOIN ingest.objects USING (object_id), jsonb_array_elements(errors) e""").fetchall()
         stored = dict(connection.execute("SELECT source_id, name FROM canonical.entities").fetchall())
+    # Each reject names object, row, line, field (unless it is the record as a whole) and what to do.
+    assert all(key and ordinal and line and message for key, ordinal, line, _, message in told)
+    dates = [each for each in told if each[0] == "crm-data/dates of somewhere"]
+    assert [(ordinal, field) for _, ordinal, _, field, _ in sorted(dates)] == [(2, "updated_at"), (3, "updated_at")]
+    assert all("write a time as 2024-12-31T23:59:59Z" in message for *_, message in dates)
     # Letter for letter, whatever COPY makes of backslashes.
     assert stored["\\N"] == "\\."
     assert stored["a\tb\nc"] == "."

@@ -301,3 +301,30 @@ def test_objects_wait_oldest_first(database: FreshDatabase, landing: Landing) ->
     discover(database.loader, [first])
     waiting = discover(database.loader, [landing.put("legacy-data/a", [{"id": 1, "name": "B"}])])
     assert waiting[0] == first.object_id
+
+
+def test_the_ledger_is_kept_for_ever(database: FreshDatabase, rows: Rows) -> None:
+    """Whoever loads, reads or asks has no right to remove a line of it."""
+    assert database.loader
+    assert rows("""
+        SELECT role, bool_or(has_table_privilege(role, 'ingest.objects', what))
+        FROM unnest('{pipeline_loader,pipeline_reader}'::text[]) role, unnest('{DELETE,TRUNCATE}'::text[]) what
+        GROUP BY role ORDER BY role""") == [("pipeline_loader", False), ("pipeline_reader", False)]
+
+
+def test_a_row_wins_by_its_own_time_then_by_that_of_its_object(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    """Whatever the order of arrival."""
+    sent = [
+        landing.put("legacy-data/own time", [{"id": 1, "name": "newest", "updated_at": "2024-03-01"}], second=1),
+        landing.put("legacy-data/upload", [{"id": 1, "name": "later upload", "updated_at": "2024-02-01"}], second=9),
+        landing.put("legacy-data/tie", [{"id": 1, "name": "earlier upload", "updated_at": "2024-02-01"}], second=5),
+    ]
+    for seen in sent:
+        ingest(database.loader, landing, seen)
+    assert rows("SELECT name FROM canonical.entity_versions ORDER BY version") == [
+        ("earlier upload",),
+        ("later upload",),
+    ]
+    assert rows("SELECT name, version FROM canonical.entities") == [("newest", 3)]

@@ -1,10 +1,13 @@
 """CSV, as the JSON records that it becomes."""
 
+from io import BytesIO
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest import csv_records, json_records
+from pipeline_project.ingest import csv_records, formats, json_records
+from pipeline_project.ingest.json_records import Envelope
 from pipeline_project_tests.records import fault, read
 
 
@@ -79,3 +82,18 @@ def test_the_first_column_may_have_no_name() -> None:
 def test_faults_of_a_csv(content: bytes, code: str, line: int) -> None:
     found = fault(content)
     assert (found.code, found.line) == (code, line)
+
+
+def test_a_chunk_of_long_rows_is_no_larger_than_one_of_short_ones() -> None:
+    rows = 40
+    data = b"id,name\n" + b"".join(f"{number},{'x' * 500_000}\n".encode() for number in range(rows))
+    sizes = [sum(map(len, chunk.records)) for chunk in formats.chunks(BytesIO(data), Envelope(), ["id"])]
+    assert max(sizes) < csv_records.WINDOW + 600_000
+
+
+def test_a_row_that_is_too_large_is_told_and_its_neighbours_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_records, "RECORD_LIMIT", 1000)
+    _, records, lines, flaws = read(b"id,name\n1,A\n2," + b"x" * 1000 + b"\n3,C\n")
+    assert (records[0], records[2]) == ({"id": "1", "name": "A"}, {"id": "3", "name": "C"})
+    assert records[1].startswith('{"id":"2","name":"xxx')
+    assert (lines, flaws) == ([2, 3, 4], {2: "too_large"})

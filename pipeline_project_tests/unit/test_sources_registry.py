@@ -59,3 +59,27 @@ def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
 def test_totals_are_numeric_fields_of_their_source() -> None:
     for source in sources().values():
         assert set(source.totals.values()) <= set(source.entity.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("source", "field", "spellings"),
+    [
+        ("crm", "source_id", ["customer_id", "id"]),
+        ("crm", "name", ["company_name", "business_name", "name"]),
+        ("crm", "revenue", ["annual_revenue", "revenue"]),
+        ("crm", "employees", ["employee_count", "employees"]),
+        ("crm", "industry", ["industry", "industry_code"]),
+        ("erp", "name", ["businessName"]),
+        ("erp", "revenue", ["financials.annualRevenue"]),
+        ("erp", "employees", ["hrData.employeeCount"]),
+        ("erp", "industry", ["sector"]),
+        *(("legacy", name, [name]) for name in ("name", "revenue", "employees", "industry")),
+    ],
+)
+def test_each_spelling_of_a_source_means_its_canonical_field(source: str, field: str, spellings: list[str]) -> None:
+    value = "7" if field in ("source_id", "revenue", "employees") else "seven"
+    for spelling in spellings:
+        outer, _, inner = spelling.partition(".")
+        sent = {outer: {inner: value} if inner else value}
+        record = sources()[source].entity.model_validate({"id": "1", **sent})
+        assert str(getattr(record, field)) == value, spelling
