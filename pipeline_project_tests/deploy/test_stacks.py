@@ -175,6 +175,9 @@ def test_the_database_is_private_encrypted_backed_up_and_kept(synthesis: Synthes
     assert database["MultiAZ"] is settings.multi_az
     assert database["DeletionProtection"] is settings.deletion_protection
     assert database["BackupRetentionPeriod"] == settings.backup_days
+    assert database["MaxAllocatedStorage"] == settings.most_storage_gib
+    assert database["EnableCloudwatchLogsExports"] == ["postgresql", "upgrade"]
+    assert database["MonitoringInterval"] == 60
     assert database["DeleteAutomatedBackups"] is False
     assert database["EnablePerformanceInsights"] is True
     assert database["PerformanceInsightsRetentionPeriod"] == settings.insights_days
@@ -186,6 +189,8 @@ def test_the_database_is_private_encrypted_backed_up_and_kept(synthesis: Synthes
     _, group = data.one("AWS::RDS::DBParameterGroup")
     assert group["Family"] == "postgres18"
     assert group["Parameters"]["rds.force_ssl"] == "1"
+    assert group["Parameters"]["rds.accepted_password_auth_method"] == "scram"
+    assert group["Parameters"]["log_parameter_max_length"] == "0", "values can be data"
     # kilobytes, as PostgreSQL takes it
     assert group["Parameters"]["temp_file_limit"] == str(settings.temp_file_gib * 1024**2)
 
@@ -303,7 +308,9 @@ def test_the_api_is_bounded_logged_and_has_its_firewall(synthesis: Synthesis, na
     assert bool(firewalls) == api.firewall
     for logical_id, firewall in firewalls.items():
         rules = [rule["Name"] for rule in firewall["Rules"]]
-        assert "Flood" in rules
+        assert "Flood" in rules and {"AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet"} <= set(
+            rules
+        )
         # One operation takes SQL, and guards it by itself.
         assert not [rule for rule in rules if "SQL" in rule]
         _, association = app.one("AWS::WAFv2::WebACLAssociation")
@@ -345,6 +352,7 @@ def test_containers_know_no_secret_and_have_settings_that_load(synthesis: Synthe
             assert "Secrets" not in container, "variables from secrets are old after a rotation"
             variables = {each["Name"]: text(each["Value"]) for each in container["Environment"]}
             assert set(variables) - {"AWS_DEFAULT_REGION"} <= known
+            assert variables["PIPELINE_TRACES"] == ("x-ray" if environments.load(name).traces else "none")
             assert not [each for each in variables if "PASSWORD" in each]
             settings = Settings.load(variables)
             assert settings.environment == name
@@ -394,6 +402,8 @@ def test_services_are_private_follow_the_migration_and_roll_back(synthesis: Synt
     assert orchestration.any("AWS::ElasticLoadBalancingV2::LoadBalancer") == {}
     _, scaling = orchestration.one("AWS::ApplicationAutoScaling::ScalableTarget")
     assert (scaling["MinCapacity"], scaling["MaxCapacity"]) == (1, environments.load(name).dagster.most_webservers)
+    _, policy = orchestration.one("AWS::ApplicationAutoScaling::ScalingPolicy")
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 60
     names = {each["Name"] for each in orchestration.all("AWS::ServiceDiscovery::Service").values()}
     assert names == {"webserver", "daemon", "code-server"}
 

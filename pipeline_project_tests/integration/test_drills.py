@@ -18,7 +18,7 @@ from psycopg import sql
 
 from pipeline_project.canonical.migrations import migrate
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import ledger
+from pipeline_project.ingest import landing, ledger
 from pipeline_project.ingest.landing import ListingCursor
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.local.postgres import wheel_binaries
@@ -177,6 +177,37 @@ def in_database(database: FreshDatabase, program: str, *options: str) -> None:
 def digest(database: FreshDatabase) -> Any:
     with psycopg.connect(database.admin) as connection:
         return connection.execute(DIGEST).fetchone()
+
+
+# --- drain and replay
+
+
+def take_events(platform: Platform) -> list[str]:
+    """What the landing sensors do while they are on; the states."""
+    batches = platform.landing.watch(landing.Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2)
+    worker = Worker(platform.loader, platform.s3, platform.settings)
+    return [outcome.state for batch in batches for outcome in worker.ingest(batch.object_ids)]
+
+
+def test_what_arrives_while_the_sensors_are_off_waits_in_the_queue(platform: Platform) -> None:
+    upload(platform, "crm-data/meanwhile.json", range(5))
+    assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
+    assert take_events(platform) == ["loaded"]
+    assert differences(platform) == {}
+
+
+def test_what_a_dead_letter_told_of_is_found_by_the_listing_and_a_redrive_does_no_harm(platform: Platform) -> None:
+    sqs, queue = platform.client("sqs"), platform.settings.landing_queue_url
+    upload(platform, "crm-data/late.json", range(5))
+    # Taken out of the queue, as after five tries. Its first message is S3's test of it.
+    while "late.json" not in (event := sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"][0])["Body"]:
+        pass
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=event["ReceiptHandle"])
+    assert take_events(platform) == []
+    assert list_and_load(platform) == ["loaded"]
+    sqs.send_message(QueueUrl=queue, MessageBody=event["Body"])  # the emulator knows no message move tasks
+    assert take_events(platform) == []
+    assert differences(platform) == {}
 
 
 # --- upgrade
