@@ -116,11 +116,10 @@ def _upload(s3: Any, bucket: str, key: str, content_type: str, chunks: Iterable[
     parts: list[dict[str, Any]] = []
     upload: dict[str, str] = {}
 
-    def send_part() -> None:
+    def send_part(body: bytearray) -> None:
         number = len(parts) + 1
-        sent = s3.upload_part(**upload, PartNumber=number, Body=bytes(buffer))
+        sent = s3.upload_part(**upload, PartNumber=number, Body=body)
         parts.append({"ETag": sent["ETag"], "PartNumber": number})
-        buffer.clear()
 
     try:
         for chunk in chunks:
@@ -131,12 +130,13 @@ def _upload(s3: Any, bucket: str, key: str, content_type: str, chunks: Iterable[
                 if not upload:
                     started = s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType=content_type)
                     upload = {"Bucket": bucket, "Key": key, "UploadId": started["UploadId"]}
-                send_part()
+                send_part(buffer)
+                buffer = bytearray()
         if not upload:
             s3.put_object(Bucket=bucket, Key=key, Body=bytes(buffer), ContentType=content_type)
             return size, digest.hexdigest()
         if buffer:
-            send_part()
+            send_part(buffer)
         s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     except BaseException:
         if upload:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -173,10 +175,52 @@ def test_parquet_rounds_quotients_and_refuses_what_does_not_fit() -> None:
 
 
 def test_parquet_writes_large_results_in_groups() -> None:
-    rows = [(n,) for n in range(120_000)]
+    rows = [(n,) for n in range(60_000)]
     body = file_of(Format.PARQUET, [Column("n", "bigint")], rows, size=1_000)
     assert pq.read_metadata(io.BytesIO(body)).num_row_groups == 3
-    assert pq.read_table(io.BytesIO(body))["n"].to_pylist() == list(range(120_000))
+    assert pq.read_table(io.BytesIO(body))["n"].to_pylist() == list(range(60_000))
+
+
+MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30))  # noqa: DTZ001 the zone is given below
+PARQUET_VALUES = {
+    "smallint": st.integers(-(2**15), 2**15 - 1),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "double precision": st.floats(allow_nan=False),
+    "boolean": st.booleans(),
+    "text": st.text(st.characters(exclude_categories=["Cs"])),
+    "date": st.dates(),
+    "timestamp with time zone": MOMENTS.map(lambda moment: moment.replace(tzinfo=UTC)),
+    "timestamp without time zone": MOMENTS,
+    "bytea": st.binary(),
+    "numeric": st.decimals(-(10**19), 10**19, places=18),
+    "numeric(12,2)": st.decimals(-(10**9), 10**9, places=2),
+}
+
+
+@pytest.mark.parametrize("kind", PARQUET_VALUES)
+@given(data=st.data())
+def test_parquet_reads_back_the_same(kind: str, data: st.DataObject) -> None:
+    value = st.none() | PARQUET_VALUES[kind]
+    rows = data.draw(st.lists(st.tuples(value, st.none() | st.lists(value, max_size=3)), max_size=5))
+    body = file_of(Format.PARQUET, [Column("one", kind), Column("many", f"{kind}[]")], rows)
+    table = pq.read_table(io.BytesIO(body))
+    assert list(zip(table["one"].to_pylist(), table["many"].to_pylist(), strict=True)) == rows
+
+
+def test_parquet_refuses_arrays_of_several_dimensions() -> None:
+    with pytest.raises(Permanent, match="column a holds an array of several dimensions; ask for json, ndjson or csv"):
+        file_of(Format.PARQUET, [Column("a", "integer[]")], [([[1, 2], [3, 4]],)])
+
+
+def test_parquet_does_without_pandas() -> None:
+    """pyarrow imports it, 50 MB, wherever it might be handed some of its."""
+    script = (
+        "import sys\n"
+        "from pipeline_project_tests.unit import test_results_encoders as here\n"
+        "here.file_of(here.Format.PARQUET, here.COLUMNS, here.ROWS)\n"
+        "assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("form", Format)
