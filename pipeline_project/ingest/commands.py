@@ -26,6 +26,8 @@ from pipeline_project.sources.registry import sources
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer(help="The source systems that are known.", no_args_is_help=True)
 
+UNROUTABLE = "no source is registered for its folder: move it, or add the source and replay it"
+
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source system.")]
 PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only of objects whose key begins so.")]
 IdArguments = Annotated[list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.")]
@@ -48,7 +50,8 @@ def status(limit: Annotated[int, typer.Option(help="Most objects with a fault to
     console.print(_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary))
     if attention:
         shown = [
-            (key, state, _place(message, line, column), at) for key, state, _, message, line, column, _, at in attention
+            (key, state, UNROUTABLE if state == "unroutable" else _place(message, line, column), at)
+            for key, state, _, message, line, column, _, at in attention
         ]
         console.print(_table("object", "state", "reason", "at", rows=shown, title="To be looked at"))
 
@@ -156,11 +159,20 @@ def _key(file: Path) -> str:
 
 def _show_preview(console: Console, result: Preview) -> None:
     outcome = result.outcome
-    console.print(Text(f"{result.key} would be {outcome.state} ({outcome.format})"))
-    counts = (outcome.records, outcome.inserted, outcome.updated, outcome.unchanged, outcome.stale, outcome.rejected)
-    console.print(_table("records", "new", "changed", "unchanged", "stale", "rejected", rows=[counts]))
-    if outcome.fault:
+    state = "refused" if outcome.fault else outcome.state
+    console.print(Text(f"{result.key} would be {state} ({outcome.format})"))
+    if outcome.fault:  # counts would say nothing: all of it is refused
         console.print(Text(_place(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
+    else:
+        counts = (
+            outcome.records,
+            outcome.inserted,
+            outcome.updated,
+            outcome.unchanged,
+            outcome.stale,
+            outcome.rejected,
+        )
+        console.print(_table("records", "new", "changed", "unchanged", "stale", "rejected", rows=[counts]))
     if result.changed:
         console.print(_table("field", "entities", rows=list(result.changed.items()), title="Changes"))
     if result.first_bad:
@@ -231,7 +243,11 @@ def replay_objects(
         raise Permanent("say which objects: their ids, --prefix, --source or --day")
     with _loader() as connection:
         waiting = put_back(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
-    print_line(f"{len(waiting)} objects wait to be loaded; the landing sensor takes them")
+    print_line(
+        f"{len(waiting)} objects wait to be loaded; the landing sensor takes them"
+        if waiting
+        else "0 objects wait to be loaded: the ledger has none that fits; `pipeline status` shows what there is"
+    )
 
 
 def print_line(text: str) -> None:

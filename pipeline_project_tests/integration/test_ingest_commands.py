@@ -119,6 +119,7 @@ def test_a_check_tells_new_changed_unchanged_stale_and_rejected_and_writes_nothi
     assert "--key" in str(pipeline("sources", "check", elsewhere).exception)
     refused = pipeline("sources", "check", elsewhere, "--key", "crm-data/c.json")
     assert refused.exit_code == 1
+    assert "crm-data/c.json would be refused (array)" in refused.output
     assert "a comma before the end of an array: remove it (line 2, column 1)" in refused.output
     assert "nobody-data" in str(pipeline("sources", "check", elsewhere, "--key", "nobody-data/c.json").exception)
 
@@ -168,6 +169,14 @@ def test_the_status_shows_what_somebody_has_to_look_at(
     ingest(database.loader, landing, landing.put("crm-data/bad", b'[{"id": 1,\n'), landing.put("nobody-data/a", b"[]"))
     said(
         pipeline("status"),
-        *("loaded_with_rejects", "crm-data/bad", "failed", "(line 2, column 1)", "nobody-data/a", "unroutable"),
+        *(
+            "loaded_with_rejects",
+            "crm-data/bad",
+            "failed",
+            "(line 2, column 1)",
+            "nobody-data/a",
+            "unroutable",
+            "add the source",
+        ),
     )
     assert rejected != []
