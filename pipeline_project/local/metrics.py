@@ -85,6 +85,6 @@ def _of_programs() -> Iterator[str]:
 def _of_functions() -> Iterator[str]:
     """What the emulator keeps of its functions' output, as CloudWatch Logs would."""
     with closing(aws.client(Settings.load(), "logs", attempts=1)) as logs:
-        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+        for group in logs.describe_log_groups()["logGroups"]:  # a function's is named by the template
             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                 yield from (event["message"].strip() for event in page["events"] if MARK in event["message"])

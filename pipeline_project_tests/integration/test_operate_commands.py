@@ -113,7 +113,7 @@ def test_metrics_of_programs_and_functions(pipeline: Pipeline, aws: Account, tmp
         emit("local", {"CacheHits": 1}, operation="simple_demo")
         said.seek(0)
         line = said.read()
-    group = {"logGroupName": "/aws/lambda/api"}
+    group = {"logGroupName": "/aws/cloudformation/pipeline/ApiLogs"}
     stream = {**group, "logStreamName": "one"}
     of_functions = aws.client("logs")
     of_functions.create_log_group(**group)
