@@ -1,5 +1,6 @@
 """`make screenshots`: the pictures of docs/images/, taken of a platform that has loaded examples/ and refreshed its results."""
 
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +17,48 @@ SETTLE_MILLISECONDS = 2_500
 WAITING = b"SELECT count(*) FROM ingest.objects WHERE state NOT IN ('discovered', 'claimed')"
 
 
+def lineage(page: Page) -> None:
+    page.set_viewport_size({"width": 1800, "height": 900})
+    page.goto("/assets/analytics__revenue_analysis?view=lineage&lineageScope=upstream&lineageDepth=10")
+    expect(page.get_by_text("landing_crm__objects", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Loading...")).to_have_count(0)
+
+
+def run(page: Page) -> None:
+    page.goto("/assets/canonical_crm__records?view=events")
+    page.locator("a[href*='/runs/']", has_text=re.compile("^[0-9a-f]{8}$")).first.click()
+    expect(page.get_by_text("STEP_SUCCESS").first).to_be_visible()
+
+
 def batch(page: Page) -> None:
+    page.set_viewport_size({"width": 1700, "height": 1200})
     page.goto("/assets/canonical_crm__records?view=events")
     expect(page.get_by_text("outcomes", exact=True)).to_be_visible()
-    page.set_viewport_size({"width": browser.WIDTH, "height": 1200})
+
+
+def batch_plot(page: Page) -> None:
+    page.goto("/assets/canonical_crm__records?view=events")
+    show_plot(page)
+
+
+def checks(page: Page) -> None:
+    page.goto("/assets/ingest__objects?view=checks")
+    page.get_by_text("objects_have_a_source", exact=True).first.click()
+    page.get_by_text("Show Markdown").first.click()
+    expect(page.get_by_text("folder", exact=True).first).to_be_visible()
 
 
 def result(page: Page) -> None:
     page.goto("/assets/analytics__revenue_analysis?view=events")
+    show_plot(page)
+
+
+def show_plot(page: Page) -> None:
     page.locator("tr", has=page.get_by_text("plot", exact=True)).get_by_text("Show Markdown").click()
-    expect(page.locator("img[src^='data:image/png']").first).to_be_visible()
+    expect(page.locator("img[src^='data:image/']").first).to_be_visible()
 
 
-PICTURES: tuple[Callable[[Page], None], ...] = (batch, result)
+PICTURES: tuple[Callable[[Page], None], ...] = (lineage, run, batch, batch_plot, checks, result)
 
 
 def fill(stack: LiveStack) -> None:

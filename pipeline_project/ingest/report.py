@@ -96,13 +96,14 @@ def rejects_command(source: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
-    """A Markdown table with a line for each object, the urgent ones first."""
+    """A Markdown table with a line for each object, the urgent ones first, and with the counts that any of them has."""
     ordered = sorted(outcomes, key=lambda outcome: (URGENCY.get(outcome.state, 3), outcome.key))
+    counts = [name for name in COUNTS if any(getattr(outcome, name) for outcome in outcomes)]
     rows = [
-        [outcome.key, outcome.state, *(getattr(outcome, name) for name in COUNTS), _reason(outcome)]
+        [outcome.key, outcome.state, *(getattr(outcome, name) for name in counts), _reason(outcome)]
         for outcome in ordered[:LINES]
     ]
-    table = markdown_table(["object", "state", *COUNTS, "reason"], rows)
+    table = markdown_table(["object", "state", *counts, "reason"], rows)
     left = len(ordered) - len(rows)
     return f"{table}\n\n… and {left:,} more" if left else table
 
