@@ -2,6 +2,7 @@
 integrity analysis at growing sizes, the guard, and a million rows streamed into a file store.
 """
 
+import math
 import statistics
 import subprocess
 import sys
@@ -44,13 +45,36 @@ INTEGRITY = [(["small_a", "small_b"], 30.0), (["crm", "erp"], None), (None, None
 MOST_SECONDS = 240
 """Of one operation, so that the suite stays below twelve minutes."""
 STREAM_ROWS = 1_000_000
+MOST_TO_PSQL = 1.15
+MOST_GROWTH = 2.0
+"""Of integrity's time for an entity, from two systems of 100,000 to a million entities of five: ten pairs of systems."""
+LEAST_ROWS_PER_SECOND = 100_000
+MOST_MEGABYTES = 150
 
 
 def run(scale: float = 1.0) -> list[dict[str, Any]]:
     with server() as postgres:
         postgres.create(DATABASE)
         _fill(postgres, scale)
-        return [*_operations(postgres), *_integrity(postgres), _guard(), *_streams(postgres, int(STREAM_ROWS * scale))]
+        figures = [
+            *_operations(postgres),
+            *_integrity(postgres),
+            _guard(),
+            *_streams(postgres, int(STREAM_ROWS * scale)),
+        ]
+    return [figure | {"verdict": "ok" if _holds(figure) else "missed"} for figure in figures]
+
+
+def _holds(figure: dict[str, Any]) -> bool:
+    """Whether the goals of the case are reached, as far as it has any."""
+    return (
+        "failed" not in figure
+        and figure.get("seconds", 0) <= (figure.get("goal_seconds") or math.inf)
+        and figure.get("ratio", 0) <= MOST_TO_PSQL
+        and figure.get("growth", 0) <= MOST_GROWTH
+        and figure.get("rows_per_second", math.inf) >= LEAST_ROWS_PER_SECOND
+        and figure.get("memory_mb", 0) <= MOST_MEGABYTES
+    )
 
 
 def _fill(postgres: BenchServer, scale: float) -> None:
@@ -92,6 +116,7 @@ def _integrity(postgres: BenchServer) -> list[dict[str, Any]]:
             else:
                 figure["seconds"] = _seconds(lambda given=given: _drain(reader, "data_integrity_analysis", given))
             figure["us_per_entity"] = figure["seconds"] / entities * 1e6
+            figure["growth"] = figure["us_per_entity"] / (figures or [figure])[0].get("us_per_entity", math.nan)
         except (QueryTimedOut, QueryRefused) as error:
             figure["failed"] = str(error)
         figures.append(figure)

@@ -2,7 +2,7 @@
 -- `grouped_by` says what a row is broken down by: a null in such a column is a missing value, in another a subtotal. Of the two
 -- branches of `totals` only the one asked for runs: the other's condition is false before the plan is made.
 WITH base AS NOT MATERIALIZED (
-    SELECT (date_trunc(%(timeframe)s::text, source_updated_at, 'UTC') AT TIME ZONE 'UTC')::date AS period,
+    SELECT date_trunc(%(timeframe)s::text, source_updated_at AT TIME ZONE 'UTC')::date AS period,
            CASE (%(dimensions)s::text[])[1]
                WHEN 'type' THEN entity_type WHEN 'industry' THEN industry WHEN 'region' THEN region END AS first,
            CASE (%(dimensions)s::text[])[2]
