@@ -6,6 +6,7 @@ give the same row.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from functools import cached_property
 from itertools import compress, repeat
 from operator import itemgetter
@@ -75,8 +76,7 @@ class EntityMapper(Mapper):
         self._update_names = tuple(self._peeked("updated_at"))
         self._hot = itemgetter(*self.hot_columns)
         ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
-        # Control totals are sums of validated fields, which the short way does not have.
-        self._ordinary = ordinary if ordinary.complete and not source.totals else None
+        self._ordinary = ordinary if ordinary.complete and {*source.totals.values()} <= {*self.hot_columns} else None
         # By how many of the model's fields were not sent.
         fields = len(self._spellings.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
@@ -131,13 +131,24 @@ class EntityMapper(Mapper):
                 keys, time_texts, ordinals, contents, self._digests(chunk, found.places), strict=True
             )
         ]
-        rows = map(Row, keys, at, ordinals, lines, repeat(_NO_FIELDS))
+        rows = map(Row, keys, at, ordinals, lines, self._summed(hot))
         if not left_out:
             return rows
         wanted = [True] * len(lines)
         for index in left_out:
             wanted[index] = False
         return compress(rows, wanted)
+
+    def _summed(self, hot: Sequence[Column]) -> Iterable[dict[str, Any]]:
+        """Of each record the fields that there are control totals for."""
+        names = sorted({*self.source.totals.values()})
+        if not names:
+            return repeat(_NO_FIELDS)
+        columns = [hot[self.hot_columns.index(name)] for name in names]
+        return (
+            {name: Decimal(text) for name, text in zip(names, texts, strict=True) if text}
+            for texts in zip(*columns, strict=True)
+        )
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"

@@ -1,4 +1,4 @@
-"""The short way for ordinary records: plain texts, numbers and ISO times, well within their bounds, under flat names.
+"""The short way for ordinary records: plain texts, numbers and ISO times, well within their bounds, at most one object deep.
 
 It takes what pydantic would take and changes nothing of it, at a fraction of the cost: many records are read at once, and
 each step goes down a column of them. Whatever is not plainly ordinary is left out, for pydantic to read: the models alone
@@ -18,6 +18,7 @@ import msgspec
 from pipeline_project.ingest.json_records import RawRecord
 from pipeline_project.sources.records import ID_LENGTH, Amount, Count, Day, Id, Label, Money, Record, Text
 
+Spelling = str | tuple[str, ...]
 Column = list[Any]
 """A field of many records. As sent: "" where it was not, None for a null. As read: what it means, "" where it was not sent
 or null, None where it is not ordinary."""
@@ -192,12 +193,22 @@ class OrdinaryRecords:
         self._names = [*columns, *(name for name in spellings if name not in columns)]
         readers = [_reader(hints[name]) for name in self._names]
         paths = [path for choices in spellings.values() for path in choices]
-        self.complete = None not in readers and all(len(path) == 1 for path in paths) and len(set(paths)) == len(paths)
+        self._nested = [path for path in paths if len(path) > 1]
+        self._outer = {outer for outer, *_ in self._nested}
+        self.complete = (
+            None not in readers
+            and all(len(path) <= 2 for path in paths)
+            and len(set(paths)) == len(paths)
+            and not any((outer,) in paths for outer in self._outer)
+        )
         self._width = len(columns)
         self._readers = [reader for reader in readers if reader is not None]
         # Of an attribute it would be seen in the result.
         self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (_money, _amount, _count)]
-        self._spellings = [[path[0] for path in spellings[name]] for name in self._names]
+        # A value in a nested object stands beside the others under its path, as a tuple, which no name can be.
+        self._spellings: list[list[Spelling]] = [
+            [path[0] if len(path) == 1 else path for path in spellings[name]] for name in self._names
+        ]
         self._several = frozenset(each for choices in self._spellings if len(choices) > 1 for each in choices)
 
     def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> list[Ordinary]:
@@ -211,7 +222,10 @@ class OrdinaryRecords:
     def _read(self, records: Sequence[RawRecord], places: Sequence[int]) -> tuple[Ordinary, list[int]]:
         """Those that spell their fields as the first one does; and the places of the others."""
         places, rests = _objects(records, places)
-        first = rests[0] if rests else {}
+        if self._nested:
+            flat = [self._flatten(rest) for rest in rests]
+            places, rests = list(compress(places, flat)), list(compress(rests, flat))
+        first: dict[Any, Any] = rests[0] if rests else {}
         chosen = [
             next((name for name in choices if not _blank(first.get(name))), choices[0]) for choices in self._spellings
         ]
@@ -232,6 +246,9 @@ class OrdinaryRecords:
             columns = [list(compress(column, kept)) for column in columns]
             as_sent = [list(compress(column, kept)) for column in as_sent]
             rests = list(compress(rests, kept))
+        if self._nested:
+            for rest in rests:
+                self._put_back(rest)
         for name, column in zip(self._names[self._width :], as_sent, strict=True):
             for rest, value in zip(rests, column, strict=True):
                 if not _blank(value):
@@ -246,7 +263,29 @@ class OrdinaryRecords:
         )
         return group, [places[i] for i in sorted(others)]
 
-    def _spelled_otherwise(self, chosen: list[str], rests: list[dict[str, Any]], columns: list[Column]) -> set[int]:
+    def _flatten(self, rest: dict[Any, Any]) -> bool:
+        """Take the values out of nested objects; false where one of these is something else."""
+        for outer in self._outer & rest.keys():
+            if type(rest[outer]) is not dict:
+                return False
+            inner = {name: value for name, value in rest.pop(outer).items() if not _blank(value)}
+            for path in self._nested:
+                if path[0] == outer and path[1] in inner:
+                    rest[path] = inner.pop(path[1])
+            if inner:
+                rest[outer] = inner
+        return True
+
+    def _put_back(self, rest: dict[Any, Any]) -> None:
+        """What no column has taken, into its nested object."""
+        for path in self._nested:
+            if path in rest:
+                value = rest.pop(path)
+                rest.setdefault(path[0], {})[path[1]] = value
+
+    def _spelled_otherwise(
+        self, chosen: Sequence[Spelling], rests: list[dict[Any, Any]], columns: list[Column]
+    ) -> set[int]:
         """Records of which a field stands under another spelling than the chosen one: one that is preferred, or the only one.
 
         Under any other it is an attribute like those that no field has.
@@ -268,7 +307,7 @@ def _not_null(column: Column) -> Column:
     return ["" if value is None else value for value in column] if NoneType in set(map(type, column)) else column
 
 
-def _objects(records: Sequence[RawRecord], places: Sequence[int]) -> tuple[list[int], list[dict[str, Any]]]:
+def _objects(records: Sequence[RawRecord], places: Sequence[int]) -> tuple[list[int], list[dict[Any, Any]]]:
     """Those at `places` that can be parsed and are objects: their places and their fields."""
     try:
         values = [_decode(records[place]) for place in places]

@@ -1,6 +1,7 @@
 """The short way gives what the models give, or nothing."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -126,6 +127,23 @@ def test_ordinary_records_go_the_short_way(mapper: EntityMapper) -> None:
     # As CSV has it: numbers are texts, what is not there is left out.
     from_csv = {identity: "7", "name": "Alder Works", revenue: "1.50", "total_orders": "3"}
     assert len(ordinary_rows(mapper, [msgspec.json.encode(record), msgspec.json.encode(from_csv)])) == 2
+
+
+def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> None:
+    mapper = EntityMapper(sources()["erp"])
+    raws = [
+        b'{"businessId": 1, "businessName": "A", "financials": {"annualRevenue": 1.50, "currency": "EUR"}, "hrData": {}}',
+        b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "hrData": {"employeeCount": 3}}',
+    ]
+    rows = ordinary_rows(mapper, raws)
+    assert [row.fields for row in rows] == [{"revenue": Decimal("1.5")}, {"revenue": Decimal(2)}]
+    places = {name: place for place, name in enumerate(mapper.columns)}
+    found = [row.line.split("\t") for row in rows]
+    assert [line[places["attributes"]] for line in found] == ['{"financials":{"currency":"EUR"}}', "{}"]
+    assert [line[places["employees"]] for line in found] == ["", "3"]
+    # One that is no object is for the models to judge.
+    odd = [b'{"businessId": 3, "businessName": "C", "financials": 7}']
+    assert ordinary_rows(mapper, [*raws, *odd]) == rows
 
 
 def test_records_that_spell_their_fields_in_different_ways_go_the_short_way() -> None:

@@ -76,17 +76,30 @@ numbers = (
 )
 
 
+AMOUNTS = [
+    *("revenue", "annual_revenue", "annualRevenue", "lifetime_value"),
+    *("employees", "employeeCount", "total_orders"),
+]
+
+
 @st.composite
 def raw_records(draw: st.DrawFn) -> bytes:
     names = ["id", "customer_id", "name", "company_name", "revenue", "annual_revenue", "employees", "status", "industry",
              "industry_code", "updated_at", "updatedAt", "_deleted", "first_order_date", "first_purchase_date", "total_orders",
-             "lifetime_value", "x", "entity_type", "type"]  # fmt: skip
+             "lifetime_value", "x", "entity_type", "type", "businessId", "businessName", "sector", "annualRevenue",
+             "employeeCount", "financials", "hrData"]  # fmt: skip
     fields = []
     for name in draw(st.lists(st.sampled_from(names), max_size=9)):
         if name in ("updated_at", "updatedAt") or "date" in name:
             kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(["null", "1735725600", "true"])
-        elif name in ("revenue", "annual_revenue", "employees", "total_orders", "lifetime_value"):
+        elif name in AMOUNTS:
             kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | texts.map(json.dumps)
+        elif name in ("financials", "hrData"):
+            inner = st.sampled_from(["annualRevenue", "employeeCount", "currency"])
+            values = numbers.map(str) | st.sampled_from(["null", '""', '" "', '"EUR"', '{"a": null}', "1e400"])
+            pairs = st.lists(st.tuples(inner, values), max_size=3)
+            kind = pairs.map(lambda pairs: "{" + ", ".join(f'"{key}": {value}' for key, value in pairs) + "}")
+            kind |= st.sampled_from(["null", "7", '""', '"text"', "[]", '[{"annualRevenue": 1}]'])
         elif name == "_deleted":
             kind = st.sampled_from(["true", "false", "null", '"true"', "1", '"x"'])
         else:
@@ -97,7 +110,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
     return ("{" + ", ".join(fields) + "}").encode()
 
 
-@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 @example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}'], source="crm")
 @example(raws=[b'{"id": 7, "name": "A", "x": " ", "y": null}'], source="crm")
 @example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00.Z"}'], source="crm")
@@ -112,10 +125,14 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
     assert [(r.ordinal, r.key, r.updated_at, r.line) for r in sorted(mapped.rows, key=lambda row: row.ordinal)] == [
         (r.ordinal, r.key, r.updated_at, r.line) for r in alone if isinstance(r, Row)
     ]
+    for name in sources()[source].totals.values():  # what control totals are summed up from
+        assert [r.fields.get(name) for r in sorted(mapped.rows, key=lambda row: row.ordinal)] == [
+            r.fields.get(name) for r in alone if isinstance(r, Row)
+        ]
     assert mapped.bad == [each for each in alone if isinstance(each, Bad)]
 
 
-@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "legacy"]))
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
     peeks = mapper.peek_all(Chunk(3, raws), POSITION)
