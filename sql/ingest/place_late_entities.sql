@@ -79,4 +79,4 @@ SELECT v.entity_id, v.begins, v.version, v.valid_to,
     s.entity_type, s.deleted, s.name, s.status, s.industry, s.region, s.country, s.customer_tier, s.revenue,
     s.employees, s.lifetime_value, s.total_spent, s.total_orders, s.attributes, s.quality_score,
     v.mapping_version, s.record_digest
-FROM valid v JOIN contents s USING (entity_id, content_hash)
+FROM valid v LEFT JOIN contents s ON v.begins AND (s.entity_id, s.content_hash) = (v.entity_id, v.content_hash)

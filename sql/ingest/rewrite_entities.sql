@@ -14,8 +14,9 @@ WITH versions AS (
     ON CONFLICT (entity_id, version) DO NOTHING
 ),
 there AS (
-    SELECT entity_id, object_id FROM canonical.entity_confirmations
-    WHERE block = ANY ((SELECT array_agg(DISTINCT canonical.confirmation_block(entity_id)) FROM timeline)::bigint[])
+    SELECT c.entity_id, b.object_id
+    FROM canonical.entity_confirmation_blocks b CROSS JOIN LATERAL unnest(b.entity_ids) AS c (entity_id)
+    WHERE b.block = ANY ((SELECT array_agg(DISTINCT canonical.confirmation_block(entity_id)) FROM timeline)::bigint[])
 ),
 confirmations AS (
     INSERT INTO canonical.entity_confirmation_blocks (

@@ -9,8 +9,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS timeline (
     object_id bigint NOT NULL,
     ordinal integer NOT NULL,
     content_hash uuid NOT NULL,
-    entity_type text NOT NULL,
-    deleted boolean NOT NULL,
+    -- the state, if one begins
+    entity_type text,
+    deleted boolean,
     name text,
     status text,
     industry text,
@@ -22,8 +23,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS timeline (
     lifetime_value numeric,
     total_spent numeric,
     total_orders bigint,
-    attributes jsonb NOT NULL,
-    quality_score real NOT NULL,
+    attributes jsonb,
+    quality_score real,
     mapping_version integer NOT NULL,
-    record_digest uuid NOT NULL
+    record_digest uuid
 ) ON COMMIT DELETE ROWS;
