@@ -185,12 +185,11 @@ class EntityMapper(Mapper):
             seen = [self._peek.decode(chunk.records[place]) for place in places]
         except UNREADABLE:
             return Peeks([], [])  # which of them will be found in mapping them
-        source_ids = ids(_first_sent([[getattr(each, name) for each in seen] for name in self._id_names]))
-        updated = times(_first_sent([[getattr(each, name) for each in seen] for name in self._update_names]))
-        good = [
-            bool(source_id) and time is not None and (time == "" or time[0] <= position.modified_at)
-            for source_id, time in zip(source_ids, updated, strict=True)
-        ]
+        source_ids = ids(_first_sent(seen, self._id_names))
+        updated = times(_first_sent(seen, self._update_names))
+        good = [time is not None and (not time or time[0] <= position.modified_at) for time in updated]
+        if not all(source_ids):
+            good = [each and bool(source_id) for each, source_id in zip(good, source_ids, strict=True)]
         if not _plain([source_id for source_id in source_ids if source_id], 0):
             good = [each and _plain([source_id], 0) for each, source_id in zip(good, source_ids, strict=True)]
         if not all(good):
@@ -244,13 +243,14 @@ def _is_deleted(record: EntityRecord) -> bool:
     return record.deleted or (record.status is not None and record.status.lower() == "deleted")
 
 
-def _first_sent(columns: list[Column]) -> Column:
+def _first_sent(records: Sequence[Any], names: Sequence[str]) -> Column:
     """Of the spellings of a field the first that is there; "" where none is."""
-    if all(columns[0]):
-        return columns[0]
+    first = [getattr(record, names[0]) for record in records]
+    if all(first):
+        return first
     return [
-        next((value for value in values if value is not None and value != ""), "")
-        for values in zip(*columns, strict=True)
+        next((value for name in names if (value := getattr(record, name)) is not None and value != ""), "")
+        for record in records
     ]
 
 
