@@ -28,7 +28,8 @@ TESTED = "1.13."
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
     """`socket` is the server's address; without it, or with an untested Dagster, all runs start cold.
 
-    `cold` is the launcher that does it; unless given, Dagster's default (launcher.py).
+    `cold` is the launcher that does it; unless given, Dagster's default (launcher.py). As with that one a run whose process
+    died fails and is not resumed: who executes it again, or the run that gets its objects, begins anew.
     """
 
     def __init__(

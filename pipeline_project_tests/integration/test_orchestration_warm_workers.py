@@ -77,6 +77,8 @@ def test_the_death_of_a_worker_is_known_with_its_cause(workers: Workers) -> None
     run_id = workers.launch("dying")
     workers.until(lambda: health(workers, run_id)[0] is WorkerStatus.FAILED)
     assert "killed by SIGKILL" in str(health(workers, run_id)[1])
+    launcher = workers.instance.run_launcher
+    assert launcher.supports_resume_run is dg.DefaultRunLauncher().supports_resume_run is False
     assert workers.executed("speaking")
 
 
