@@ -178,6 +178,8 @@ _ALL = (
         sql="data_integrity_analysis",
         example={"min_similarity": 0.7, "systems": ["crm", "erp"]},
         long=True,
+        must_exist="systems",
+        known="systems",
         nested_loops=False,
     ),
     Operation(

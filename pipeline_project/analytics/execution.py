@@ -183,8 +183,9 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
             if first := list(islice(stream, BATCH_ROWS)):
                 yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
                 return
-    if operation.must_exist in parameters.model_fields_set:
-        _refuse(connection, operation, operation.must_exist)
+    named = operation.must_exist
+    if named and named in parameters.model_fields_set and getattr(parameters, named) is not None:
+        _refuse(connection, operation, named)
     # A stream without rows does not say what its columns are; a cursor says so without running.
     with ServerCursor(connection, CURSOR) as described:
         described.execute(statement, arguments)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline_project.analytics.catalogue import InvalidParameters
 from pipeline_project_tests.analytics_rows import ask, columns, entity, insert, rounded
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -174,6 +175,15 @@ def test_what_differs_and_what_to_do(database: FreshDatabase) -> None:
     total = got[0]
     assert (total["left_entities"], total["right_entities"], total["matches"], total["equal_names"]) == (6, 6, 5, 4)
     assert (total["with_discrepancies"], total["match_rate"]) == (1, Decimal(1))
+
+
+def test_a_system_that_nobody_knows_is_refused_with_those_there_are(database: FreshDatabase) -> None:
+    assert ask(database.reader, "data_integrity_analysis", systems="crm,erp") == []  # nothing has arrived yet
+    insert(database.loader, "entities", [entity("crm_1")])
+    assert ask(database.reader, "data_integrity_analysis", systems=None) == []
+    insert(database.loader, "entities", [entity("old_1")])
+    with pytest.raises(InvalidParameters, match="systems: names nothing that is there; there are crm, old"):
+        ask(database.reader, "data_integrity_analysis", systems="crm,erp")
 
 
 def test_work_stays_near_linear_where_a_name_repeats(database: FreshDatabase) -> None:
