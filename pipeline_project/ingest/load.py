@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain, groupby
@@ -30,10 +29,11 @@ from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk, Envelope
-from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
+from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row
+from pipeline_project.ingest.mapping import Bad, Row
+from pipeline_project.ingest.pieces import Opened, Piece, read_whole, whole_objects
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.source import Source
@@ -48,8 +48,6 @@ GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep another waiting; Python begins with 0.005."""
-PIECE_RECORDS = 4_000
-"""Records of small objects that are merged together, while the next are mapped."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
 FIRST_KEYS = 10
@@ -58,26 +56,6 @@ REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
 
 
-@dataclass(eq=False)
-class Opened:
-    """A claimed object whose content is at hand. `chunks` can be taken once."""
-
-    claimed: Claimed
-    position: ObjectPosition
-    chunks: Iterator[Chunk]
-    envelope: Envelope
-    outcome: Outcome = field(init=False)
-    totals: dict[str, Decimal] = field(default_factory=dict)
-    """Sums of the loaded rows' fields that the source declares control totals for."""
-    bad_ordinals: list[int] = field(default_factory=list)
-    first_bad: list[Bad] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.outcome = Outcome(self.claimed.object_id, self.claimed.key, last_modified=self.position.modified_at)
-
-
-Piece = list[tuple[Opened, Chunk]]
-"""Records that are probed, staged and merged together."""
 Known = dict[int, set[int]]
 """Of each object, by id, the ordinals of the records that are there already."""
 
@@ -130,7 +108,7 @@ class Loader:
         room = TOGETHER_UNPACKED
         for each in opened:
             try:
-                chunks, size = _unpacked(each, room)
+                chunks, size = read_whole(each, room)
             except ObjectFault as fault:
                 each.outcome.refuse(fault)
                 chunks, size = [], 0
@@ -139,7 +117,7 @@ class Loader:
                 room -= size
         with self._load(source, dataset) as load:
             held = load.hold(list(unpacked))
-            load.run(_pieces((each, unpacked[each]) for each in held), whole=True)
+            load.run(whole_objects((each, unpacked[each]) for each in held), whole=True)
             load.settle(held)
         return [each.outcome for each in held]
 
@@ -156,32 +134,6 @@ class Loader:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
             yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
-
-
-def _unpacked(opened: Opened, room: int) -> tuple[list[Chunk], int]:
-    """The chunks of a small object, and the bytes of their records; not all of them where they need more room."""
-    chunks: list[Chunk] = []
-    size = 0
-    for chunk in opened.chunks:
-        size += sum(map(len, chunk.records))
-        if size > room:
-            break
-        chunks.append(chunk)
-    return chunks, size
-
-
-def _pieces(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[Piece]:
-    """Whole objects, a few at a time."""
-    piece: Piece = []
-    size = 0
-    for opened, chunks in objects:
-        piece += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
-        size += sum(len(chunk.records) for chunk in chunks)
-        if size >= PIECE_RECORDS:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
 
 
 class _Load:

@@ -15,8 +15,9 @@ from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.load import Loader, Opened
+from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mapping import ObjectPosition
+from pipeline_project.ingest.pieces import Opened
 from pipeline_project.sources.registry import sources
 
 Status = Literal["open", "resolved", "superseded", "discarded"]

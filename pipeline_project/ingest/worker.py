@@ -20,9 +20,10 @@ from pipeline_project.ingest import formats, ledger
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.load import Loader, Opened
+from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mappers import mapper
 from pipeline_project.ingest.mapping import ObjectPosition
+from pipeline_project.ingest.pieces import Opened
 from pipeline_project.ingest.streams import ByteStream
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources

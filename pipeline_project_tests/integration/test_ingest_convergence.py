@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import json_records, ledger, load, worker
+from pipeline_project.ingest import json_records, ledger, pieces, worker
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mapping import ObjectPosition
@@ -341,7 +341,7 @@ def small_limits(data: st.DataObject) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
-        patch.setattr(load, "PIECE_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
+        patch.setattr(pieces, "PIECE_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield
 
