@@ -47,7 +47,7 @@ def read_whole(opened: Opened, room: int) -> tuple[list[Chunk], int]:
 
 
 def whole_objects(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[Piece]:
-    """Whole objects, a few at a time."""
+    """Whole objects, a few at a time. One without records is there with an empty chunk: it has to be checked, too."""
     piece: Piece = []
     size = 0
     for opened, chunks in objects:

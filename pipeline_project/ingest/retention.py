@@ -17,7 +17,7 @@ def prune_confirmations(connection: Connection, before: datetime) -> int:
     Every export in full makes a note for each entity that did not change. All of them are needed only to place a row that
     is later than the horizon exactly.
     """
-    sources = connection.execute("SELECT source FROM ingest.data_versions WHERE dataset = 'entities'").fetchall()
+    sources = connection.execute(query("ingest/loaded_sources")).fetchall()
     return sum(_prune(connection, source, before) for (source,) in sources)
 
 
