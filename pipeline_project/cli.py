@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("status")(ingest.status)
 app.command("explain")(ingest.explain_entity)
 app.command("replay")(ingest.replay_objects)
+app.command("discover")(ingest.discover_objects)
 app.command("query")(query)
 app.command("operations")(operations)
 app.command("events")(events)

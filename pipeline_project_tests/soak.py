@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import psutil
 from pipeline_project import aws
 from pipeline_project.canonical.checks import checks, run
 from pipeline_project.database import Database
+from pipeline_project.ingest.landing import list_all
 from pipeline_project.local.supervision import leftovers
 from pipeline_project_tests.live_stack import LiveStack, live_stack, until
 
@@ -42,12 +44,6 @@ KEPT = Path("build/soak")
 FOLDER = "crm-data/soak/"
 LEDGER = b"SELECT key, version, state FROM ingest.objects WHERE key LIKE 'crm-data/soak/%%'"
 TABLE = b"SELECT source_id, revenue::int FROM canonical.entities WHERE canonical_id LIKE 'crm_soak-%%'"
-CURSOR = """mutation($s: SensorSelector!) { setSensorCursor(sensorSelector: $s, cursor: "") { __typename } }"""
-LISTER = {
-    "repositoryName": "__repository__",
-    "repositoryLocationName": "pipeline_project",
-    "sensorName": "landing_sensor_1",
-}
 
 
 class Soak:
@@ -119,7 +115,7 @@ class Soak:
 
     def verify(self) -> list[str]:
         """What is wrong, once everything has come to rest; nothing, if all is well."""
-        self._insist(lambda: self._stack.graphql(CURSOR, s=LISTER))  # events may be lost: have the bucket listed now
+        self._insist(self._discover)
         with suppress(AssertionError):
             until(lambda: not self.differences(), RECOVERY_SECONDS)
         return self.differences() or self.findings()
@@ -139,12 +135,20 @@ class Soak:
         ]
         return list(filter(None, told))
 
+    def _discover(self) -> None:
+        """As `pipeline discover` does: events may be lost, and the next listing of the sensors may be ten minutes away."""
+        with self._loader.connect() as connection:
+            list_all(connection, self._stack.s3, self._stack.settings.landing_bucket)
+
     def findings(self) -> list[str]:
         """Of the checks that would stop analytics."""
-        settings = self._stack.settings
-        loader = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
-        found = {check.name: run(loader, check).count for check in checks() if check.blocking}
+        found = {check.name: run(self._loader, check).count for check in checks() if check.blocking}
         return [f"{name} finds {count}" for name, count in found.items() if count]
+
+    @cached_property
+    def _loader(self) -> Database:
+        settings = self._stack.settings
+        return Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
 
     def _versions(self) -> set[tuple[str, str]]:
         pages = self._stack.s3.get_paginator("list_object_versions")

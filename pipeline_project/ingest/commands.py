@@ -1,4 +1,4 @@
-"""`pipeline status | rejects | sources | explain | replay`: ingestion from a terminal."""
+"""`pipeline status | rejects | sources | explain | replay | discover`: ingestion from a terminal."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from pipeline_project.database import Connection, Database
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import quarantine
 from pipeline_project.ingest.explain import Explanation, State, explain
+from pipeline_project.ingest.landing import list_all
 from pipeline_project.ingest.preview import Preview, preview
 from pipeline_project.ingest.quarantine import Selection, Status
 from pipeline_project.ingest.replay import Objects, put_back
@@ -248,6 +249,14 @@ def replay_objects(
         if waiting
         else "0 objects wait to be loaded: the ledger has none that fits; `pipeline status` shows what there is"
     )
+
+
+def discover_objects() -> None:
+    """Compare the landing bucket with the ledger now, for what no event told of; the sensors do so every ten minutes."""
+    settings = Settings.load()
+    with _loader() as connection:
+        new = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
+    print_line(f"{new} objects were not known; the landing sensor takes them")
 
 
 def print_line(text: str) -> None:

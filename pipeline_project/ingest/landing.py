@@ -259,6 +259,15 @@ class Landing:
         return given, True
 
 
+def list_all(connection: Connection, s3: Any, bucket: str) -> int:
+    """Compare the whole bucket with the ledger; how many objects it did not know. Committed page by page."""
+    new = 0
+    for page in list_pages(s3, bucket):
+        new += len(ledger.discover(connection, page.seen))
+        connection.commit()
+    return new
+
+
 def assign_to(connection: Connection, object_ids: Collection[int], batch: str) -> None:
     """Note that these objects are somebody's, so that no other run is asked for while that one lives."""
     connection.execute(query("ingest/assign"), {"object_ids": list(object_ids), "batch": batch})

@@ -1,6 +1,5 @@
 """What docs/operations-runbook.md has an operator do, done: rotate a password, lose the database and restore it, upgrade."""
 
-import datetime as dt
 import json
 import os
 import secrets
@@ -19,7 +18,6 @@ from psycopg import sql
 from pipeline_project.canonical.migrations import migrate
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import landing, ledger
-from pipeline_project.ingest.landing import ListingCursor
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.operate.verify import verify
@@ -31,7 +29,6 @@ ROOT = Path(__file__).parents[2]
 PREVIOUS_RELEASE = "aeb20a2"
 """Its services must work on this release's schema: they still run while the migration is done, and after a rollback. To be
 raised with each release, once no service of the one before it is left."""
-NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DIGEST = """SELECT md5(string_agg(concat_ws('|', canonical_id, version, deleted, attributes), '/' ORDER BY canonical_id)),
     count(*) FROM canonical.entities"""
 DEADLINE = 60
@@ -44,8 +41,8 @@ def upload(platform: Platform, key: str, ids: range, revenue: int = 1) -> None:
 
 def list_and_load(platform: Platform) -> list[str]:
     """What the listing finds, loaded; the states. Transient ends the work, as it would a run."""
-    platform.landing.list_some(ListingCursor(), NOW, every=dt.timedelta(), seconds=DEADLINE)
     with platform.loader.connect() as connection:
+        landing.list_all(connection, platform.s3, platform.settings.landing_bucket)
         waiting = [each.object_id for each in ledger.waiting(connection, 1_000)]
     return [outcome.state for outcome in Worker(platform.loader, platform.s3, platform.settings).ingest(waiting)]
 

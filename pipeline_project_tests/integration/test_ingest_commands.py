@@ -1,4 +1,4 @@
-"""`pipeline status | rejects | sources | explain | replay` as a person types them, through settings and secrets."""
+"""`pipeline status | rejects | sources | explain | replay | discover` as a person types them, through settings and secrets."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from pipeline_project.cli import app
 from pipeline_project.errors import Permanent
 from pipeline_project.settings import Settings
+from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_ingest import MENDED, Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
@@ -161,6 +162,17 @@ def test_objects_are_put_back_in_line(pipeline: Invoke, database: FreshDatabase,
     ):
         said(pipeline("replay", *arguments), f"{count} objects wait to be loaded")
         assert len(ingest(database.loader, landing)) == count
+
+
+def test_discover_finds_what_no_event_told_of(pipeline: Invoke, settings: Settings, aws: Account, rows: Rows) -> None:
+    for key in ("crm-data/a", "crm-data/b"):
+        aws.s3.put_object(Bucket=settings.landing_bucket, Key=key, Body=b"[]")
+    said(pipeline("discover"), "2 objects were not known")
+    assert rows("SELECT key, state FROM ingest.objects ORDER BY key") == [
+        ("crm-data/a", "discovered"),
+        ("crm-data/b", "discovered"),
+    ]
+    said(pipeline("discover"), "0 objects were not known")
 
 
 def test_the_status_shows_what_somebody_has_to_look_at(
