@@ -8,21 +8,10 @@ INSERT INTO timeline (
     entity_id, begins, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal, content_hash,
     entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
     lifetime_value, total_spent, total_orders, attributes, quality_score, mapping_version, record_digest)
-WITH touched AS (
-    SELECT DISTINCT e.entity_id FROM late_entities l JOIN canonical.entities e USING (canonical_id)
-),
-states AS (
-    SELECT entity_id, 1 AS preference,
-        entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
-        lifetime_value, total_spent, total_orders, attributes, source_updated_at, object_modified_at, object_id,
-        ordinal, content_hash, quality_score, mapping_version, record_digest
-    FROM canonical.entities JOIN touched USING (entity_id)
-    UNION ALL
-    SELECT entity_id, 1 AS preference,
-        entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
-        lifetime_value, total_spent, total_orders, attributes, source_updated_at, object_modified_at, object_id,
-        ordinal, content_hash, quality_score, mapping_version, record_digest
-    FROM canonical.entity_versions JOIN touched USING (entity_id)
+WITH stored AS (
+    -- One walk through the index, as in probe_entities.sql; and joined as there.
+    SELECT e.* FROM canonical.entities e
+    WHERE e.canonical_id = ANY ((SELECT array_agg(canonical_id) FROM late_entities)::text[]) OFFSET 0
 ),
 late AS (
     SELECT e.entity_id, 0 AS preference,
@@ -30,7 +19,24 @@ late AS (
         l.employees, l.lifetime_value, l.total_spent, l.total_orders, l.attributes, l.source_updated_at,
         l.object_modified_at, l.object_id, l.ordinal, l.content_hash, l.quality_score, l.mapping_version,
         l.record_digest
-    FROM late_entities l JOIN canonical.entities e USING (canonical_id)
+    FROM late_entities l FULL JOIN stored e ON e.canonical_id = l.canonical_id
+),
+touched AS (
+    SELECT DISTINCT entity_id FROM late
+),
+states AS (
+    SELECT entity_id, 1 AS preference,
+        entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
+        lifetime_value, total_spent, total_orders, attributes, source_updated_at, object_modified_at, object_id,
+        ordinal, content_hash, quality_score, mapping_version, record_digest
+    FROM stored
+    UNION ALL
+    SELECT entity_id, 1 AS preference,
+        entity_type, deleted, name, status, industry, region, country, customer_tier, revenue, employees,
+        lifetime_value, total_spent, total_orders, attributes, source_updated_at, object_modified_at, object_id,
+        ordinal, content_hash, quality_score, mapping_version, record_digest
+    FROM canonical.entity_versions
+    WHERE entity_id = ANY ((SELECT array_agg(entity_id) FROM touched)::bigint[])
 ),
 contents AS (   -- what each content hash of an entity stands for
     SELECT DISTINCT ON (entity_id, content_hash) *

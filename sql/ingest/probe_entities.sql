@@ -10,7 +10,7 @@ WITH stored AS (
     WHERE e.canonical_id = ANY ((SELECT array_agg(canonical_id) FROM peeked)::text[]) OFFSET 0
 ),
 compared AS (
-    SELECT p.*, e.entity_id,
+    SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.entity_id,
            (p.source_updated_at, p.object_modified_at, p.object_id)
                > (e.source_updated_at, e.object_modified_at, e.object_id) AS newer,
            e.record_digest = p.record_digest AS as_current,
@@ -21,6 +21,12 @@ compared AS (
     -- many records; a full join it can only hash or merge.
     FULL JOIN stored e USING (canonical_id)
 ),
+earlier AS (
+    -- Likewise one walk through the history of all that is told about something older.
+    SELECT v.* FROM canonical.entity_versions v
+    WHERE NOT %(repeats)s
+      AND v.entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE NOT newer)::bigint[]) OFFSET 0
+),
 matched AS (
     SELECT c.*,
            CASE
@@ -28,7 +34,7 @@ matched AS (
                WHEN c.newer THEN c.as_current AND NOT (%(repeats)s AND EXISTS (
                    SELECT FROM canonical.entity_versions v
                    WHERE v.entity_id = c.entity_id AND v.object_id = c.object_id))
-               ELSE v.object_id IS NOT NULL
+               ELSE v.entity_id = c.entity_id  -- null where either is missing
            END AS is_known,
            CASE
                WHEN c.newer OR c.same_object THEN c.same_object OR (%(repeats)s AND EXISTS (
@@ -39,20 +45,14 @@ matched AS (
                ELSE v.object_id = c.object_id
            END AS recorded
     FROM compared c
-    LEFT JOIN LATERAL (
-        SELECT v.object_id
-        FROM (
-            SELECT v.object_id, v.ordinal, v.source_updated_at, v.record_digest
-            FROM canonical.entity_versions v
-            WHERE NOT c.newer AND NOT c.same_object AND NOT %(repeats)s
-              AND v.entity_id = c.entity_id
-              AND (v.source_updated_at, v.object_modified_at, v.object_id)
-                  <= (c.source_updated_at, c.object_modified_at, c.object_id)
-            ORDER BY v.version DESC LIMIT 1
-        ) v
-        WHERE v.record_digest = c.record_digest
-          AND (v.object_id <> c.object_id OR (v.ordinal, v.source_updated_at) = (c.ordinal, c.source_updated_at))
-    ) v ON true
+    -- Where the next state has the very time of the record, merging decides.
+    FULL JOIN earlier v
+        ON v.entity_id = c.entity_id AND v.record_digest = c.record_digest
+        AND NOT c.newer AND NOT c.same_object
+        AND (v.source_updated_at, v.object_modified_at, v.object_id)
+            <= (c.source_updated_at, c.object_modified_at, c.object_id)
+        AND c.source_updated_at < v.valid_to
+        AND (v.object_id <> c.object_id OR (v.ordinal, v.source_updated_at) = (c.ordinal, c.source_updated_at))
 )
 INSERT INTO known (block, object_id, object_modified_at, unchanged, recorded, entity_ids, source_updated_ats, ordinals)
 SELECT canonical.confirmation_block(entity_id), object_id, object_modified_at, newer OR recorded, recorded,

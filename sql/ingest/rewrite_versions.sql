@@ -4,8 +4,7 @@ WITH touched AS (
 ),
 versions AS (
     DELETE FROM canonical.entity_versions v
-    USING touched t
-    WHERE v.entity_id = t.entity_id AND NOT EXISTS (
+    WHERE v.entity_id = ANY ((SELECT array_agg(entity_id) FROM touched)::bigint[]) AND NOT EXISTS (
         SELECT FROM timeline r
         WHERE r.begins AND r.entity_id = v.entity_id AND r.version = v.version
           AND (r.object_id, r.ordinal, r.content_hash, r.source_updated_at, r.mapping_version, r.valid_to)
