@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipeline_project.ingest.json_records import Chunk
+from pipeline_project.ingest.json_records import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping import (
     DEEPEST,
     FieldError,
@@ -30,7 +30,7 @@ from pipeline_project.ingest.mapping import (
     escape,
     unstorable,
 )
-from pipeline_project.ingest.ordinary import NO_CONTENT, UNREADABLE, Column, Ordinary, OrdinaryRecords, ids, times
+from pipeline_project.ingest.ordinary import NO_CONTENT, Column, Ordinary, OrdinaryRecords, ids, times
 from pipeline_project.sources.records import ID_LENGTH, EntityRecord
 from pipeline_project.sources.source import Source
 

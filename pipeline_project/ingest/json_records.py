@@ -32,6 +32,9 @@ RECORDS = b'"records"'
 KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
 """What is kept of an envelope besides its records."""
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
+"""What msgspec, and Decimal in it, raise for a text that is not JSON in UTF-8, or not within their bounds."""
+
 Flaw = tuple[str, str]
 """What is wrong with a record that has not been read: a stable rule, and a sentence for people."""
 OVERSIZE: Flaw = ("too_large", f"is larger than {RECORD_LIMIT:,} bytes: split the record")
@@ -237,14 +240,22 @@ def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 
 
 def _is_json_lines(window: Window) -> bool:
-    """Whether the first line is an object of its own and another follows (even if one of them is faulty)."""
+    """Whether the first line is an object of its own, and another line follows (even if either is faulty)."""
     end = window.buffer.find(b"\n", window.position)
     if end < 0:
         return False
     line = window.buffer[window.position : end].strip()
     following = _SPACE.match(window.buffer, end)
     after = window.buffer[following.end() : following.end() + 1] if following else b""
-    return line.endswith(b"}") and after == b"{"
+    return line.endswith(b"}") and (after == b"{" or (after != b"" and _is_object(line)))
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        _raw_fields.decode(text)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _numbered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -270,12 +281,12 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            kept = {name: _anything.decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+        except UNREADABLE:
             pass  # found again below, with its place
         else:
             if records is not None:
-                envelope.format = "envelope"
-                envelope.fields = {name: _anything.decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+                envelope.format, envelope.fields = "envelope", kept
                 yield from _pieces(window, list(records), max(window.buffer.find(RECORDS), window.position))
             else:
                 envelope.format = "object"
@@ -329,8 +340,10 @@ def _decoded(window: Window, end: int) -> Any:
         value = _anything.decode(window.buffer[window.position : end])
     except RecursionError:
         raise window.fault("nested_too_deeply", "objects are nested too deeply: flatten them") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise window.fault("bad_json", "not valid JSON") from None
+    except ArithmeticError:
+        raise window.fault("bad_json", "a number is too large to be read") from None
+    except UNREADABLE:
+        raise window.fault("bad_json", "not valid JSON, or not UTF-8") from None
     window.position = end
     return value
 
@@ -368,7 +381,7 @@ def _cut(window: Window) -> list[Chunk] | None:
             continue
         try:
             records = _raw_list.decode(b"[" + window.buffer[begin : end + 1] + b"]")
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             continue
         chunk = list(_pieces(window, list(records), begin))
         window.position = end + 1

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import AliasChoices, AliasPath, TypeAdapter, ValidationError
 
-from pipeline_project.ingest.json_records import OVERSIZE, Chunk, Flaw, RawRecord
-from pipeline_project.sources.records import Dataset, Record
+from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord
+from pipeline_project.sources.records import Dataset, Record, in_utc
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
@@ -139,11 +139,7 @@ class Mapper:
             record = self._validated(fields)
         except ValidationError as error:
             return self._bad(raw, ordinal, position, self._field_errors(error), fields, self._time_of_bad(fields))
-        updated_at = record.updated_at
-        if updated_at is None:
-            updated_at = position.modified_at
-        elif updated_at.tzinfo is None:
-            updated_at = updated_at.replace(tzinfo=UTC)
+        updated_at = position.modified_at if record.updated_at is None else record.updated_at
         errors = self._check(record)
         if updated_at > position.modified_at and updated_at > position.modified_at + FUTURE:
             errors.append(
@@ -265,10 +261,9 @@ class Mapper:
 
     def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
         try:
-            updated_at = _datetime.validate_python(self._sent("updated_at", fields))
-        except ValidationError:
+            return in_utc(_datetime.validate_python(self._sent("updated_at", fields)))
+        except (ValidationError, OverflowError):
             return None
-        return updated_at.replace(tzinfo=UTC) if updated_at.tzinfo is None else updated_at
 
     def _sent(self, name: str, fields: dict[str, Any]) -> Any:
         """What a record has for a field, under the first spelling of it that is there; None if there is none."""
@@ -336,7 +331,7 @@ def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError
     """What was sent, and not null or empty."""
     try:
         fields = _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except UNREADABLE as error:
         return _syntax(error)
     if not isinstance(fields, dict):
         return FieldError("", "not_an_object", "a record is an object: {…}")
@@ -359,6 +354,8 @@ def _filled(fields: dict[str, Any], nested: Collection[str], *, spaces: bool = T
 def _syntax(error: Exception) -> FieldError:
     if isinstance(error, RecursionError):
         return TOO_DEEP
+    if isinstance(error, ArithmeticError):
+        return FieldError("", *NUMBER_TOO_LARGE)
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
     return FieldError("", "bad_json", f"not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")

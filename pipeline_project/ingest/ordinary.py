@@ -7,7 +7,7 @@ decide what a record may hold. Tests hold the two against each other.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain, compress
 from types import NoneType
@@ -15,8 +15,19 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from pipeline_project.ingest.json_records import RawRecord
-from pipeline_project.sources.records import ID_LENGTH, Amount, Count, Day, Id, Label, Money, Record, Text
+from pipeline_project.ingest.json_records import UNREADABLE, RawRecord
+from pipeline_project.sources.records import (
+    ID_LENGTH,
+    Amount,
+    Count,
+    Day,
+    Id,
+    Label,
+    Money,
+    Record,
+    Text,
+    in_utc,
+)
 
 Spelling = str | tuple[str, ...]
 Column = list[Any]
@@ -30,8 +41,6 @@ ROUNDS = 4
 
 NO_CONTENT = frozenset({"deleted", "updated_at"})
 """Fields of a model that say nothing about the entity itself: the quality score leaves them out."""
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
-"""What msgspec raises for a text that is not JSON, or not within its bounds."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _SIMPLE = frozenset({str, bool})
@@ -147,10 +156,9 @@ def _time(value: Any) -> tuple[datetime, str] | None:
     if type(value) is not str or not _TIMESTAMP.fullmatch(value):
         return None
     try:
-        read = datetime.fromisoformat(value)
-    except ValueError:
+        read = in_utc(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
         return None
-    read = read.replace(tzinfo=UTC) if read.tzinfo is None else read
     return read, read.isoformat()
 
 

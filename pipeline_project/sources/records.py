@@ -6,11 +6,20 @@ things in different countries. Ids are texts: `7` and `"7"` are the same id.
 """
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 ID_LENGTH = 200
@@ -31,6 +40,11 @@ def _plain_number(value: Any) -> Any:
             "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"
         )
     return value
+
+
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC, which is what a time without a zone is in. OverflowError beyond the years 1 to 9999."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
@@ -58,6 +72,17 @@ class Record(BaseModel):
     updated_at: datetime | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
     """When the source last changed the record; without a zone it is UTC. It decides which of two records is newer."""
     deleted: bool = Field(default=False, validation_alias=AliasChoices("_deleted"))
+
+    @field_validator("updated_at")
+    @classmethod
+    def _updated_in_utc(cls, value: datetime | None) -> datetime | None:
+        try:
+            return None if value is None else in_utc(value)
+        except OverflowError:
+            raise PydanticCustomError(
+                "time_out_of_range",
+                "Input should lie within the years 1 to 9999 (UTC): leave out what is not known",
+            ) from None
 
 
 class EntityRecord(Record):

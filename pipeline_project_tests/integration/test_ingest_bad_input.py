@@ -72,7 +72,20 @@ CASES = {
         b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 0.2}}], "summary": {"totalRevenue": 0.3}}',
         folder="erp-data",
     ),
+    "totals beside metrics": Case(
+        b'{"records": [{"id": 1, "type": "t", "date": "2025-01-01", "value": 5}], "summary": {"totalRevenue": 5}}',
+        folder="erp-data/metrics",
+    ),
     "another source": Case(envelope({"sourceSystem": "erp"}), "wrong_source"),
+    "another source beside the right one": Case(envelope({"sourceSystem": "crm"}, sourceSystem="erp"), "wrong_source"),
+    "another source beside none": Case(envelope({"sourceSystem": None}, sourceSystem="erp"), "wrong_source"),
+    "broken UTF-8 in metadata": Case(b'{"records": [{"id": 1, "name": "A"}],\n"metadata": {"by": "\xff"}}', "bad_json", 2, 13),
+    "a number of many digits in metadata": Case(
+        b'{"records": [{"id": 1, "name": "A"}], "metadata": {"x": ' + b"1" * 5000 + b"}}", "bad_json", 1, 51
+    ),
+    "a huge exponent in metadata": Case(
+        b'{"records": [{"id": 1, "name": "A"}], "metadata": {"x": 1e99999999999999999999}}', "bad_json", 1, 51
+    ),
     "its own source in capitals": Case(envelope({"sourceSystem": "CRM"})),
     "metadata that is no object": Case(envelope([1, 2])),
     "blank file": Case(b" \n\n", "empty", 1, 1),
@@ -120,6 +133,11 @@ CASES = {
     "a number of megabytes": Case(
         b'[{"id": 1, "name": "A", "x": 1e999999999}, {"id": 2, "name": "B"}]', rejects={1: "number_too_large"}
     ),
+    "exponents that nothing holds": Case(
+        b'[{"id": 1, "name": "A"}, {"id": 2, "name": "B", "x": 1e99999999999999999999}, {"id": 3, "name": "C"},'
+        b' {"id": 4, "name": "D", "revenue": 1e-99999999999999999999}, {"id": 5, "name": "E"}]',
+        rejects={2: "number_too_large", 4: "number_too_large"},
+    ),
     "nested too deeply": Case(
         b'[{"id": 1, "name": "A", "x": ' + b"[" * 500 + b"]" * 500 + b'}, {"id": 2, "name": "B"}]',
         rejects={1: "nested_too_deeply"},
@@ -130,6 +148,12 @@ CASES = {
     "dates of somewhere": Case(
         records(*({"id": 2, "name": "A", "updated_at": day} for day in ("31/12/2024", "99999-01-01"))),
         rejects={2: "datetime_from_date_parsing", 3: "datetime_from_date_parsing"},
+    ),
+    "times of no year, and of far zones": Case(
+        records(
+            *({"id": 2, "name": "A", "updated_at": time} for time in ("0001-01-01T00:00:00+01:00", "2024-01-01T00:00:00+23:59"))
+        ),
+        rejects={2: "time_out_of_range"},
     ),
     "a date in the future": Case(records({"id": 2, "name": "A", "updated_at": "2099-01-01"}), rejects={2: "in_future"}),
     "numbers with separators": Case(
@@ -142,6 +166,12 @@ CASES = {
         b'[{"id": 1, "name": "A"}, 7, "x", null, [],'
         b' {"id": 2, "name": "B"}, {"id": 3, "name": "C"}, {"id": 4, "name": "D"}]',
         rejects={2: "not_an_object", 3: "not_an_object", 4: "not_an_object", 5: "not_an_object"}),
+    "lines of which the second is no JSON": Case(
+        b'{"id": 1, "name": "A"}\nGARBAGE\n{"id": 3, "name": "C"}\n', rejects={2: "bad_json"}
+    ),
+    "lines of which the second is null": Case(
+        b'{"id": 1, "name": "A"}\n\nnull\n{"id": 3, "name": "C"}\n', rejects={2: "not_an_object"}
+    ),
     # What looks strange, and loads
     "one object": Case(json.dumps(GOOD).encode()),
     "duplicate keys": Case(b'[{"id": 1, "name": "A", "name": "B"}]'),
