@@ -80,14 +80,7 @@ class Loader:
                 if not load.hold([opened]):
                     return None
                 load.run([(opened, chunk)] for chunk in opened.chunks)
-                check_whole(
-                    source,
-                    opened.envelope,
-                    opened.outcome.records,
-                    opened.bad_ordinals,
-                    opened.first_bad,
-                    opened.totals,
-                )
+                check_whole(source, opened)
                 load.settle([opened])
         except ObjectFault as fault:
             # What was written of it is rolled back; that it failed is told in a transaction of its own.
@@ -121,13 +114,12 @@ class Loader:
             load.settle(held)
         return [each.outcome for each in held]
 
-    def load_rejected(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome:
+    def load_rejected(self, source: Source, dataset: Dataset, opened: Opened) -> None:
         """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
         with self._load(source, dataset) as load:
-            load.take_turn([opened])
+            load.take_turn([opened], partial=True)
             load.run([(opened, chunk)] for chunk in opened.chunks)
             load.raise_data_version([opened])
-        return opened.outcome
 
     @contextmanager
     def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
@@ -154,12 +146,16 @@ class _Load:
         self._source = source
         self._dataset: Dataset = dataset
         self._mapper = mapper(source, dataset)
+        self._totals = source.totals_of(dataset)
         self._postgres = postgres
         self._steps: list[Future[None]] = []
         self._held: dict[int, Opened] = {}
         # Whether an object may already have said something about an entity that is not its current state any more.
         self._repeats = False
+        # Whether of its objects only some records are read.
+        self._partial = False
         self._open_rejects = False
+        self._history_changed = False
         self._unprobed = unprobed
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
@@ -171,12 +167,13 @@ class _Load:
         self.take_turn(still)
         return still
 
-    def take_turn(self, opened: Sequence[Opened]) -> None:
-        """Wait until nobody else loads this source and dataset."""
+    def take_turn(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
+        """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
         ledger.take_turn(self._connection, self._source.name, self._dataset)
         self._connection.execute(query(f"ingest/staging_{self._dataset}"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
+        self._partial = partial
         any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
         if self._dataset == "entities":
             self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
@@ -218,19 +215,24 @@ class _Load:
                 # With another reason, how far it was read depends on its neighbours.
                 if outcome.fault.code == TOO_MANY_REJECTS and not each.claimed.loaded_before:
                     self._add_rejects(each, each.first_bad)
+                    self._resolve_rejects(each)
                 continue
             outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
-            if each.claimed.replayed:
-                which = {"object_id": each.claimed.object_id, "bad": each.bad_ordinals}
-                self._connection.execute(query("ingest/resolve_rejects"), which)
+            self._resolve_rejects(each)
         if with_bad := [each.claimed.object_id for each in opened if each.bad_ordinals]:
             self._connection.execute(query("ingest/supersede_own_rejects"), {"object_ids": with_bad})
         self.raise_data_version(opened)
         ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
 
+    def _resolve_rejects(self, opened: Opened) -> None:
+        """Settle those of an earlier reading that are good now."""
+        if opened.claimed.replayed:
+            which = {"object_id": opened.claimed.object_id, "bad": opened.bad_ordinals}
+            self._connection.execute(query("ingest/resolve_rejects"), which)
+
     def raise_data_version(self, opened: Sequence[Opened]) -> None:
-        """Unless none of the objects has changed anything. A stale row has: it is in the history."""
-        if any(each.outcome.inserted or each.outcome.updated or each.outcome.stale for each in opened):
+        """Unless none of the objects has changed anything. A late row has, if it is a state of its own in the history."""
+        if self._history_changed or any(each.outcome.inserted or each.outcome.updated for each in opened):
             version = {"source": self._source.name, "dataset": self._dataset}
             self._connection.execute(query("ingest/raise_data_version"), version)
 
@@ -239,7 +241,7 @@ class _Load:
     def _peek(self, piece: Piece) -> list[str]:
         """Lines for COPY into `peeked`."""
         mapper = self._mapper
-        if not isinstance(mapper, EntityMapper) or self._source.totals:
+        if not isinstance(mapper, EntityMapper) or self._totals:
             return []
         if unprobed := self._unprobed.get((self._source.name, self._dataset)):
             self._unprobed[self._source.name, self._dataset] = unprobed - 1
@@ -269,7 +271,7 @@ class _Load:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, self._note_bad(opened, each, line)))
-            for column in self._source.totals.values():
+            for column in self._totals.values():
                 sent = (row.fields.get(column) for row in mapped.rows)
                 opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
             self._add(rows.setdefault(opened, {}), mapped.rows, opened.outcome)
@@ -312,14 +314,7 @@ class _Load:
     def _refuse_if_faulty(self, opened: Opened) -> None:
         if opened.outcome.fault is None:
             try:
-                check_whole(
-                    self._source,
-                    opened.envelope,
-                    opened.outcome.records,
-                    opened.bad_ordinals,
-                    opened.first_bad,
-                    opened.totals,
-                )
+                check_whole(self._source, opened)
             except ObjectFault as fault:
                 opened.outcome.refuse(fault)
 
@@ -362,6 +357,9 @@ class _Load:
         if any(rows.values()):
             self._stage(rows)
             with self._connection.cursor() as cursor:
+                if self._partial and self._dataset == "entities":
+                    for (object_id,) in cursor.execute(query("ingest/drop_overruled_entities")).fetchall():
+                        self._held[object_id].outcome.count("stale", 1, 0)
                 merge = query(f"ingest/merge_{self._dataset}")
                 late = False
                 for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
@@ -399,6 +397,9 @@ class _Load:
         cursor.execute(query("ingest/rewrite_versions"))
         rewrite = query("ingest/rewrite_entities")
         for object_id, count, deleted in cursor.execute(rewrite, {"source": self._source.name}).fetchall():
+            if object_id is None:
+                self._history_changed |= count > 0
+                continue
             outcome = self._held[object_id].outcome
             outcome.stale -= count
             outcome.count("changed", count, deleted)

@@ -2,7 +2,7 @@
 or discarded (by a person).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -71,6 +71,8 @@ class ReplayResult:
 
     resolved: int = 0
     still_bad: int = 0
+    superseded: int = 0
+    """Meanwhile, by what was loaded of others, or settled by somebody else."""
     not_tried: int = 0
     """Of objects that were refused whole, or too long to be kept whole: `pipeline replay` reads the object itself."""
 
@@ -109,41 +111,48 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
     for object_id, group in groupby(_selected(connection, selection), key=lambda pair: pair[1]):
         ids = [reject_id for reject_id, _ in group]
         with connection.transaction():
-            opened = _opened(connection, object_id, ids)
+            opened = _held(connection, object_id)
             if opened is None:
                 result.not_tried += len(ids)
                 continue
-            tried = loader.load_rejected(sources()[opened.claimed.source], opened.claimed.dataset, opened)
-            _settle(connection, ids, opened, tried)
-        result.still_bad += tried.rejected
-        result.resolved += tried.records - tried.rejected
-        result.not_tried += len(ids) - tried.records
+            rows = connection.execute(query("ingest/rejected_rows"), {"reject_ids": ids}).fetchall()
+            tried = [(ordinal, line, raw) for ordinal, line, raw, complete in rows if complete]
+            opened.chunks = iter(
+                [Chunk(ordinal, [raw], line=lambda _, line=line: line) for ordinal, line, raw in tried]
+            )
+            loader.load_rejected(sources()[opened.claimed.source], opened.claimed.dataset, opened)
+            good = {ordinal for ordinal, _, _ in tried} - {*opened.bad_ordinals}
+            _settle(connection, opened.outcome, good)
+        result.still_bad += len(opened.bad_ordinals)
+        result.resolved += len(good)
+        result.not_tried += len(rows) - len(tried)
+        result.superseded += len(ids) - len(rows)
     return result
 
 
 def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int]]:
+    """Number and object of each open reject that is meant. Permanent where one that is named is not among them at all."""
     ids = None if selection.reject_ids is None else list(selection.reject_ids)
     parameters = {"reject_ids": ids, "source": selection.source, "key_prefix": selection.key_prefix}
-    return connection.execute(query("ingest/select_rejects"), parameters).fetchall()  # pyright: ignore[reportReturnType]
+    found = connection.execute(query("ingest/select_rejects"), parameters).fetchall()
+    if missing := {*(ids or ())} - {reject_id for reject_id, _, _ in found}:
+        named = ", ".join(map(str, sorted(missing)))
+        raise Permanent(f"no such reject: {named}; `pipeline rejects list` shows those there are")
+    return [(reject_id, object_id) for reject_id, object_id, is_open in found if is_open]
 
 
-def _opened(connection: Connection, object_id: int, reject_ids: list[int]) -> Opened | None:
+def _held(connection: Connection, object_id: int) -> Opened | None:
+    """The object, locked, without any of its records. None if it is not there to be completed."""
     held = connection.execute(query("ingest/hold_rejected"), {"object_id": object_id}).fetchone()
     if held is None or held[6] not in sources():
         return None
     names = ("object_id", "bucket", "key", "version", "versioned", "size", "source", "dataset", "attempts")
     *identity, last_modified = held
     claimed = Claimed(**dict(zip(names, identity, strict=True)), replayed=True, loaded_before=True)
-    rows = connection.execute(
-        query("ingest/rejected_rows"), {"reject_ids": reject_ids, "object_id": object_id}
-    ).fetchall()
-    chunks = iter([Chunk(ordinal, [raw], line=lambda _, line=line: line) for ordinal, line, raw in rows])
-    return Opened(claimed, ObjectPosition(object_id, last_modified), chunks, Envelope())
+    return Opened(claimed, ObjectPosition(object_id, last_modified), iter(()), Envelope())
 
 
-def _settle(connection: Connection, reject_ids: list[int], opened: Opened, tried: Outcome) -> None:
-    counts: dict[str, Any] = {
-        name: getattr(tried, name) for name in ("inserted", "updated", "unchanged", "stale", "deleted")
-    }
-    parameters = {"object_id": opened.claimed.object_id, "reject_ids": reject_ids, "bad": opened.bad_ordinals, **counts}
+def _settle(connection: Connection, outcome: Outcome, good: Collection[int]) -> None:
+    counts = {name: getattr(outcome, name) for name in ("inserted", "updated", "unchanged", "stale", "deleted")}
+    parameters: dict[str, Any] = {"object_id": outcome.object_id, "good": list(good), **counts}
     connection.execute(query("ingest/settle_replayed_rejects"), parameters)

@@ -1,37 +1,31 @@
 """What must hold for an object as a whole: the share of bad rows, the sender's own account of it, its control totals."""
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.json_records import Envelope
 from pipeline_project.ingest.mapping import Bad
+from pipeline_project.ingest.pieces import Opened
 from pipeline_project.sources.source import Source
 
 TOO_MANY_REJECTS = "too_many_rejects"
 
 
-def check_whole(
-    source: Source,
-    envelope: Envelope,
-    records: int,
-    bad_ordinals: Sequence[int],
-    first_bad: Sequence[Bad],
-    totals: Mapping[str, Decimal],
-) -> None:
-    """Raise ObjectFault unless the object may be loaded. `totals` are sums of its good rows, by canonical field."""
+def check_whole(source: Source, opened: Opened) -> None:
+    """Raise ObjectFault unless the object, all of whose records were mapped, may be loaded."""
+    envelope, records = opened.envelope, opened.outcome.records
+    bad_ordinals, first_bad = opened.bad_ordinals, opened.first_bad
     metadata = envelope.fields.get("metadata")
     summary = envelope.fields.get("summary")
     metadata = metadata if isinstance(metadata, dict) else {}
     summary = summary if isinstance(summary, dict) else {}
-    sender = metadata.get("sourceSystem", envelope.fields.get("sourceSystem"))
-    if sender is not None and str(sender).strip().lower() != source.name:
-        raise ObjectFault(
-            "wrong_source",
-            f"says that it comes from {str(sender)[:100]!r} but lies below {source.prefix}/: "
-            "upload it to the folder of its own source",
-        )
+    for sender in (metadata.get("sourceSystem"), envelope.fields.get("sourceSystem")):
+        if sender is not None and str(sender).strip().lower() != source.name:
+            raise ObjectFault(
+                "wrong_source",
+                f"says that it comes from {str(sender)[:100]!r} but lies below {source.prefix}/: "
+                "upload it to the folder of its own source",
+            )
     for place, count in (("metadata", metadata.get("recordCount")), ("summary", summary.get("recordCount"))):
         if count is not None and _number(count) != records:
             raise ObjectFault(
@@ -48,12 +42,12 @@ def check_whole(
             line=first_bad[0].line,
         )
     if not bad_ordinals:  # a row that was refused is missing in the sum, which then tells nothing
-        for name, column in source.totals.items():
-            declared = summary.get(name)
-            if declared is not None and _number(declared) != totals.get(column, Decimal(0)):
+        for name, column in source.totals_of(opened.claimed.dataset).items():
+            declared, found = summary.get(name), opened.totals.get(column, Decimal(0))
+            if declared is not None and _number(declared) != found:
                 raise ObjectFault(
                     "total_mismatch",
-                    f"summary.{name} is {str(declared)[:50]}, but the records sum up to {totals.get(column, Decimal(0))}: "
+                    f"summary.{name} is {str(declared)[:50]}, but the records sum up to {found}: "
                     "the export is incomplete, run it again",
                 )
 

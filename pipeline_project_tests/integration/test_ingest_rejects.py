@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger, quarantine, replay, worker
 from pipeline_project.ingest.quarantine import Selection
 from pipeline_project.ingest.replay import Objects
@@ -83,6 +84,102 @@ def test_replay_after_a_mapping_fix_reloads_just_the_rejected_rows(
     ]
     assert rows("SELECT state, records, inserted, rejected FROM ingest.objects") == [("loaded_with_rejects", 3, 2, 1)]
     assert landing.gets == 1
+
+
+TIMES = ["2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("times", [[None, None], TIMES])
+@pytest.mark.parametrize("bad_first", [True, False])
+def test_of_an_object_the_last_word_counts_after_a_replay_of_its_rejects(
+    database: FreshDatabase,
+    landing: Landing,
+    rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    times: list[str | None],
+    bad_first: bool,
+) -> None:
+    """Whichever of two records of an entity was the bad one, the object says in the end what all of it would."""
+    names = ["title", "name"] if bad_first else ["name", "title"]
+    said = [
+        {"id": 1, name: f"of {at}, {name}", "updated_at": at}
+        for name, at in zip(names, times, strict=True)
+    ]  # fmt: skip
+    seen = landing.put("legacy-data/a", [*said, {"id": 2, "name": "B"}])
+    ingest(database.loader, landing, seen)
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.replay(connection, Selection(source="legacy")).resolved == (1 if names[1] == "title" else 0)
+    state = "SELECT canonical_id, name, ordinal, version, source_updated_at FROM canonical.entities ORDER BY 1"
+    after, history = rows(state), rows("SELECT count(*) FROM canonical.entity_versions")
+    with database.loader.connect() as connection:
+        replay.put_back(connection, Objects(source="legacy"))
+    ingest(database.loader, landing)
+    assert rows(state) == after
+    assert rows("SELECT count(*) FROM canonical.entity_versions") == history
+    assert after[0][1] == f"of {times[1]}, {names[1]}"
+
+
+def test_a_replayed_row_does_not_overrule_a_newer_one_of_its_object(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was thought to be of the object's time, while its own could not be read."""
+    older = {"id": 1, "title": "older", "changed": TIMES[0]}
+    newer = {"id": 1, "name": "newer", "updated_at": TIMES[1]}
+    ingest(database.loader, landing, landing.put("legacy-data/a", [older, newer, {"id": 2, "name": "B"}]))
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.replay(connection, Selection(source="legacy")).resolved == 1
+    assert rows("SELECT name, version FROM canonical.entities WHERE source_id = '1'") == [("newer", 1)]
+    assert rows("SELECT state, records, inserted, stale, rejected FROM ingest.objects") == [("loaded", 3, 2, 1, 0)]
+
+
+def test_replayed_rejects_of_one_entity_add_up(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them supersedes the other while they are replayed; both are good now."""
+    first, second = ({"id": 2, "title": f"B of {at}", "updated_at": at} for at in TIMES)
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/a", [first, second, {"id": 1, "name": "A"}, {"id": 3, "name": "C"}]),
+        landing.put("legacy-data/b", [{**first, "title": "B of b"}, {"id": 1, "name": "A"}]),
+    )
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        result = quarantine.replay(connection, Selection(source="legacy"))
+    # Which object comes first is a matter of their ids; the reject of `b` may be superseded before it is tried.
+    assert result.resolved + result.superseded == 3 and result.still_bad == result.not_tried == 0
+    counts = "records, inserted + updated + unchanged + stale, rejected"
+    assert rows(f"SELECT {counts} FROM ingest.objects WHERE key LIKE '%a'") == [(4, 4, 0)]
+    assert rows("SELECT name FROM canonical.entities WHERE source_id = '2'") == [(f"B of {TIMES[1]}",)]
+    assert rows("SELECT count(*) FROM ingest.rejects WHERE status = 'open'") == [(0,)]
+
+
+def test_a_reject_that_is_still_bad_takes_the_time_that_can_be_read_now(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = {"id": 2, "changed": TIMES[0], "revenue": -1}
+    ingest(database.loader, landing, landing.put("legacy-data/a", [bad, {"id": 1, "name": "A"}]))
+    register(monkeypatch, MENDED)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.replay(connection, Selection(source="legacy")).still_bad == 1
+    ingest(database.loader, landing, landing.put("legacy-data/b", [{"id": 2, "name": "B", "changed": TIMES[1]}]))
+    assert statuses(rows) == [("legacy_2", "superseded", True)]
+
+
+def test_a_later_row_of_the_same_object_supersedes_a_reject(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 2}, {"id": 2, "name": "B"}]))
+    ingest(database.loader, landing, landing.put("legacy-data/b", [{"id": 3, "name": "C"}, {"id": 3}]))
+    assert statuses(rows) == [("legacy_2", "superseded", True), ("legacy_3", "open", False)]
+
+
+def test_a_reject_that_there_never_was_is_named(database: FreshDatabase) -> None:
+    wanted = pytest.raises(Permanent, match="no such reject: 7, 99; `pipeline rejects list`")
+    with database.loader.connect(autocommit=True) as connection, wanted:
+        quarantine.replay(connection, Selection(reject_ids=[99, 7]))
 
 
 def test_a_discarded_reject_stays_so(database: FreshDatabase, landing: Landing, rows: Rows) -> None:

@@ -1,5 +1,6 @@
 """Source systems: how objects find them, and what a new one takes."""
 
+import dataclasses
 import inspect
 from typing import get_args
 
@@ -54,6 +55,12 @@ def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
         mapper = MAPPERS[dataset](sources()[name])
         assert mapper.id_spellings()
         assert len(set(mapper.columns)) == len(mapper.columns)
+
+
+@pytest.mark.parametrize("name", ["legacy_eu", "Crm", "", "7", "a-b"])
+def test_no_id_of_a_source_can_look_like_one_of_another(name: str) -> None:
+    with pytest.raises(ValueError, match="lower-case letters and digits"):
+        dataclasses.replace(crm.SOURCE, name=name)
 
 
 def test_totals_are_numeric_fields_of_their_source() -> None:

@@ -6,7 +6,7 @@ VALUES (
     %(object_id)s, %(ordinal)s, %(line)s, %(source)s, %(dataset)s, %(record_key)s, %(source_updated_at)s,
     %(object_modified_at)s, %(raw)s, %(raw_complete)s, %(errors)s, %(mapping_version)s)
 ON CONFLICT (object_id, ordinal) DO UPDATE SET
-    line = EXCLUDED.line, record_key = EXCLUDED.record_key, errors = EXCLUDED.errors,
+    line = EXCLUDED.line, record_key = EXCLUDED.record_key, source_updated_at = EXCLUDED.source_updated_at, errors = EXCLUDED.errors,
     mapping_version = EXCLUDED.mapping_version,
     status = CASE WHEN r.status = 'discarded' THEN r.status ELSE 'open' END,
     settled_at = CASE WHEN r.status = 'discarded' THEN r.settled_at END

@@ -1,4 +1,6 @@
--- Makes states and confirmations what the timeline says, once rewrite_versions.sql has removed what was wrong. Parameter: source.
+-- Makes states and confirmations what the timeline says, once rewrite_versions.sql has removed what was wrong.
+-- Returns how many states were written, with no object; and how many late rows of each object became current ones.
+-- Parameter: source.
 WITH versions AS (
     INSERT INTO canonical.entity_versions (
         entity_id, version, valid_to,
@@ -12,6 +14,7 @@ WITH versions AS (
         ordinal, content_hash, quality_score, mapping_version, record_digest
     FROM timeline WHERE begins AND valid_to IS NOT NULL
     ON CONFLICT (entity_id, version) DO NOTHING
+    RETURNING 1
 ),
 there AS (
     SELECT c.entity_id, b.object_id
@@ -46,7 +49,8 @@ current AS (
        <> (t.version, t.object_id, t.ordinal, t.content_hash, t.source_updated_at, t.mapping_version)
     RETURNING new.object_id, new.ordinal, new.deleted, old.content_hash <> new.content_hash AS changed
 )
--- Late rows that became the current state after all.
+SELECT NULL AS object_id, (SELECT count(*) FROM versions) + (SELECT count(*) FROM current) AS rows, 0 AS deleted
+UNION ALL
 SELECT c.object_id, count(*) AS rows, count(*) FILTER (WHERE c.deleted) AS deleted
 FROM current c JOIN late_entities l USING (object_id, ordinal)
 WHERE c.changed

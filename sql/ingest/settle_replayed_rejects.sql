@@ -1,9 +1,8 @@
--- Moves replayed rows in their object's counts from rejected to what they are now. Parameters: object_id; reject_ids,
--- all that were tried; bad, the ordinals that still are; and the counts.
+-- Moves replayed rows in their object's counts from rejected to what they are now, also those that another of them has
+-- superseded meanwhile. Parameters: object_id; good, the ordinals that are; and the counts.
 WITH resolved AS (
     UPDATE ingest.rejects SET status = 'resolved', settled_at = now()
-    WHERE object_id = %(object_id)s AND status = 'open' AND raw_complete
-      AND reject_id = ANY (%(reject_ids)s) AND ordinal <> ALL (%(bad)s)
+    WHERE object_id = %(object_id)s AND ordinal = ANY (%(good)s)
     RETURNING 1
 )
 UPDATE ingest.objects SET

@@ -2,8 +2,8 @@
 -- Parameter: object_ids, those that are not refused.
 UPDATE ingest.rejects r SET status = 'superseded', settled_at = now()
 FROM known
-CROSS JOIN LATERAL unnest(known.entity_ids, known.source_updated_ats) AS said (entity_id, source_updated_at)
+CROSS JOIN LATERAL unnest(known.entity_ids, known.source_updated_ats, known.ordinals) AS said (entity_id, source_updated_at, ordinal)
 JOIN canonical.entities e USING (entity_id)
 WHERE known.object_id = ANY (%(object_ids)s) AND r.status = 'open' AND r.record_key = e.canonical_id AND r.dataset = 'entities'
-  AND (said.source_updated_at, known.object_modified_at, known.object_id)
-    > (r.source_updated_at, r.object_modified_at, r.object_id)
+  AND (said.source_updated_at, known.object_modified_at, known.object_id, said.ordinal)
+    > (r.source_updated_at, r.object_modified_at, r.object_id, r.ordinal)
