@@ -25,7 +25,7 @@ from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
 
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
-systems = typer.Typer(help="The source systems that are known.", no_args_is_help=True)
+systems = typer.Typer()
 
 UNROUTABLE = "no source is registered for its folder: move it, or add the source and replay it"
 
@@ -96,6 +96,8 @@ def replay_rejects(reject_ids: IdArguments = None, source: SourceOption = None, 
     with _loader() as connection:
         result = quarantine.replay(connection, _selection(reject_ids, source, prefix))
     print_line(f"{result.resolved} resolved, {result.still_bad} still bad")
+    if result.superseded:
+        print_line(f"{result.superseded} superseded meanwhile: of their entity there is something newer")
     if result.not_tried:
         print_line(
             f"{result.not_tried} not tried: their object was refused whole or the row is too long; replay the object"
@@ -115,9 +117,11 @@ def _selection(reject_ids: list[int] | None, source: str | None, prefix: str | N
     return Selection(reject_ids or None, source, prefix)
 
 
-@systems.command("list")
-def list_sources() -> None:
-    """Show the source systems, the folders of their objects and what they may send."""
+@systems.callback(invoke_without_command=True)
+def list_sources(context: typer.Context) -> None:
+    """The source systems that are known, the folders of their objects and what they may send."""
+    if context.invoked_subcommand is not None:
+        return
     rows = [
         (
             each.name,

@@ -89,7 +89,7 @@ def test_rejects_are_replayed_and_discarded(
 
 
 def test_sources_are_listed(pipeline: Invoke) -> None:
-    said(pipeline("sources", "list"), "crm-data/", "erp-data/", "legacy-data/", "50%")
+    said(pipeline("sources"), "crm-data/", "erp-data/", "legacy-data/", "50%")
 
 
 def test_a_check_tells_new_changed_unchanged_stale_and_rejected_and_writes_nothing(
