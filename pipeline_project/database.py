@@ -21,6 +21,9 @@ Role = Literal["owner", "loader", "reader"]
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 LOGIN_FIELDS = ("host", "port", "dbname", "username", "password")
+READ_ONLY = "-c default_transaction_read_only=on"
+"""What the reader's sessions ask for when they start. Not a setting of the role: whoever rotates its password logs in as the
+role, and could not change it."""
 REFUSED = "password authentication failed"
 ROTATION_PAUSES = (0.0, 0.25, 0.75, 1.5, 2.5)
 """A rotation sets the password and then the secret, or the other way round: for a moment the two differ. Seconds between
@@ -47,8 +50,10 @@ class Database:
             role
         ]
 
+        options = READ_ONLY if role == "reader" else None
+
         def conninfo() -> str:
-            return login_conninfo(login(secrets, name))
+            return make_conninfo(login_conninfo(login(secrets, name)), options=options)
 
         return cls(conninfo, application_name=f"pipeline-{role}")
 
