@@ -25,6 +25,7 @@ from pipeline_project.local.supervision import Program, Supervisor, end_leftover
 from pipeline_project.settings import Settings
 
 WORKERS = "pipeline_project.orchestration.worker_server"
+TABLES = "pipeline_project.orchestration.dagster_tables"
 DEFINITIONS = "pipeline_project.definitions"
 WORKSPACE = deployment.ROOT / "workspace.yaml"
 DAGSTER_YAML = [deployment.ROOT / "deploy" / "dagster" / name for name in ("instance.yaml", "local.yaml")]
@@ -96,7 +97,7 @@ class Stack:
         return [
             Program("postgres", self.server.command(), stop_signal="INT", stop_seconds=20),
             module("aws", direct, "pipeline_project.local.aws_server", port, folder),
-            module("dagster-migrate", dagster, "dagster", "instance", "migrate", once=True),
+            module("dagster-migrate", dagster, TABLES, str(self._state.dagster_home), once=True),
             # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
             module(WARM, dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from pipeline_project.cli import app
 from pipeline_project.database import Database, login, login_conninfo
+from pipeline_project.errors import Permanent
 from pipeline_project.local.postgres import HOST, wheel_binaries
+from pipeline_project_tests.deploy.test_image import dagster_yaml
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.shared_postgres import start
 
@@ -47,10 +49,15 @@ class Managed(NamedTuple):
             )
         self.aws.secretsmanager.put_secret_value(SecretId=f"pipeline/database/{role}", SecretString=json.dumps(changed))
 
-    def migrate(self, home: Path) -> None:
+    def migrate(self, home: Path) -> BaseException | None:
+        """What `pipeline migrate` ended with."""
         variables = {**self.aws.settings.environment_variables(), "DAGSTER_HOME": str(home)}
-        done = CliRunner(env=variables).invoke(app, ["migrate"])
-        assert done.exit_code == 0, (done.output, done.exception)
+        return CliRunner(env=variables).invoke(app, ["migrate"]).exception
+
+    def say_dagster(self, revision: str) -> None:
+        """What Dagster's tables say that they are."""
+        with psycopg.connect(login_conninfo(self.login("dagster"))) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
 
 
 @pytest.fixture
@@ -79,19 +86,35 @@ def managed(aws: Account, tmp_path: Path) -> Iterator[Managed]:
 def test_an_administrator_who_is_no_superuser_migrates_again_and_again_and_each_role_changes_its_own_password(
     managed: Managed, aws: Account, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    storage = {"module": "pipeline_project.orchestration.pooled_storage", "class": "PooledPostgresStorage"}
-    instance = {"storage": {"custom": {**storage, "config": {"secret": True}}}, "telemetry": {"enabled": False}}
-    (home / "dagster.yaml").write_text(json.dumps(instance), "utf-8")
-    managed.migrate(home)
-    managed.migrate(home)
+    home = dagster_yaml(tmp_path)
+    assert managed.migrate(home) is None
+    assert managed.migrate(home) is None
     for role in USERS:
         managed.rotate(role)
-    managed.migrate(home)
+    assert managed.migrate(home) is None
     for role in USERS:
         managed.rotate(role)
         psycopg.connect(login_conninfo(managed.login(role))).close()
     reader = Database.from_settings(aws.settings, "reader", aws.secretsmanager)
     with reader.connect() as connection:
         assert connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
+
+
+def test_after_a_rollback_the_tables_of_a_later_dagster_are_left_as_they_are(
+    managed: Managed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    home = dagster_yaml(tmp_path)
+    assert managed.migrate(home) is None
+    managed.say_dagster("of tomorrow")
+    assert managed.migrate(home) is None
+    [told] = [json.loads(line) for line in capfd.readouterr().err.splitlines() if "of tomorrow" in line]
+    assert told["message"].startswith("Dagster's tables are those of a later release, and are left as they are: ")
+
+
+def test_a_failure_of_dagsters_part_is_a_failure_and_says_why(
+    managed: Managed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dagster.yaml").write_text("storage: nowhere", "utf-8")
+    assert isinstance(managed.migrate(tmp_path), Permanent)
+    told = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert told[-1]["level"] == "CRITICAL" and "storage" in told[-1]["message"]
