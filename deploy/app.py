@@ -40,7 +40,7 @@ def app(outdir: Path | None = None) -> "cdk.App":
 def add_stacks(app: "cdk.App", environment: Environment, code: Path) -> None:
     """The stacks of one environment. `code` is the function's bundle, for arm64.
 
-    network ──► data ──► app ──► orchestration ──► monitoring        to the right: changed more often, lost with less
+    network ──► data ──► migration ──► app ──► orchestration ──► monitoring     to the right: changed more often, lost with less
     """
     import aws_cdk as cdk  # noqa: PLC0415
     from aws_cdk import aws_ecr_assets as ecr_assets  # noqa: PLC0415
@@ -50,6 +50,7 @@ def add_stacks(app: "cdk.App", environment: Environment, code: Path) -> None:
     from deploy import policy  # noqa: PLC0415
     from deploy.stacks.app_stack import AppStack  # noqa: PLC0415
     from deploy.stacks.data_stack import DataStack  # noqa: PLC0415
+    from deploy.stacks.migration_stack import MigrationStack  # noqa: PLC0415
     from deploy.stacks.monitoring_stack import MonitoringStack  # noqa: PLC0415
     from deploy.stacks.network_stack import NetworkStack  # noqa: PLC0415
     from deploy.stacks.orchestration_stack import OrchestrationStack  # noqa: PLC0415
@@ -62,23 +63,22 @@ def add_stacks(app: "cdk.App", environment: Environment, code: Path) -> None:
     }
     network = NetworkStack(app, f"{prefix}-network", **common)
     data = DataStack(app, f"{prefix}-data", **common, network=network)
-    rest = AppStack(app, f"{prefix}-app", **common, network=network, data=data, code=lambda_.Code.from_asset(str(code)))
-    orchestration = OrchestrationStack(
-        app,
-        f"{prefix}-orchestration",
-        **common,
-        network=network,
-        data=data,
-        app=rest,
-        image=ecs.ContainerImage.from_asset(
-            str(bundle.ROOT),
-            file=DOCKERFILE,
-            platform=ecr_assets.Platform.LINUX_ARM64,
-            ignore_mode=cdk.IgnoreMode.DOCKER,
-            exclude=["*", *(f"!{each}" for each in IMAGE_SOURCES), "**/__pycache__"],
-        ),
+    image = ecs.ContainerImage.from_asset(
+        str(bundle.ROOT),
+        file=DOCKERFILE,
+        platform=ecr_assets.Platform.LINUX_ARM64,
+        ignore_mode=cdk.IgnoreMode.DOCKER,
+        exclude=["*", *(f"!{each}" for each in IMAGE_SOURCES), "**/__pycache__"],
     )
-    MonitoringStack(app, f"{prefix}-monitoring", **common, data=data, app=rest, orchestration=orchestration)
+    migration = MigrationStack(app, f"{prefix}-migration", **common, network=network, data=data, image=image)
+    rest = AppStack(app, f"{prefix}-app", **common, network=network, data=data, code=lambda_.Code.from_asset(str(code)))
+    rest.add_stack_dependency(migration)  # and so do those that need the function's stack
+    orchestration = OrchestrationStack(
+        app, f"{prefix}-orchestration", **common, network=network, data=data, app=rest, image=image
+    )
+    MonitoringStack(
+        app, f"{prefix}-monitoring", **common, network=network, data=data, app=rest, orchestration=orchestration
+    )
     cdk.Tags.of(app).add("project", "pipeline")
     cdk.Tags.of(app).add("environment", environment.name)
     policy.enforce(app)

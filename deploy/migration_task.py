@@ -1,5 +1,5 @@
-"""The function behind the stack's migration: runs the one-off ECS task and waits until it has succeeded, so that
-CloudFormation does not touch the services before the schema is theirs; if it fails, they stay as they were.
+"""The function behind the migration's stack: runs the one-off ECS task and waits until it has succeeded, so that what comes
+after is not touched before the schema is its own; if it fails, the deployment ends with what the task has said last.
 
 It runs in Lambda from this very text (4,096 characters at most) with nothing but boto3: no imports from here.
 """
@@ -11,8 +11,11 @@ import urllib3
 from botocore.exceptions import WaiterError
 
 POLL_SECONDS = 6
-# The function may take 15 minutes; a longer migration is run by hand before the deployment (deploy/README.md).
+# The function may take 15 minutes; deploy/README.md has what to do about a longer migration.
 POLLS = 140
+LAST_LINES = 5
+MOST_SAID = 600
+"""CloudFormation takes an answer of 4,096 bytes, and a character may need six."""
 
 
 def handler(event, _):
@@ -20,13 +23,13 @@ def handler(event, _):
     reason = ""
     try:
         if event["RequestType"] != "Delete":
-            reason = migrate(boto3.client("ecs"), event["ResourceProperties"])
+            reason = migrate(boto3.client("ecs"), boto3.client("logs"), event["ResourceProperties"])
     except Exception as error:  # without an answer CloudFormation would wait for an hour
         reason = f"{type(error).__name__}: {error}"
     respond(event, reason)
 
 
-def migrate(ecs, properties, poll_seconds=POLL_SECONDS):
+def migrate(ecs, logs, properties, poll_seconds=POLL_SECONDS):
     """Why it failed; empty if it did not."""
     started = ecs.run_task(
         cluster=properties["Cluster"],
@@ -51,9 +54,26 @@ def migrate(ecs, properties, poll_seconds=POLL_SECONDS):
     codes = [container.get("exitCode") for container in stopped["containers"]]
     if codes == [0]:
         return ""
-    return (
-        f"The migration failed (exit status {codes[0]}, {stopped.get('stoppedReason')}): see {properties['LogGroup']}"
-    )
+    said = last_lines(logs, properties["LogGroup"], task["tasks"][0])
+    return f"The migration failed (exit status {codes[0]}, {stopped.get('stoppedReason')}): {said}"
+
+
+def last_lines(logs, group, task):
+    """Here, since a first deployment that fails takes the log with it."""
+    stream = "migration/migration/" + task.rpartition("/")[2]
+    try:
+        events = logs.get_log_events(logGroupName=group, logStreamName=stream, limit=LAST_LINES)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return "it has said nothing"
+    return " ".join(message(event["message"]) for event in events)[-MOST_SAID:]
+
+
+def message(line):
+    """Of a line of JSON without the rest, above all without the trace."""
+    try:
+        return json.loads(line)["message"]
+    except (ValueError, TypeError, KeyError):
+        return line
 
 
 def respond(event, reason):

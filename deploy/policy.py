@@ -32,10 +32,16 @@ DATA_OBJECTS = (
     "Resource::{data}:ExportsOutputFnGetAttResultsBucketA95A2103ArnC89E3319/*",
 )
 TABLE_INDEXES = "Resource::{data}:ExportsOutputFnGetAttTableCD117FA1ArnE2C8C204/index/*"
-CLUSTER_TASKS = "Resource::arn:<AWS::Partition>:ecs:{region}:<AWS::AccountId>:task/<ClusterEB0386A7>/*"
-SESSION_LOGS = "Resource::arn:<AWS::Partition>:logs:{region}:<AWS::AccountId>:log-group:<SessionLogsABAF303F>:*"
+CLUSTER_TASKS = (
+    "Resource::arn:<AWS::Partition>:ecs:{region}:<AWS::AccountId>:task/"
+    "{network}:ExportsOutputRefClusterEB0386A796A0E3FE/*"
+)
+SESSION_LOGS = (
+    "Resource::arn:<AWS::Partition>:logs:{region}:<AWS::AccountId>:log-group:"
+    "{network}:ExportsOutputRefSessionLogsABAF303F75CE27C8:*"
+)
 
-# (path of the constructs below their environment, finding, reason); `{data}` is the name of the data stack.
+# (path of the constructs below their environment, finding, reason); `{network}` and `{data}` are the names of those stacks.
 EXCEPTIONS = (
     ("data/Database", "RDS11", "The port is reached from the security groups of the network stack only; another hides nothing"),
     ("data/DatabaseMonitoringRole", f"IAM4[{MANAGED_POLICY}/AmazonRDSEnhancedMonitoringRole]", MANAGED),
@@ -48,8 +54,12 @@ EXCEPTIONS = (
     ("app/ApiRole/DefaultPolicy", "IAM5[Resource::*]", NO_RESOURCES),
     ("app/ApiRole/DefaultPolicy", f"IAM5[{DATA_OBJECTS[2]}]", EVERY_OBJECT),
     ("app/ApiRole/DefaultPolicy", f"IAM5[{TABLE_INDEXES}]", EVERY_INDEX),
+    ("migration/Migration", "ECS2", VARIABLES),
+    ("migration/Migration/ExecutionRole/DefaultPolicy", "IAM5[Resource::*]", IMAGE),
+    ("migration/MigrationFunction", "L1", RUNTIME),
+    ("migration/MigrationFunctionRole/DefaultPolicy", f"IAM5[{CLUSTER_TASKS}]", TASKS),
     ("orchestration/*/ExecutionRole/DefaultPolicy", "IAM5[Resource::*]", IMAGE),
-    *((f"orchestration/{task}", "ECS2", VARIABLES) for task in ("CodeServer", "Daemon", "Migration", "Run", "Webserver")),
+    *((f"orchestration/{task}", "ECS2", VARIABLES) for task in ("CodeServer", "Daemon", "Run", "Webserver")),
     *(
         (f"orchestration/{task}/TaskRole/DefaultPolicy", f"IAM5[{objects}]", EVERY_OBJECT)
         for task in ("CodeServer", "Run")
@@ -67,8 +77,6 @@ EXCEPTIONS = (
         )
     ),
     ("orchestration/Webserver/TaskRole/DefaultPolicy", f"IAM5[{SESSION_LOGS}]", "The streams of one log group"),
-    ("orchestration/MigrationFunction", "L1", RUNTIME),
-    ("orchestration/MigrationFunctionRole/DefaultPolicy", f"IAM5[{CLUSTER_TASKS}]", TASKS),
 )  # fmt: skip
 
 NOT_IN_PROD = (
@@ -88,7 +96,7 @@ def enforce(app: cdk.App) -> None:
 
 def _acknowledge(stack: cdk.Stack) -> None:
     environment, _, part = stack.stack_name.rpartition("-")
-    names = {"{data}": f"{environment}-data", "{region}": stack.region}
+    names = {"{network}": f"{environment}-network", "{data}": f"{environment}-data", "{region}": stack.region}
     constructs = list(_descendants(stack, part))
     for pattern, finding, reason in EXCEPTIONS if environment.endswith("-prod") else EXCEPTIONS + NOT_IN_PROD:
         for name, value in names.items():

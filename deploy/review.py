@@ -12,7 +12,7 @@ from typing import Any
 # CDK's exports: `<stack>:ExportsOutput(Ref|FnGetAtt)<logical id><hash><attribute><hash>`.
 EXPORT = re.compile(r"ExportsOutput(?:Ref|FnGetAtt)(?P<name>\w+?)(?:[0-9A-F]{8})(?P<attribute>[A-Z]\w*?)?[0-9A-F]{8}$")
 HASH = re.compile(r"[0-9A-F]{8}$")
-STACKS = ("network", "data", "app", "orchestration", "monitoring")
+STACKS = ("network", "data", "migration", "app", "orchestration", "monitoring")
 
 
 def review(assembly: Path) -> str:

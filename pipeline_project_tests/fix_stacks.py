@@ -12,7 +12,7 @@ import pytest
 
 from pipeline_project_tests.shared_postgres import exclusive
 
-STACKS = ("network", "data", "app", "orchestration", "monitoring")
+STACKS = ("network", "data", "migration", "app", "orchestration", "monitoring")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ class Synthesis:
     def path(self, name: str, stack: str) -> Path:
         (found,) = (self.folder / name).glob(f"pipeline-*-{stack}.template.json")
         return found
+
+    def order(self, name: str) -> dict[str, set[str]]:
+        """The stacks that each stack's deployment waits for, as the CDK's CLI reads them."""
+        artifacts = json.loads((self.folder / name / "manifest.json").read_text("utf-8"))["artifacts"]
+        stacks = {k.rpartition("-")[2]: v for k, v in artifacts.items() if v["type"] == "aws:cloudformation:stack"}
+        return {
+            stack: {each.rpartition("-")[2] for each in artifact.get("dependencies", [])} & stacks.keys()
+            for stack, artifact in stacks.items()
+        }
 
     def report(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder / name / "validation-report.json").read_text("utf-8"))

@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
 
     from deploy import policy  # noqa: PLC0415 imports CDK
 
-    named = {"data": "pipeline-prod-data", "region": "eu-central-1"}
+    named = {"network": "pipeline-prod-network", "data": "pipeline-prod-data", "region": "eu-central-1"}
     unused = []
     for path, finding, reason in policy.EXCEPTIONS + policy.NOT_IN_PROD:
         rule = finding

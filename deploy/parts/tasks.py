@@ -1,14 +1,15 @@
-"""Tasks of the one image: what each container is given, and the rights of the roles they run under."""
+"""Tasks of the one image: what each container is given, the rights of the roles they run under, and of who starts them."""
 
 # pyright: reportArgumentType=false
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment, Task
 from deploy.parts.resources import resource
@@ -26,7 +27,8 @@ class Tasks:
     environment: Environment
     image: ecs.ContainerImage
     variables: dict[str, str]
-    """Settings of pipeline_project/settings.py. Names of secrets only: each process reads them by itself."""
+    """Settings of pipeline_project/settings.py, beside the environment's own. Names of secrets only: each process reads them
+    by itself."""
 
     def definition(self, name: str, size: Task, statements: Sequence[iam.PolicyStatement]) -> ecs.FargateTaskDefinition:
         task = ecs.FargateTaskDefinition(
@@ -66,7 +68,14 @@ class Tasks:
             container_name=name,
             image=self.image,
             command=list(command),
-            environment={**self.variables, **(variables or {})},
+            environment={
+                "AWS_DEFAULT_REGION": self.stack.region,
+                "PIPELINE_ENVIRONMENT": self.environment.name,
+                "PIPELINE_AWS_REGION": self.stack.region,
+                "PIPELINE_TRACES": "x-ray" if self.environment.traces else "none",
+                **self.variables,
+                **(variables or {}),
+            },
             health_check=health_check,
             port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
             readonly_root_filesystem=not writable,
@@ -78,6 +87,34 @@ class Tasks:
             logging=ecs.LogDriver.aws_logs(stream_prefix=name, log_group=log_group or self.log_group(name)),
         )
         container.add_mount_points(ecs.MountPoint(container_path=TEMPORARY, source_volume="temporary", read_only=False))
+
+
+def may_read(secrets: Iterable[secretsmanager.ISecret]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        sid="Secrets",
+        actions=["secretsmanager:GetSecretValue"],
+        resources=[secret.secret_arn for secret in secrets],
+    )
+
+
+def may_run(task: ecs.FargateTaskDefinition, cluster: ecs.Cluster) -> list[iam.PolicyStatement]:
+    """Start and see that task in the cluster; it may be given its two roles."""
+    execution_role = task.obtain_execution_role()
+    return [
+        iam.PolicyStatement(
+            sid="StartTask",
+            actions=["ecs:RunTask"],
+            resources=[task.task_definition_arn],
+            conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
+        ),
+        iam.PolicyStatement(sid="SeeTasks", actions=["ecs:DescribeTasks"], resources=[cluster.arn_for_tasks("*")]),
+        iam.PolicyStatement(
+            sid="GiveTaskItsRoles",
+            actions=["iam:PassRole"],
+            resources=[task.task_role.role_arn, execution_role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    ]
 
 
 def _identifier(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the API needs beside its data: the REST facade in front of the function, who may call it, and the events topic."""
+"""What the API needs beside its data: the REST facade in front of the function, and who may call it."""
 
 # pyright: reportArgumentType=false
 
@@ -17,7 +17,6 @@ from aws_cdk import aws_wafv2 as wafv2
 from deploy.environments import Environment
 from deploy.parts.resources import resource
 from deploy.parts.rest import Caller, Rest
-from deploy.parts.topics import events_topic, tell_of_trouble
 from deploy.stacks.data_stack import DataStack
 from deploy.stacks.network_stack import ISOLATED, NetworkStack
 
@@ -34,7 +33,7 @@ REQUESTS_OF_ONE_ADDRESS = 10_000
 
 
 class AppStack(cdk.Stack):
-    """`rest` and `events_topic` are what the other stacks ask for."""
+    """`rest` is what the other stacks ask for."""
 
     def __init__(
         self,
@@ -50,13 +49,11 @@ class AppStack(cdk.Stack):
         super().__init__(scope, construct_id, env=env, description="Data pipeline: REST API.")
         self._environment = environment
         api = environment.api
-        self.events_topic = events_topic(self)
-        tell_of_trouble(self.events_topic, environment.monitoring.event_emails)
         reader_secret = data.secrets["reader"].secret_arn
         self.rest = Rest(
             self,
             storage=data.storage,
-            events_topic=self.events_topic,
+            events_topic=data.events_topic,
             code=code,
             architecture=lambda_.Architecture.ARM_64.name,
             environment_name=environment.name,
@@ -97,7 +94,6 @@ class AppStack(cdk.Stack):
         if api.firewall:
             self._firewall()
         cdk.CfnOutput(self, "ApiUrl", value=self.rest.url)
-        cdk.CfnOutput(self, "EventsTopicArn", value=self.events_topic.topic_arn)
 
     def _caller(self) -> Mapping[str, Any]:
         """Options of every method: how the gateway finds out who calls."""

@@ -1,4 +1,5 @@
-"""Everything that holds data: PostgreSQL with the passwords of its roles, and the buckets, queue and table of `Storage`.
+"""Everything that holds data: PostgreSQL with the passwords of its roles, and the buckets, queue and table of `Storage`; and
+the events topic with those who have subscribed to it.
 
 It is kept when the stack is deleted, and changes seldom; what may be made anew at any time is in the other stacks.
 """
@@ -17,6 +18,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment
 from deploy.parts.storage import Storage, private_bucket
+from deploy.parts.topics import events_topic, tell_of_trouble
 from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
 
 DATABASE = "pipeline"
@@ -43,7 +45,8 @@ SLOW_MILLISECONDS = 2_000
 
 class DataStack(cdk.Stack):
     """`secrets` by role: admin, owner, loader, reader, dagster; each is {"engine", "host", "port", "dbname", "username",
-    "password", "sslmode"}. The stack's name must be lower case: the queue's policy knows the landing bucket by it.
+    "password", "sslmode"}. `variables` are the settings that lead a task to all this.
+    The stack's name must be lower case: the queue's policy knows the landing bucket by it.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class DataStack(cdk.Stack):
         access_logs = self._log_bucket("AccessLogsBucket", None)
         self.storage = Storage(self, job_result_days=environment.job_result_days, access_logs=access_logs)
         self.compute_logs_bucket = self._log_bucket("ComputeLogsBucket", access_logs)
+        self.events_topic = events_topic(self)
+        tell_of_trouble(self.events_topic, environment.monitoring.event_emails)
         unattached = {role: self._secret(role) for role in ROLES}
         self.database = self._database(unattached["admin"])
         self.secrets = {role: self._attached(role, secret) for role, secret in unattached.items()}
@@ -74,8 +79,19 @@ class DataStack(cdk.Stack):
             "LandingBucketName": self.storage.landing_bucket.bucket_name,
             "ResultsBucketName": self.storage.results_bucket.bucket_name,
             "DatabaseAddress": self.database.db_instance_endpoint_address,
+            "EventsTopicArn": self.events_topic.topic_arn,
         }.items():
             cdk.CfnOutput(self, name, value=value)
+        self.variables = {
+            "PIPELINE_LANDING_BUCKET": self.storage.landing_bucket.bucket_name,
+            "PIPELINE_RESULTS_BUCKET": self.storage.results_bucket.bucket_name,
+            "PIPELINE_LANDING_QUEUE_URL": self.storage.landing_queue.queue_url,
+            "PIPELINE_TABLE_NAME": self.storage.table.table_name,
+            "PIPELINE_EVENTS_TOPIC_ARN": self.events_topic.topic_arn,
+            "PIPELINE_LOADER_SECRET": self.secrets["loader"].secret_arn,
+            "PIPELINE_READER_SECRET": self.secrets["reader"].secret_arn,
+            "PIPELINE_DAGSTER_SECRET": self.secrets["dagster"].secret_arn,
+        }
 
     def _log_bucket(self, name: str, access_logs: s3.IBucket | None) -> s3.Bucket:
         """Logs of requests to the other buckets, or what runs print: kept as long as all logs are."""

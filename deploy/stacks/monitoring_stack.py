@@ -22,6 +22,7 @@ from deploy.parts.alarms import alarm, landing_alarms, rest_alarms
 from deploy.parts.topics import alarms_topic
 from deploy.stacks.app_stack import AppStack
 from deploy.stacks.data_stack import DataStack
+from deploy.stacks.network_stack import NetworkStack
 from deploy.stacks.orchestration_stack import OrchestrationStack
 
 NAMESPACE = "Pipeline"
@@ -48,12 +49,14 @@ class MonitoringStack(cdk.Stack):
         *,
         environment: Environment,
         env: cdk.Environment,
+        network: NetworkStack,
         data: DataStack,
         app: AppStack,
         orchestration: OrchestrationStack,
     ) -> None:
         super().__init__(scope, construct_id, env=env, description="Data pipeline: dashboard, alarms and budget.")
         self._environment = environment
+        self._network = network
         self._data = data
         self._app = app
         self._orchestration = orchestration
@@ -253,13 +256,12 @@ class MonitoringStack(cdk.Stack):
         ]
 
     def _running(self, name: str) -> cloudwatch.Metric:
-        orchestration = self._orchestration
         return cloudwatch.Metric(
             namespace="ECS/ContainerInsights",
             metric_name="RunningTaskCount",
             dimensions_map={
-                "ClusterName": orchestration.cluster.cluster_name,
-                "ServiceName": orchestration.services[name].service_name,
+                "ClusterName": self._network.cluster.cluster_name,
+                "ServiceName": self._orchestration.services[name].service_name,
             },
             statistic="Minimum",
             period=MINUTE,

@@ -1,4 +1,4 @@
-"""The network: a VPC that has no way to the internet, in either direction, and who may talk to whom in it.
+"""The network: a VPC that has no way to the internet, in either direction, who may talk to whom in it, and where tasks run.
 
 AWS' services are reached through endpoints. All security groups and their rules are here, in one place to audit; what
 runs in them is in the other stacks.
@@ -8,6 +8,7 @@ runs in them is in the other stacks.
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_servicediscovery as servicediscovery
@@ -38,7 +39,7 @@ SERVICES = {
 
 
 class NetworkStack(cdk.Stack):
-    """VPC, endpoints, security groups and the names by which tasks find each other."""
+    """VPC, endpoints, security groups; the cluster of all tasks, and the names by which they find each other."""
 
     def __init__(self, scope: cdk.App, construct_id: str, *, environment: Environment, env: cdk.Environment) -> None:
         super().__init__(scope, construct_id, env=env, description="Data pipeline: private network and endpoints.")
@@ -65,12 +66,29 @@ class NetworkStack(cdk.Stack):
         self.namespace = servicediscovery.PrivateDnsNamespace(
             self, "Names", name=environment.internal_domain, vpc=self.vpc
         )
+        self.cluster = ecs.Cluster(
+            self,
+            "Cluster",
+            vpc=self.vpc,
+            container_insights_v2=ecs.ContainerInsights.ENABLED,
+            execute_command_configuration=self._logged_sessions(environment),
+        )
+        cdk.CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
 
     def _flow_logs(self, environment: Environment) -> None:
         log_group = logs.LogGroup(self, "FlowLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
         resource(log_group, logs.CfnLogGroup).retention_in_days = environment.log_retention_days
         role = iam.Role(self, "FlowLogsRole", assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"))
         self.vpc.add_flow_log("Flows", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group, role))
+
+    def _logged_sessions(self, environment: Environment) -> ecs.ExecuteCommandConfiguration:
+        """What an operator does in a container by ECS Exec is kept."""
+        log_group = logs.LogGroup(self, "SessionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
+        resource(log_group, logs.CfnLogGroup).retention_in_days = environment.log_retention_days
+        return ecs.ExecuteCommandConfiguration(
+            logging=ecs.ExecuteCommandLogging.OVERRIDE,
+            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=log_group),
+        )
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(

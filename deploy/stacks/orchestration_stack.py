@@ -1,4 +1,4 @@
-"""Dagster on ECS Fargate: webserver, daemon, code server with its warm workers, heavy runs, and the migration before them.
+"""Dagster on ECS Fargate: webserver, daemon, code server with its warm workers, and heavy runs.
 
     function ──jobs──► webserver ──┐                     ┌──► workers (in the code server's task): light runs
                        daemon ─────┴── launch a run ─────┴──► a task of its own: heavy runs
@@ -8,26 +8,17 @@ All of one image. Nobody reaches any of it from outside of the VPC; an operator 
 
 # pyright: reportArgumentType=false
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
-from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 
-from deploy.environments import Environment, Task
-from deploy.parts.resources import resource
-from deploy.parts.tasks import Tasks, alive
+from deploy.environments import Environment
+from deploy.parts.tasks import Tasks, alive, may_read, may_run
 from deploy.stacks.app_stack import AppStack
 from deploy.stacks.data_stack import DataStack
 from deploy.stacks.network_stack import CODE_SERVER_PORT, ISOLATED, WEBSERVER_PORT, WORKERS_PORT, NetworkStack
 
-MIGRATION_TASK = Path(__file__).parents[1] / "migration_task.py"
-MIGRATION_SIZE = Task(cpu=512, memory_gib=2)
 WEBSERVER_IS_ALIVE = (
     f"import urllib.request as r; r.urlopen('http://127.0.0.1:{WEBSERVER_PORT}/server_info', timeout=8)"
 )
@@ -36,7 +27,7 @@ BUSY_PERCENT = 60
 
 
 class OrchestrationStack(cdk.Stack):
-    """`cluster` and `services` by name are what monitoring asks for."""
+    """`services` by name are what monitoring asks for."""
 
     def __init__(
         self,
@@ -55,39 +46,20 @@ class OrchestrationStack(cdk.Stack):
         self._network = network
         self._data = data
         self._app = app
-        self.cluster = ecs.Cluster(
-            self,
-            "Cluster",
-            vpc=network.vpc,
-            container_insights_v2=ecs.ContainerInsights.ENABLED,
-            execute_command_configuration=self._logged_sessions(),
-        )
         code_server = f"code-server.{environment.internal_domain}"
         self._tasks = Tasks(
             stack=self,
             environment=environment,
             image=image,
             variables={
-                "AWS_DEFAULT_REGION": self.region,
-                "PIPELINE_ENVIRONMENT": environment.name,
-                "PIPELINE_AWS_REGION": self.region,
-                "PIPELINE_LANDING_BUCKET": data.storage.landing_bucket.bucket_name,
-                "PIPELINE_RESULTS_BUCKET": data.storage.results_bucket.bucket_name,
-                "PIPELINE_LANDING_QUEUE_URL": data.storage.landing_queue.queue_url,
-                "PIPELINE_TABLE_NAME": data.storage.table.table_name,
-                "PIPELINE_EVENTS_TOPIC_ARN": app.events_topic.topic_arn,
-                "PIPELINE_LOADER_SECRET": data.secrets["loader"].secret_arn,
-                "PIPELINE_READER_SECRET": data.secrets["reader"].secret_arn,
-                "PIPELINE_DAGSTER_SECRET": data.secrets["dagster"].secret_arn,
+                **data.variables,
                 "PIPELINE_DAGSTER_URL": environment.dagster_url,
                 "PIPELINE_API_URL": app.rest.url,
                 "PIPELINE_DAGSTER_LOGS_BUCKET": data.compute_logs_bucket.bucket_name,
                 "PIPELINE_CODE_SERVER_HOST": code_server,
                 "PIPELINE_RUN_WORKERS": f"{code_server}:{WORKERS_PORT}",
-                "PIPELINE_TRACES": "x-ray" if environment.traces else "none",
             },
         )
-        migration = self._migration()
         self._run_logs = self._tasks.log_group("run")
         run = self._run()
         self.services = {
@@ -95,25 +67,13 @@ class OrchestrationStack(cdk.Stack):
             "daemon": self._daemon(run),
             "code-server": self._code_server(run),
         }
-        for service in self.services.values():
-            service.node.add_dependency(migration)
         for name, value in {
-            "ClusterName": self.cluster.cluster_name,
             "WebserverServiceName": self.services["webserver"].service_name,
             # In which an operator runs `pipeline health` and the like, too (docs/operations-runbook.md).
             "RunTaskDefinitionArn": run.task_definition_arn,
             "RunLogGroupName": self._run_logs.log_group_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
-
-    def _logged_sessions(self) -> ecs.ExecuteCommandConfiguration:
-        """What an operator does in a container by ECS Exec is kept."""
-        log_group = logs.LogGroup(self, "SessionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
-        return ecs.ExecuteCommandConfiguration(
-            logging=ecs.ExecuteCommandLogging.OVERRIDE,
-            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=log_group),
-        )
 
     def _run(self) -> ecs.FargateTaskDefinition:
         """A heavy run; the command comes from Dagster."""
@@ -186,7 +146,7 @@ class OrchestrationStack(cdk.Stack):
         return ecs.FargateService(
             self,
             f"{construct_id}Service",
-            cluster=self.cluster,
+            cluster=self._network.cluster,
             task_definition=task,
             desired_count=1,
             min_healthy_percent=0 if is_single else 100,
@@ -206,91 +166,16 @@ class OrchestrationStack(cdk.Stack):
             ),
         )
 
-    def _migration(self) -> cdk.CustomResource:
-        """`pipeline migrate` as a task, each time the image or its settings change, before any service does."""
-        secrets = self._data.secrets
-        task = self._tasks.definition("Migration", MIGRATION_SIZE, [_may_read(list(secrets.values()))])
-        output = self._tasks.log_group("migration")
-        self._tasks.container(
-            task,
-            "migration",
-            ["pipeline", "migrate"],
-            log_group=output,
-            variables={
-                "PIPELINE_OWNER_SECRET": secrets["owner"].secret_arn,
-                "PIPELINE_ADMIN_SECRET": secrets["admin"].secret_arn,
-            },
-        )
-        log_group = logs.LogGroup(self, "MigrationFunctionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
-        role = iam.Role(self, "MigrationFunctionRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
-        for statement in self._may_run(task):
-            role.add_to_policy(statement)
-        function = lambda_.Function(
-            self,
-            "MigrationFunction",
-            runtime=lambda_.Runtime.PYTHON_3_13,
-            architecture=lambda_.Architecture.ARM_64,
-            handler="index.handler",
-            code=lambda_.Code.from_inline(MIGRATION_TASK.read_text("utf-8")),
-            role=role,
-            timeout=cdk.Duration.minutes(15),
-            log_group=log_group,
-        )
-        subnets = self._network.vpc.select_subnets(subnet_type=ISOLATED.subnet_type).subnet_ids
-        migration = cdk.CustomResource(
-            self,
-            "MigrationDone",
-            resource_type="Custom::Migration",
-            service_token=function.function_arn,
-            properties={
-                "Cluster": self.cluster.cluster_arn,
-                "TaskDefinition": task.task_definition_arn,
-                "Subnets": subnets,
-                "SecurityGroups": [self._network.dagster.security_group_id],
-                "LogGroup": output.log_group_name,
-            },
-        )
-        # The function's rights, and those of the task: it would start before it may read its image.
-        migration.node.add_dependency(role, task)
-        return migration
-
-    def _may_run(self, task: ecs.FargateTaskDefinition) -> list[iam.PolicyStatement]:
-        """Start and see that task in the cluster; it may be given its two roles."""
-        cluster = self.cluster
-        execution_role = task.obtain_execution_role()
-        return [
-            iam.PolicyStatement(
-                sid="StartTask",
-                actions=["ecs:RunTask"],
-                resources=[task.task_definition_arn],
-                conditions={"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
-            ),
-            iam.PolicyStatement(
-                sid="SeeTasks",
-                actions=["ecs:DescribeTasks"],
-                resources=[self._all_tasks()],
-            ),
-            iam.PolicyStatement(
-                sid="GiveTaskItsRoles",
-                actions=["iam:PassRole"],
-                resources=[task.task_role.role_arn, execution_role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
-            ),
-        ]
-
-    def _all_tasks(self) -> str:
-        return f"arn:{self.partition}:ecs:{self.region}:{self.account}:task/{self.cluster.cluster_name}/*"
-
     def _launcher_rights(self, run: ecs.FargateTaskDefinition) -> list[iam.PolicyStatement]:
         """Of those who launch runs: no data of the platform, only Dagster's own."""
         return [
-            _may_read([self._data.secrets["dagster"]]),
+            may_read([self._data.secrets["dagster"]]),
             *self._compute_logs(),
-            *self._may_run(run),
+            *may_run(run, self._network.cluster),
             iam.PolicyStatement(
-                sid="StopRuns", actions=["ecs:StopTask", "ecs:TagResource"], resources=[self._all_tasks()]
+                sid="StopRuns",
+                actions=["ecs:StopTask", "ecs:TagResource"],
+                resources=[self._network.cluster.arn_for_tasks("*")],
             ),
             # Why a run's task has failed.
             iam.PolicyStatement(
@@ -321,7 +206,7 @@ class OrchestrationStack(cdk.Stack):
         """Of those who run sensors and runs: ingestion, analytics and jobs."""
         storage, secrets = self._data.storage, self._data.secrets
         return [
-            _may_read([secrets["dagster"], secrets["loader"], secrets["reader"]]),
+            may_read([secrets["dagster"], secrets["loader"], secrets["reader"]]),
             *self._compute_logs(),
             # Landed files are read and never changed.
             iam.PolicyStatement(
@@ -363,7 +248,7 @@ class OrchestrationStack(cdk.Stack):
                 ],
                 resources=[storage.table.table_arn, f"{storage.table.table_arn}/index/*"],
             ),
-            iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._app.events_topic.topic_arn]),
+            iam.PolicyStatement(sid="Events", actions=["sns:Publish"], resources=[self._data.events_topic.topic_arn]),
             *self._traces(),
         ]
 
@@ -372,11 +257,3 @@ class OrchestrationStack(cdk.Stack):
         if not self._environment.traces:
             return []
         return [iam.PolicyStatement(sid="Traces", actions=["xray:PutTraceSegments"], resources=["*"])]
-
-
-def _may_read(secrets: Sequence[secretsmanager.ISecret]) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        sid="Secrets",
-        actions=["secretsmanager:GetSecretValue"],
-        resources=[secret.secret_arn for secret in secrets],
-    )

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from unittest.mock import ANY
@@ -40,6 +41,7 @@ from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, a
 from pipeline_project.settings import PREFIX, Settings
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.fix_stacks import Synthesis, Template
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = ROOT / "deploy" / "dagster"
@@ -59,6 +61,11 @@ ON_AWS = {
     "PIPELINE_RUN_WORKERS": "code-server.internal:4001",
     "PIPELINE_RUN_TASK_DEFINITION": "pipeline-run",
 }
+EMULATOR = {
+    *("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    *("PIPELINE_AWS_ENDPOINT_URL", "PIPELINE_AWS_ACCESS_KEY_ID", "PIPELINE_AWS_SECRET_ACCESS_KEY"),
+}
+"""What a container is given here and not on AWS."""
 
 
 class Step(NamedTuple):
@@ -260,6 +267,7 @@ def on_aws(
         **settings.environment_variables(),
         **ON_AWS,
         "PIPELINE_DAGSTER_LOGS_BUCKET": logs,
+        "PIPELINE_API_URL": "https://api.example.com/v1",
         "AWS_DEFAULT_REGION": settings.aws_region,
         "AWS_ENDPOINT_URL": str(settings.aws_endpoint_url),
         "AWS_ACCESS_KEY_ID": str(settings.aws_access_key_id),
@@ -315,14 +323,34 @@ def test_dagster_makes_all_parts_of_the_instance(
 # --- the programs
 
 
+@dataclass(frozen=True)
+class Containers:
+    """What each container of prod's task definitions is given: those variables and no other, with this test's values."""
+
+    stacks: Mapping[str, Template]
+
+    def variables(self, container: str, values: Mapping[str, str]) -> dict[str, str]:
+        definitions = [
+            each
+            for stack in self.stacks.values()
+            for task in stack.any("AWS::ECS::TaskDefinition").values()
+            for each in task["ContainerDefinitions"]
+        ]
+        [given] = [each["Environment"] for each in definitions if each["Name"] == container]
+        return {name: values[name] for name in {each["Name"] for each in given} | EMULATOR}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it installs a hundred packages and compiles them, as `docker build` would
-def test_the_image(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+def test_the_image(
+    image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account, synthesis: Synthesis
+) -> None:
+    containers = Containers(synthesis.environment("prod"))
     it_holds_what_it_needs_and_no_more(image)
     for name, value, told in WRONG_SETTINGS:
         it_names_a_wrong_setting_in_one_line(image, {**on_aws, name: value}, told)
-    it_migrates(image, on_aws, database, aws)
-    it_serves(image, on_aws, database, aws)
+    it_migrates(image, containers, on_aws, database, aws)
+    it_serves(image, containers, on_aws, database, aws)
 
 
 def it_holds_what_it_needs_and_no_more(image: Image) -> None:
@@ -338,15 +366,19 @@ def it_names_a_wrong_setting_in_one_line(image: Image, variables: dict[str, str]
     assert json.loads(done.stdout)["message"].startswith(told)
 
 
-def it_migrates(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+def it_migrates(
+    image: Image, containers: Containers, on_aws: dict[str, str], database: FreshDatabase, aws: Account
+) -> None:
     admin = {**json.loads(database.secret("owner")), "username": "postgres", "password": database.server.password}
     aws.secretsmanager.create_secret(Name="pipeline/database/admin", SecretString=json.dumps(admin))
-    done = image.run("pipeline", "migrate", **on_aws)
+    done = image.run("pipeline", "migrate", **containers.variables("migration", on_aws))
     assert done.returncode == 0, done.stdout
     assert f"{database.name}: up to date" in done.stdout and f"dagster_{database.name}: up to date" in done.stdout
 
 
-def it_serves(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account) -> None:
+def it_serves(
+    image: Image, containers: Containers, on_aws: dict[str, str], database: FreshDatabase, aws: Account
+) -> None:
     """All parts together, each with its command and environment: what is uploaded is loaded, in a warm worker."""
     ports = {part: free_port() for part in Part}
     workers = f"127.0.0.1:{ports[Part.RUN_WORKERS]}"
@@ -360,7 +392,7 @@ def it_serves(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws
         for part in Part:
             output = opened.enter_context((image.root / f"{part}.log").open("w"))
             command = ["pipeline", "serve", part, "--host", "127.0.0.1", "--port", str(ports[part])]
-            parts[part] = image.start(*command, output=output, **environment)
+            parts[part] = image.start(*command, output=output, **containers.variables(part, environment))
             opened.callback(ended, parts[part], signal.SIGKILL)
         until(parts, lambda: code_server.ping("here")["echo"] == "here")
         until(parts, lambda: ask(workers, {"ask": "health", "run_id": "none"}) == {"alive": False, "end": ANY})
@@ -370,10 +402,11 @@ def it_serves(image: Image, on_aws: dict[str, str], database: FreshDatabase, aws
         )
         until(parts, lambda: loaded_objects(database) == ["crm-data/a.json"])
         # The container's own health check, as the task definition has it.
-        until(parts, lambda: image.run("dagster-daemon", "liveness-check", **environment).returncode == 0)
+        daemon = containers.variables(Part.DAEMON, environment)
+        until(parts, lambda: image.run("dagster-daemon", "liveness-check", **daemon).returncode == 0)
         until(parts, lambda: kept_output(aws, on_aws["PIPELINE_DAGSTER_LOGS_BUCKET"]))
         assert {part: ended(process, signal.SIGTERM) for part, process in parts.items()} == dict.fromkeys(Part, 0)
-    cold = it_runs_cold(image, environment)
+    cold = it_runs_cold(image, containers.variables("run", environment))
     said: dict[str, str] = {part: (image.root / f"{part}.log").read_text("utf-8") for part in Part}
     it_says_all_in_json_and_no_secret({**said, "run": cold}, aws)
 

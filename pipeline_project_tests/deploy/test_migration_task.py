@@ -49,6 +49,25 @@ class Ecs:
         }
 
 
+class Logs:
+    """What the task has said; None: nothing at all."""
+
+    class exceptions:  # noqa: N801 the name is boto3's
+        ResourceNotFoundException = KeyError
+
+    def __init__(self, lines: list[str] | None) -> None:
+        self.lines = lines
+
+    def get_log_events(self, *, logGroupName: str, logStreamName: str, limit: int) -> dict[str, Any]:
+        assert (logGroupName, logStreamName) == ("migration-logs", "migration/migration/1")
+        if self.lines is None:
+            raise KeyError(logStreamName)
+        return {"events": [{"message": line} for line in self.lines[-limit:]]}
+
+
+SAID = Logs(["long ago", *("{}" for _ in range(3)), '{"message": "pipeline: no", "exception": "Traceback"}', "killed"])
+
+
 @pytest.fixture
 def answers() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """An address that takes CloudFormation's answers, and the answers."""
@@ -86,7 +105,7 @@ def event(url: str, kind: str = "Update") -> dict[str, Any]:
 
 def test_it_starts_the_task_in_the_private_network() -> None:
     ecs = Ecs()
-    assert migration_task.migrate(ecs, PROPERTIES) == ""
+    assert migration_task.migrate(ecs, SAID, PROPERTIES) == ""
     (started,) = ecs.started
     assert started["taskDefinition"] == "arn:task-definition:7"
     assert started["networkConfiguration"]["awsvpcConfiguration"] == {
@@ -97,15 +116,24 @@ def test_it_starts_the_task_in_the_private_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ecs", "reason"),
+    ("ecs", "logs", "reason"),
     [
-        (Ecs(1), "The migration failed (exit status 1, Essential container exited): see migration-logs"),
-        (Ecs(None), "The migration takes longer than a deployment may wait"),
-        (Ecs(failures=[{"reason": "RESOURCE:FARGATE"}]), "The task did not start: RESOURCE:FARGATE"),
+        (
+            Ecs(1),
+            SAID,
+            "The migration failed (exit status 1, Essential container exited): {} {} {} pipeline: no killed",
+        ),
+        (
+            Ecs(137),
+            Logs(None),
+            "The migration failed (exit status 137, Essential container exited): it has said nothing",
+        ),
+        (Ecs(None), SAID, "The migration takes longer than a deployment may wait"),
+        (Ecs(failures=[{"reason": "RESOURCE:FARGATE"}]), SAID, "The task did not start: RESOURCE:FARGATE"),
     ],
 )
-def test_a_failure_says_what_and_where(ecs: Ecs, reason: str) -> None:
-    assert migration_task.migrate(ecs, PROPERTIES).startswith(reason)
+def test_a_failure_says_what(ecs: Ecs, logs: Logs, reason: str) -> None:
+    assert migration_task.migrate(ecs, logs, PROPERTIES).startswith(reason)
 
 
 @pytest.mark.parametrize(("ecs", "status"), [(Ecs(0), "SUCCESS"), (Ecs(1), "FAILED")])
@@ -113,10 +141,11 @@ def test_cloudformation_is_answered(
     answers: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, ecs: Ecs, status: str
 ) -> None:
     url, received = answers
-    monkeypatch.setattr(migration_task.boto3, "client", {"ecs": ecs}.get)
+    monkeypatch.setattr(migration_task.boto3, "client", {"ecs": ecs, "logs": Logs(["läng" * 10_000])}.get)
     migration_task.handler(event(url), None)
     (answer,) = received
     assert answer["Status"] == status
+    assert 0 < len(json.dumps(answer)) < 4096
     assert answer["Reason"]
     assert (answer["StackId"], answer["RequestId"], answer["LogicalResourceId"]) == (
         "stack",

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ NAMES = environments.NAMES
 # CDK lets a function depend on its role and on the role's policy; the first of the two is implied by the reference. Zones
 # are settings, so that prod's are known before it is deployed.
 CFN_LINT = ["--ignore-checks", "W3005", "W3010", "--regions", "eu-central-1", "--"]
-TASKS = ("Webserver", "Daemon", "CodeServer", "Run", "Migration")
+TASKS = {**dict.fromkeys(("Webserver", "Daemon", "CodeServer", "Run"), "orchestration"), "Migration": "migration"}
+"""And the stacks that have them."""
 # Actions that know no resources, each in the one place where it is used.
 EVERYWHERE = {
     "ec2:AssignPrivateIpAddresses",
@@ -105,21 +107,20 @@ def test_nothing_may_do_everything_or_anything_everywhere(synthesis: Synthesis, 
 
 def test_each_role_reads_its_own_secrets_only(synthesis: Synthesis) -> None:
     prod = synthesis.environment("prod")
-    orchestration = prod["orchestration"]
     assert secrets_of(prod["app"], "ApiRole") == {"reader"}
-    assert {task: secrets_of(orchestration, f"{task}TaskRole") for task in TASKS} == {
+    assert {task: secrets_of(prod[stack], f"{task}TaskRole") for task, stack in TASKS.items()} == {
         "Webserver": {"dagster"},
         "Daemon": {"dagster"},
         "CodeServer": {"dagster", "loader", "reader"},
         "Run": {"dagster", "loader", "reader"},
         "Migration": {"admin", "owner", "loader", "reader", "dagster"},
     }
-    for task in TASKS:
-        assert secrets_of(orchestration, f"{task}ExecutionRole") == set()
+    for task, stack in TASKS.items():
+        assert secrets_of(prod[stack], f"{task}ExecutionRole") == set()
     changed = [
         statement
-        for task in TASKS
-        for statement in rights_of(orchestration, f"{task}TaskRole")
+        for task, stack in TASKS.items()
+        for statement in rights_of(prod[stack], f"{task}TaskRole")
         if "LandingBucket" in text(statement["Resource"])
         and any(word in action for action in as_list(statement["Action"]) for word in ("Put", "Delete"))
     ]
@@ -338,17 +339,17 @@ def test_the_function_is_in_the_network_and_its_settings_load(synthesis: Synthes
 # ---- orchestration
 
 
-def containers(orchestration: Template, task: str) -> list[dict[str, Any]]:
-    return orchestration.one("AWS::ECS::TaskDefinition", task)[1]["ContainerDefinitions"]
+def containers(stacks: Mapping[str, Template], task: str) -> list[dict[str, Any]]:
+    return stacks[TASKS[task]].one("AWS::ECS::TaskDefinition", task)[1]["ContainerDefinitions"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_containers_know_no_secret_and_have_settings_that_load(synthesis: Synthesis, name: str) -> None:
-    orchestration = synthesis.environment(name)["orchestration"]
+    stacks = synthesis.environment(name)
     known = {"PIPELINE_" + field.name.upper() for field in msgspec.structs.fields(Settings)}
     images = set()
     for task in TASKS:
-        for container in containers(orchestration, task):
+        for container in containers(stacks, task):
             assert "Secrets" not in container, "variables from secrets are old after a rotation"
             variables = {each["Name"]: text(each["Value"]) for each in container["Environment"]}
             assert set(variables) - {"AWS_DEFAULT_REGION"} <= known
@@ -366,8 +367,8 @@ def test_containers_know_no_secret_and_have_settings_that_load(synthesis: Synthe
 
 
 def test_each_part_has_its_command(synthesis: Synthesis) -> None:
-    orchestration = synthesis.environment("prod")["orchestration"]
-    commands = {each["Name"]: each["Command"] for task in TASKS for each in containers(orchestration, task)}
+    stacks = synthesis.environment("prod")
+    commands = {each["Name"]: each["Command"] for task in TASKS for each in containers(stacks, task)}
     run = commands.pop("run")
     assert run[:3] == ["dagster", "api", "execute_run"]
     assert commands == {
@@ -377,20 +378,29 @@ def test_each_part_has_its_command(synthesis: Synthesis) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_services_are_private_follow_the_migration_and_roll_back(synthesis: Synthesis, name: str) -> None:
-    orchestration = synthesis.environment(name)["orchestration"]
-    migration, _ = orchestration.one("Custom::Migration")
-    services = orchestration.all("AWS::ECS::Service")
-    assert len(services) == 3
-    before = orchestration.depends(migration)
+def test_function_and_services_follow_the_migration(synthesis: Synthesis, name: str) -> None:
+    """Or they would meet a schema that is not theirs, and one that fails would leave them half of a release."""
+    migration = synthesis.environment(name)["migration"]
+    done, _ = migration.one("Custom::Migration")
+    before = migration.depends(done)
     for policy in (
         "MigrationTaskRoleDefaultPolicy",
         "MigrationExecutionRoleDefaultPolicy",
         "MigrationFunctionRoleDefault",
     ):
         assert any(each.startswith(policy) for each in before), "the task would start without its rights"
+    follows = synthesis.order(name)
+    assert "migration" in follows["app"]
+    assert "app" in follows["orchestration"]
+    assert follows["migration"] <= {"network", "data"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_services_are_private_and_roll_back(synthesis: Synthesis, name: str) -> None:
+    orchestration = synthesis.environment(name)["orchestration"]
+    services = orchestration.all("AWS::ECS::Service")
+    assert len(services) == 3
     for logical_id, service in services.items():
-        assert migration in orchestration.depends(logical_id), "services would meet a schema that is not theirs"
         deployment = service["DeploymentConfiguration"]
         assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
         network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
@@ -409,7 +419,7 @@ def test_services_are_private_follow_the_migration_and_roll_back(synthesis: Synt
 
 
 def test_the_migrations_function_fits_where_its_text_stands(synthesis: Synthesis) -> None:
-    _, function = synthesis.environment("prod")["orchestration"].one("AWS::Lambda::Function", "MigrationFunction")
+    _, function = synthesis.environment("prod")["migration"].one("AWS::Lambda::Function", "MigrationFunction")
     code = function["Code"]["ZipFile"]
     assert len(code) <= 4096
     compile(code, "index.py", "exec")
