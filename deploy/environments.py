@@ -70,6 +70,11 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rotation_days: Annotated[int, Meta(ge=1, le=365)]
     """How often the passwords of the roles change."""
 
+    def __post_init__(self) -> None:
+        # What RDS asks of it, lest the deployment fail half an hour later.
+        if 10 * self.most_storage_gib < 11 * self.storage_gib:
+            raise ValueError(f"most_storage_gib: must be a tenth above storage_gib ({self.storage_gib}), or more")
+
 
 class Api(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     authentication: Literal["api-key", "iam", "jwt"]

@@ -34,6 +34,7 @@ def test_prod_survives_the_loss_of_a_zone_and_of_an_operators_attention() -> Non
         ('region = "eu-central-1"\n', "", "region"),
         ('region = "eu-central-1"', 'region = "Frankfurt"', "region: "),
         ("backup_days = 35", "backup_days = 36", "database.backup_days: "),
+        ("most_storage_gib = 2000", "most_storage_gib = 439", r"database: most_storage_gib: .* storage_gib \(400\)"),
         ("multi_az = true", 'multi_az = "yes"', "database.multi_az: "),
         ("multi_az = true", "multi_az = true\nmultiaz = true", "database: .*multiaz"),
         ('"eu-central-1b"]', '"us-east-1b"]', "network.availability_zones: us-east-1b is not in eu-central-1"),
