@@ -13,9 +13,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 
+from deploy.parts.log_groups import log_group
 from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
 from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
@@ -170,11 +170,10 @@ class Rest:
         variables: dict[str, str],
         options: Mapping[str, Any],
     ) -> lambda_.Function:
-        log_group = logs.LogGroup(self._stack, "ApiLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = log_retention_days
+        function_logs = log_group(self._stack, "ApiLogs", log_retention_days)
         # A role of our own: CDK's default one may write to every log group of the account.
         self.role = iam.Role(self._stack, "ApiRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(self.role)
+        function_logs.grant_write(self.role)
         for statement in self._rights():
             self.role.add_to_policy(statement)
         function = lambda_.Function(
@@ -186,7 +185,7 @@ class Rest:
             role=self.role,
             timeout=API_TIMEOUT,
             memory_size=512,
-            log_group=log_group,
+            log_group=function_logs,
             # Adds xray:Put* on every resource to the role: X-Ray has no resources to name.
             tracing=lambda_.Tracing.ACTIVE if traces else lambda_.Tracing.DISABLED,
             environment=variables,

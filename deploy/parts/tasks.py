@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment, Task
-from deploy.parts.resources import resource
+from deploy.parts.log_groups import log_group
 
 USER = "10001"
 MIB_PER_GIB = 1024
@@ -46,9 +46,7 @@ class Tasks:
         return task
 
     def log_group(self, name: str) -> logs.LogGroup:
-        group = logs.LogGroup(self.stack, f"{_identifier(name)}Logs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(group, logs.CfnLogGroup).retention_in_days = self.environment.log_retention_days
-        return group
+        return log_group(self.stack, f"{_identifier(name)}Logs", self.environment.log_retention_days)
 
     def container(
         self,

@@ -11,12 +11,11 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as wafv2
 
 from deploy.environments import Environment
-from deploy.parts.resources import resource
-from deploy.parts.rest import Caller, Rest
+from deploy.parts.log_groups import log_group
+from deploy.parts.rest import API_STAGE, Caller, Rest
 from deploy.stacks.data_stack import DataStack
 from deploy.stacks.network_stack import ISOLATED, NetworkStack
 
@@ -74,6 +73,13 @@ class AppStack(cdk.Stack):
                 "reserved_concurrent_executions": api.concurrency,
             },
         )
+        errors = log_group(
+            self,
+            "GatewayLogs",
+            environment.log_retention_days,
+            log_group_name=f"API-Gateway-Execution-Logs_{self.rest.api.rest_api_id}/{API_STAGE}",
+        )
+        self.rest.api.deployment_stage.node.add_dependency(errors)
         self.rest.role.add_to_policy(
             iam.PolicyStatement(
                 sid="InTheNetwork",
@@ -110,8 +116,7 @@ class AppStack(cdk.Stack):
 
     def _access_logs(self) -> Mapping[str, Any]:
         """One line of JSON for each request. Neither bodies nor query strings: they can be data."""
-        log_group = logs.LogGroup(self, "AccessLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
+        requests = log_group(self, "AccessLogs", self._environment.log_retention_days)
         names = {
             "request_id": "requestId",
             "time": "requestTime",
@@ -127,7 +132,7 @@ class AppStack(cdk.Stack):
             "gateway_error": "error.responseType",
         }
         return {
-            "access_log_destination": apigateway.LogGroupLogDestination(log_group),
+            "access_log_destination": apigateway.LogGroupLogDestination(requests),
             "access_log_format": apigateway.AccessLogFormat.custom(
                 json.dumps({name: f"$context.{variable}" for name, variable in names.items()})
             ),
@@ -207,19 +212,18 @@ class AppStack(cdk.Stack):
             web_acl_arn=firewall.attr_arn,
         )
         # WAF sends its logs to groups with this beginning only.
-        log_group = logs.LogGroup(
+        refusals = log_group(
             self,
             "FirewallLogs",
+            self._environment.log_retention_days,
             log_group_name=f"aws-waf-logs-pipeline-{self._environment.name}",
-            removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        resource(log_group, logs.CfnLogGroup).retention_in_days = self._environment.log_retention_days
         wafv2.CfnLoggingConfiguration(
             self,
             "FirewallLogging",
             resource_arn=firewall.attr_arn,
             log_destination_configs=[
-                f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{log_group.log_group_name}"
+                f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{refusals.log_group_name}"
             ],
             redacted_fields=[
                 wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": header})

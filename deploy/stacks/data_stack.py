@@ -17,6 +17,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment
+from deploy.parts.log_groups import log_group
 from deploy.parts.storage import Storage, private_bucket
 from deploy.parts.topics import events_topic, tell_of_trouble
 from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
@@ -39,6 +40,7 @@ INSIGHTS = {
     7: (rds.DatabaseInsightsMode.STANDARD, rds.PerformanceInsightRetention.DEFAULT),
     465: (rds.DatabaseInsightsMode.ADVANCED, rds.PerformanceInsightRetention.MONTHS_15),
 }
+LOGS = ("postgresql", "upgrade")
 # A slower statement is left in the log.
 SLOW_MILLISECONDS = 2_000
 
@@ -132,9 +134,17 @@ class DataStack(cdk.Stack):
         attached = self.database.secret if role == "admin" else secret.attach(self.database)
         if attached is None:
             raise TypeError("the database was given a secret")
-        attached.add_rotation_schedule(
+        function = f"pipeline-{self._environment.name}-rotate-{role}"
+        function_logs = log_group(
+            self,
+            f"{role.title()}RotationLogs",
+            self._environment.log_retention_days,
+            log_group_name=f"/aws/lambda/{function}",
+        )
+        rotation = attached.add_rotation_schedule(
             "Rotation",
             hosted_rotation=secretsmanager.HostedRotation.postgre_sql_single_user(
+                function_name=function,
                 vpc=self._network.vpc,
                 vpc_subnets=ISOLATED,
                 security_groups=[self._network.rotation],
@@ -143,6 +153,7 @@ class DataStack(cdk.Stack):
             automatically_after=cdk.Duration.days(self._environment.database.rotation_days),
             rotate_immediately_on_update=False,
         )
+        rotation.node.add_dependency(function_logs)
         return attached
 
     def _database(self, admin: secretsmanager.Secret) -> rds.DatabaseInstance:
@@ -154,11 +165,24 @@ class DataStack(cdk.Stack):
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.RETAIN,
         )
+        # A name of its own, by which its logs are known before it writes them, and by which a restored one takes its place
+        # (docs/operations-runbook.md).
+        identifier = f"pipeline-{self._environment.name}"
+        written = [
+            log_group(
+                self,
+                f"Database{name.title()}Logs",
+                self._environment.log_retention_days,
+                log_group_name=f"/aws/rds/instance/{identifier}/{name}",
+            )
+            for name in LOGS
+        ]
         engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_18_3)
         mode, retention = INSIGHTS[sizes.insights_days]
-        return rds.DatabaseInstance(
+        database = rds.DatabaseInstance(
             self,
             "Database",
+            instance_identifier=identifier,
             engine=engine,
             instance_type=ec2.InstanceType(sizes.instance),
             # No `database_name`: the migration creates the databases, so that pipeline_owner owns them.
@@ -216,5 +240,7 @@ class DataStack(cdk.Stack):
                     iam.ManagedPolicy.from_aws_managed_policy_name("service-role/AmazonRDSEnhancedMonitoringRole")
                 ],
             ),
-            cloudwatch_logs_exports=["postgresql", "upgrade"],
+            cloudwatch_logs_exports=list(LOGS),
         )
+        database.node.add_dependency(*written)
+        return database

@@ -10,10 +10,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 
 from deploy.environments import Environment, Task
-from deploy.parts.resources import resource
+from deploy.parts.log_groups import log_group
 from deploy.parts.tasks import Tasks, may_read, may_run
 from deploy.stacks.data_stack import DataStack
 from deploy.stacks.network_stack import ISOLATED, NetworkStack
@@ -50,10 +49,9 @@ class MigrationStack(cdk.Stack):
                 "PIPELINE_ADMIN_SECRET": data.secrets["admin"].secret_arn,
             },
         )
-        log_group = logs.LogGroup(self, "MigrationFunctionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = environment.log_retention_days
+        function_logs = log_group(self, "MigrationFunctionLogs", environment.log_retention_days)
         role = iam.Role(self, "MigrationFunctionRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
+        function_logs.grant_write(role)
         for statement in may_run(task, network.cluster):
             role.add_to_policy(statement)
         # Why it has failed is told to whoever deploys.
@@ -69,7 +67,7 @@ class MigrationStack(cdk.Stack):
             code=lambda_.Code.from_inline(FUNCTION.read_text("utf-8")),
             role=role,
             timeout=cdk.Duration.minutes(15),
-            log_group=log_group,
+            log_group=function_logs,
         )
         migration = cdk.CustomResource(
             self,

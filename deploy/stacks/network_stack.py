@@ -10,11 +10,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_servicediscovery as servicediscovery
 
 from deploy.environments import Environment
-from deploy.parts.resources import resource
+from deploy.parts.log_groups import log_group
 
 ISOLATED = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
 POSTGRES_PORT = 5432
@@ -76,18 +75,16 @@ class NetworkStack(cdk.Stack):
         cdk.CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
 
     def _flow_logs(self, environment: Environment) -> None:
-        log_group = logs.LogGroup(self, "FlowLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = environment.log_retention_days
+        flows = log_group(self, "FlowLogs", environment.log_retention_days)
         role = iam.Role(self, "FlowLogsRole", assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"))
-        self.vpc.add_flow_log("Flows", destination=ec2.FlowLogDestination.to_cloud_watch_logs(log_group, role))
+        self.vpc.add_flow_log("Flows", destination=ec2.FlowLogDestination.to_cloud_watch_logs(flows, role))
 
     def _logged_sessions(self, environment: Environment) -> ecs.ExecuteCommandConfiguration:
         """What an operator does in a container by ECS Exec is kept."""
-        log_group = logs.LogGroup(self, "SessionLogs", removal_policy=cdk.RemovalPolicy.DESTROY)
-        resource(log_group, logs.CfnLogGroup).retention_in_days = environment.log_retention_days
+        sessions = log_group(self, "SessionLogs", environment.log_retention_days)
         return ecs.ExecuteCommandConfiguration(
             logging=ecs.ExecuteCommandLogging.OVERRIDE,
-            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=log_group),
+            log_configuration=ecs.ExecuteCommandLogConfiguration(cloud_watch_log_group=sessions),
         )
 
     def _group(self, name: str, description: str) -> ec2.SecurityGroup:

@@ -127,6 +127,34 @@ def test_each_role_reads_its_own_secrets_only(synthesis: Synthesis) -> None:
     assert changed == [], "landed files are evidence"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_log_is_kept_for_ever(synthesis: Synthesis, name: str) -> None:
+    """Neither by a group that has no retention nor by one that a service of AWS makes for lack of ours."""
+    stacks = synthesis.environment(name)
+    groups = {
+        (stack, logical_id): group
+        for stack, template in stacks.items()
+        for logical_id, group in template.any("AWS::Logs::LogGroup").items()
+    }
+    assert {each["RetentionInDays"] for each in groups.values()} == {environments.load(name).log_retention_days}
+    named = {text(each["LogGroupName"]): where for where, each in groups.items() if "LogGroupName" in each}
+    database_id, database = stacks["data"].one("AWS::RDS::DBInstance")
+    written_by = {
+        f"/aws/rds/instance/{database['DBInstanceIdentifier']}/{each}": ("data", database_id)
+        for each in database["EnableCloudwatchLogsExports"]
+    }
+    for logical_id, rotation in stacks["data"].all("AWS::SecretsManager::RotationSchedule").items():
+        function = rotation["HostedRotationLambda"]["RotationLambdaName"]
+        written_by[f"/aws/lambda/{function}"] = ("data", logical_id)
+    stage_id, stage = stacks["app"].one("AWS::ApiGateway::Stage")
+    written_by[f"API-Gateway-Execution-Logs_<Api>/{stage['StageName']}"] = ("app", stage_id)
+    assert named.keys() - {f"aws-waf-logs-pipeline-{name}"} == written_by.keys()
+    for group, (stack, writer) in written_by.items():
+        assert named[group][1] in stacks[stack].depends(writer), "it would make the group before we do"
+    for function in (each for stack in stacks.values() for each in stack.any("AWS::Lambda::Function").values()):
+        assert "LogGroup" in function["LoggingConfig"]
+
+
 # ---- network
 
 
