@@ -1,7 +1,7 @@
 """What the operator sees and is told: a dashboard, alarms of which one fault raises one, and a budget.
 
     metric ──► alarm ─┐
-    metric ──► alarm ─┴─► alarm of a part ──► topic ──► e-mail       while the database's is raised, the others keep silent:
+    metric ──► alarm ─┴─► alarm of a part ──► topic ──► e-mail       while the database is gone, the other parts keep silent:
                                                                      without it nothing works
 Metrics of the namespace `Pipeline` are written by the platform itself (pipeline_project/notify); the rest is AWS' own.
 """
@@ -28,15 +28,17 @@ from deploy.stacks.orchestration_stack import OrchestrationStack
 NAMESPACE = "Pipeline"
 MINUTE, FIVE_MINUTES = cdk.Duration.minutes(1), cdk.Duration.minutes(5)
 GIB = 1024**3
-SHARE_OF_STORAGE = 0.15
+SHARE_OF_STORAGE = 0.05
+"""RDS enlarges what has a tenth left. Of the storage that the database began with: of a larger one, it is less."""
 LEAST_MEMORY_BYTES = 256 * 1024**2
-MOST_CONNECTIONS = 200
+MOST_CONNECTIONS = 300
+"""docs/scaling.md has the sum."""
 BUSY_PERCENT = 85
 REJECT_PERCENT = 5
 FAILED_PERCENT = 20
 DELAY_SECONDS = 300
-"""How long the others wait for the database's alarm before they speak, and after it before they speak again."""
-SILENT = cloudwatch.TreatMissingData.BREACHING
+"""How long the others wait for DatabaseGoneAlarm before they speak, and after it before they speak again."""
+SILENCE_IS_BAD = cloudwatch.TreatMissingData.BREACHING
 
 
 class MonitoringStack(cdk.Stack):
@@ -91,21 +93,22 @@ class MonitoringStack(cdk.Stack):
     # ---- alarms
 
     def _alarms(self) -> None:
-        database = self._fault("Database", "the database", self._database_alarms())
+        gone = self._database_gone()
+        self._fault("Database", "the database", [gone, *self._database_alarms()])
         for name, what, alarms in (
             ("Ingestion", "ingestion: files wait, or are not loaded", self._ingestion_alarms()),
             ("Api", "the REST API", [*rest_alarms(self, self._app.rest), self._slow_api()]),
             ("Jobs", "jobs of the REST API", self._job_alarms()),
             ("Dagster", "Dagster: a part of it does not run", self._dagster_alarms()),
         ):
-            self._fault(name, what, alarms, suppressor=database)
+            self._fault(name, what, alarms, suppressor=gone)
 
     def _fault(
         self,
         name: str,
         what: str,
         alarms: Sequence[cloudwatch.Alarm],
-        suppressor: cloudwatch.CompositeAlarm | None = None,
+        suppressor: cloudwatch.Alarm | None = None,
     ) -> cloudwatch.CompositeAlarm:
         """One message when the first of them goes off, and one when the last has ended."""
         fault = cloudwatch.CompositeAlarm(
@@ -125,6 +128,18 @@ class MonitoringStack(cdk.Stack):
         fault.add_ok_action(action)
         return fault
 
+    def _database_gone(self) -> cloudwatch.Alarm:
+        return alarm(
+            self,
+            "DatabaseGoneAlarm",
+            "The database has told nothing of itself for 3 minutes",
+            self._data.database.metric_cpu_utilization(period=MINUTE, statistic="SampleCount"),
+            1,
+            below=True,
+            periods=3,
+            missing=SILENCE_IS_BAD,
+        )
+
     def _database_alarms(self) -> list[cloudwatch.Alarm]:
         database = self._data.database
         sizes = self._environment.database
@@ -136,13 +151,11 @@ class MonitoringStack(cdk.Stack):
                 database.metric_cpu_utilization(period=FIVE_MINUTES, statistic="Average"),
                 BUSY_PERCENT,
                 periods=3,
-                # The database always has a figure; none means that it is gone.
-                missing=SILENT,
             ),
             alarm(
                 self,
                 "DatabaseStorageAlarm",
-                f"Less than {SHARE_OF_STORAGE:.0%} of the storage is free, though RDS enlarges it",
+                f"Less than {SHARE_OF_STORAGE:.0%} of the storage is free, and RDS has not enlarged it",
                 database.metric_free_storage_space(period=FIVE_MINUTES, statistic="Minimum"),
                 SHARE_OF_STORAGE * sizes.storage_gib * GIB,
                 below=True,
@@ -244,15 +257,26 @@ class MonitoringStack(cdk.Stack):
         return [
             alarm(
                 self,
-                f"{name.title().replace('-', '')}Alarm",
-                f"No task of the {name} has run for 5 minutes",
-                self._running(name),
+                "SensorsAlarm",
+                "No sensor has run for 10 minutes: daemon or code server hangs, or cannot start",
+                # One of them measures the backlog each minute. A task that runs is no sign of life: those that wait for what they
+                # need run, too.
+                self.own("ObjectsWaiting", "SampleCount", period=MINUTE),
+                1,
+                below=True,
+                periods=10,
+                missing=SILENCE_IS_BAD,
+            ),
+            alarm(
+                self,
+                "WebserverAlarm",
+                "No task of the webserver has run for 5 minutes",
+                self._running("webserver"),
                 1,
                 below=True,
                 periods=5,
-                missing=SILENT,
-            )
-            for name in self._orchestration.services
+                missing=SILENCE_IS_BAD,
+            ),
         ]
 
     def _running(self, name: str) -> cloudwatch.Metric:

@@ -78,7 +78,9 @@ def test_every_alarm_is_part_of_one_fault_and_every_fault_reaches_people(synthes
     for logical_id, fault in faults.items():
         assert fault["AlarmActions"] == fault["OKActions"] == [{"Ref": topic}]
         suppressor = text(fault.get("ActionsSuppressor", ""))
-        assert suppressor == ("" if logical_id.startswith("Database") else "<DatabaseFault.Arn>")
+        assert suppressor == ("" if logical_id.startswith("Database") else "<DatabaseGoneAlarm.Arn>"), (
+            "a database that is slow or full must not hide that files are not loaded"
+        )
     heard = [each for each in monitoring.all("AWS::SNS::Subscription").values() if each["TopicArn"] == {"Ref": topic}]
     assert [each["Endpoint"] for each in heard] == environments.load(name).monitoring.emails
     _, policy = monitoring.one("AWS::SNS::TopicPolicy")
@@ -91,7 +93,16 @@ def test_a_part_that_is_gone_raises_its_alarm(synthesis: Synthesis) -> None:
     """No figure at all is how the death of what would write it shows."""
     alarms = synthesis.environment("prod")["monitoring"].all("AWS::CloudWatch::Alarm")
     silent = {k.removesuffix(k[-8:]) for k, alarm in alarms.items() if alarm["TreatMissingData"] == "breaching"}
-    assert silent == {"DatabaseCpuAlarm", "WebserverAlarm", "DaemonAlarm", "CodeServerAlarm"}
+    assert silent == {"DatabaseGoneAlarm", "SensorsAlarm", "WebserverAlarm"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_storage_alarm_waits_for_rds_to_have_enlarged_it(synthesis: Synthesis, name: str) -> None:
+    """Which it does when a tenth is free; of storage that it has enlarged already, the threshold is less."""
+    stacks = synthesis.environment(name)
+    _, database = stacks["data"].one("AWS::RDS::DBInstance")
+    _, alarm = stacks["monitoring"].one("AWS::CloudWatch::Alarm", "DatabaseStorageAlarm")
+    assert alarm["Threshold"] == int(database["AllocatedStorage"]) * 1024**3 / 20
 
 
 @pytest.mark.parametrize("name", NAMES)

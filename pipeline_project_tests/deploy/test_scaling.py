@@ -4,10 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from deploy import environments
+from pipeline_project.orchestration import pooled_storage, worker_server
 from pipeline_project_tests.fix_stacks import Synthesis
 
-PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "scaling.md"
+DAGSTER = ROOT / "deploy" / "dagster"
 
 
 def costs() -> dict[str, list[str]]:
@@ -25,6 +30,26 @@ def test_costs_add_up() -> None:
     rows = costs()
     sums = [amount(cell) for cell in rows.pop("sum")]
     assert [sum(amount(cells[size]) for cells in rows.values()) for size in range(3)] == sums
+
+
+@pytest.mark.slow
+def test_the_connections_of_prod_are_those_of_its_settings_and_stay_below_the_alarm(synthesis: Synthesis) -> None:
+    prod = environments.load("prod")
+    aws, instance = (yaml.safe_load((DAGSTER / name).read_bytes()) for name in ("aws.yaml", "instance.yaml"))
+    runs, sensors = aws["run_coordinator"]["config"]["max_concurrent_runs"], instance["sensors"]["num_workers"]
+    webservers, concurrency = prod.dagster.most_webservers, prod.api.concurrency
+    assert concurrency
+    processes = webservers + 2 + runs + worker_server.MOST_SPARE
+    said = (
+        f"`concurrency` {concurrency}, {pooled_storage.KEPT} kept by each of Dagster's {processes} processes ({webservers} "
+        f"webservers, daemon, code server, {runs} runs, {worker_server.MOST_SPARE} spare workers), 1 for each of {runs} runs and "
+        f"{sensors} sensors: "
+    )
+    terms = concurrency, processes * pooled_storage.KEPT, runs + sensors
+    _, alarm = synthesis.environment("prod")["monitoring"].one("AWS::CloudWatch::Alarm", "DatabaseConnectionsAlarm")
+    added = f"{' + '.join(map(str, terms))} = {sum(terms)}, below the {alarm['Threshold']} of DatabaseConnectionsAlarm"
+    assert said + added in PAGE.read_text("utf-8")
+    assert sum(terms) < alarm["Threshold"]
 
 
 @pytest.mark.slow
