@@ -57,6 +57,11 @@ class Database:
 
         return cls(conninfo, application_name=f"pipeline-{role}")
 
+    @classmethod
+    def of_dagster(cls, settings: Settings, secrets: Any) -> Self:
+        """Dagster's own, which nothing of the platform's is in."""
+        return cls(lambda: login_conninfo(login(secrets, settings.dagster_secret)), application_name="dagster")
+
     def conninfo(self, *, refresh: bool = False) -> str:
         """The connection string, kept until `refresh` (a rotated secret is read again)."""
         with self._lock:

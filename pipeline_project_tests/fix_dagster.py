@@ -1,4 +1,4 @@
-"""A stand-in for Dagster's GraphQL, where a test must see what is launched, or have it fail."""
+"""A stand-in for Dagster's webserver, where a test must see what is launched, or have it fail."""
 
 import json
 import threading
@@ -48,6 +48,10 @@ def serve() -> Iterator[FakeDagster]:
     fake = FakeDagster()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/server_info" else 404)
+            self.end_headers()
+
         def do_POST(self) -> None:
             given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, body = fake.answer(given["query"], given["variables"])

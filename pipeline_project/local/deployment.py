@@ -34,6 +34,7 @@ REGION = "eu-central-1"
 # The emulator verifies no signature; the key id names the account that everything belongs to.
 ACCESS_KEY_ID, SECRET_ACCESS_KEY = "000000000000", "local"
 SECRETS: dict[Role, str] = {role: f"pipeline/database/{role}" for role in ROLES}
+DAGSTER_SECRET = "pipeline/database/dagster"  # noqa: S105 the name of one
 
 
 def create_dagster_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:
@@ -62,10 +63,13 @@ def client(endpoint: str, service: str) -> Any:
 def store_secrets(endpoint: str, server: PostgresServer, passwords: Mapping[str, str]) -> None:
     """What the platform connects with, as Secrets Manager holds it on AWS, too."""
     secrets_manager = client(endpoint, "secretsmanager")
-    for role, name in SECRETS.items():
-        login = {"username": f"pipeline_{role}", "password": passwords[role]}
-        address = {"host": HOST, "port": server.port, "dbname": DATABASE}
-        value = json.dumps({**address, **login, "sslmode": "disable"})
+    logins = {
+        **{SECRETS[role]: (f"pipeline_{role}", passwords[role], DATABASE) for role in ROLES},
+        DAGSTER_SECRET: (DAGSTER_DATABASE, passwords["dagster"], DAGSTER_DATABASE),
+    }
+    for name, (user, password, database) in logins.items():
+        address = {"host": HOST, "port": server.port, "dbname": database}
+        value = json.dumps({**address, "username": user, "password": password, "sslmode": "disable"})
         try:
             if secrets_manager.get_secret_value(SecretId=name)["SecretString"] != value:
                 secrets_manager.put_secret_value(SecretId=name, SecretString=value)
@@ -112,6 +116,7 @@ def deploy(endpoint: str, dagster_url: str, bundle_path: Path) -> Settings:
         owner_secret=SECRETS["owner"],
         loader_secret=SECRETS["loader"],
         reader_secret=SECRETS["reader"],
+        dagster_secret=DAGSTER_SECRET,
         dagster_url=dagster_url,
         api_url=outputs["ApiUrl"],
     )

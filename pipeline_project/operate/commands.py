@@ -14,7 +14,7 @@ from pipeline_project import aws, logs
 from pipeline_project.canonical import migrations
 from pipeline_project.database import Database, Role, login, login_conninfo
 from pipeline_project.errors import Permanent
-from pipeline_project.health import checks, faults, landing_checks
+from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
 from pipeline_project.operate import serve as serving
 from pipeline_project.operate.verify import verify as differences
 from pipeline_project.settings import Settings
@@ -32,12 +32,17 @@ def health() -> None:
     """Say of each part whether it can be reached, and if not, why; status 1 if one cannot."""
     settings = Settings.load()
     secrets = aws.client(settings, "secretsmanager", attempts=2)
-    database = Database.from_settings(settings, "loader", secrets)
+    loader, reader = (Database.from_settings(settings, role, secrets) for role in ("loader", "reader"))
 
     def client(service: str) -> object:
         return aws.client(settings, service, attempts=2)
 
-    parts = {**checks(settings, database, client), **landing_checks(settings, client)}
+    parts = {
+        **checks(settings, loader, client),
+        **landing_checks(settings, client),
+        "reader's database": lambda: answers(reader),
+        **dagster_checks(settings, secrets),
+    }
     away = faults(parts)
     console = Console(soft_wrap=True)
     for part in parts:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline_project import aws
-from pipeline_project.database import Database, login, login_conninfo
+from pipeline_project.database import Database
 from pipeline_project.errors import ConfigurationError, Transient
-from pipeline_project.health import Check, checks, faults, landing_checks
+from pipeline_project.health import Check, answers, checks, faults, landing_checks
 from pipeline_project.settings import PREFIX, Settings
 
 NEEDED = ("dagster_logs_bucket", "code_server_host", "run_workers", "run_task_definition")
@@ -75,8 +75,8 @@ def needed(part: Part, settings: Settings) -> tuple[dict[str, Check], dict[str, 
     Webserver and daemon know Dagster's database alone: they have no right to the others.
     """
     secrets = aws.client(settings, "secretsmanager", attempts=2)
-    dagster = Database(lambda: login_conninfo(login(secrets, settings.dagster_secret)), settings.dagster_secret)
-    databases: dict[str, Check] = {"Dagster's database": lambda: _connect(dagster)}
+    dagster = Database.of_dagster(settings, secrets)
+    databases: dict[str, Check] = {"Dagster's database": lambda: answers(dagster)}
     if part in (Part.WEBSERVER, Part.DAEMON):
         return databases, {}
     loader = Database.from_settings(settings, "loader", secrets)
@@ -84,11 +84,6 @@ def needed(part: Part, settings: Settings) -> tuple[dict[str, Check], dict[str, 
     others = {name: check for name, check in found.items() if name != "database"}
     others |= landing_checks(settings, lambda service: aws.client(settings, service, attempts=2))
     return {**databases, "database": found["database"]}, others
-
-
-def _connect(database: Database) -> None:
-    with database.connect() as connection:
-        connection.execute("SELECT 1")
 
 
 def wait_for(

@@ -17,6 +17,7 @@ from pipeline_project.orchestration.resources import Platform
 from pipeline_project.settings import Settings
 from pipeline_project_tests.deploy.test_image import ON_AWS
 from pipeline_project_tests.fix_aws import Account
+from pipeline_project_tests.fix_dagster import FakeDagster
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.integration.test_drills import list_and_load, upload
 
@@ -25,13 +26,21 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def pipeline(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+def dagster_url(dagster: FakeDagster, settings: Settings, aws: Account, database: FreshDatabase) -> str:
+    """Of a Dagster whose database is there, too: of what is in it nothing is asked."""
+    aws.secretsmanager.create_secret(Name=settings.dagster_secret, SecretString=database.secret("loader"))
+    return dagster.url
+
+
+@pytest.fixture
+def pipeline(settings: Settings, dagster_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """`pipeline …` in a folder of its own, with the settings in the environment; `changes` are settings, too."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, **changes: str) -> Result:
         changed = {f"PIPELINE_{name.upper()}": value for name, value in changes.items()}
-        variables = {"COLUMNS": "200", **settings.environment_variables(), **changed}
+        found = {**settings.environment_variables(), "PIPELINE_DAGSTER_URL": dagster_url}
+        variables = {"COLUMNS": "200", **found, **changed}
         return CliRunner(env=variables).invoke(app, list(arguments))
 
     return run
@@ -46,6 +55,9 @@ def test_health_of_a_sound_platform(pipeline: Pipeline, settings: Settings) -> N
         f"bucket {settings.results_bucket}: ok",
         f"queue {settings.landing_queue_url.rpartition('/')[2]}: ok",
         f"bucket {settings.landing_bucket}: ok",
+        "reader's database: ok",
+        "Dagster's database: ok",
+        "Dagster: ok",
     ]
 
 
@@ -54,6 +66,12 @@ def test_health_of_a_sound_platform(pipeline: Pipeline, settings: Settings) -> N
     [
         ({"loader_secret": "not/there"}, "database: the secret not/there does not exist, or has no value"),
         ({"loader_secret": "wrong"}, "database: PostgreSQL refuses the password of pipeline-loader"),
+        ({"reader_secret": "wrong"}, "reader's database: PostgreSQL refuses the password of pipeline-reader"),
+        ({"dagster_secret": "wrong"}, "Dagster's database: PostgreSQL refuses the password of dagster"),
+        (
+            {"dagster_url": NOBODY},
+            f"Dagster: {NOBODY} does not answer (<urlopen error [Errno 111] Connection refused>)",
+        ),
         ({"landing_bucket": "not-a-bucket"}, "bucket not-a-bucket: does not exist"),
         ({"results_bucket": "not-a-bucket"}, "bucket not-a-bucket: does not exist"),
         ({"landing_queue_url": f"{NOBODY}/0/not-a-queue"}, "queue not-a-queue: does not exist"),
@@ -73,7 +91,7 @@ def test_health_names_the_part_that_is_away_and_why(
 def test_health_where_nothing_of_aws_answers(pipeline: Pipeline) -> None:
     done = pipeline("health", aws_endpoint_url=NOBODY)
     assert done.exit_code == 1
-    assert done.output.count("cannot be reached (EndpointConnectionError)") == 5, done.output
+    assert done.output.count("cannot be reached (EndpointConnectionError)") == 7, done.output
 
 
 def test_a_wrong_setting_is_named(pipeline: Pipeline) -> None:
