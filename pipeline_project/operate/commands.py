@@ -1,4 +1,4 @@
-"""`pipeline health | serve | migrate | verify`: what an operator, or a container, runs."""
+"""`pipeline health | serve | migrate | verify | restored`: what an operator, or a container, runs."""
 
 import logging
 import subprocess
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline_project import aws, logs
 from pipeline_project.canonical import migrations
+from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database, Role, login, login_conninfo
 from pipeline_project.errors import Permanent
 from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
@@ -91,6 +92,14 @@ def migrate(
         if done.returncode:
             raise Permanent("Dagster's own tables could not be migrated: the lines before this one say why")
         log.info("%s: up to date", dagster["dbname"])
+
+
+def restored() -> None:
+    """To be run when the database was restored, before its services start: no answer of the lost one is given for its own."""
+    settings = Settings.load()
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    with database.connect() as connection:
+        connection.execute(query("ingest/skip_data_versions"))
 
 
 def verify() -> None:

@@ -14,8 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from typer.testing import CliRunner
 
+from pipeline_project.analytics.execution import data_version
 from pipeline_project.canonical.migrations import migrate
+from pipeline_project.cli import app
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import landing, ledger
 from pipeline_project.ingest.worker import Worker
@@ -137,7 +140,7 @@ def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_ag
     in_database(database, "pg_dump", "--format=custom", "--file", str(backup))
     upload(platform, "crm-data/third.json", range(55, 70), revenue=3)
     assert list_and_load(platform) == ["loaded"]
-    before = digest(database)
+    before, version = digest(database), data_version(platform.reader)
     assert before[1] == 70
 
     with psycopg.connect(database.server.admin(), autocommit=True) as admin:
@@ -150,6 +153,9 @@ def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_ag
     migrate(database.admin, database.server.passwords)  # after a restore there is nothing to be done; it does no harm
 
     assert digest(database)[1] == 60
+    assert data_version(platform.reader) < version
+    assert CliRunner(env=platform.settings.environment_variables()).invoke(app, ["restored"]).exit_code == 0
+    assert data_version(platform.reader) > version, "a cached answer of the lost state would be given for another"
     assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
     assert list_and_load(platform) == ["loaded"]
     assert differences(platform) == {}
@@ -287,7 +293,8 @@ def test_notes_of_rows_become_blocks(postgres: SharedServer, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_upgrade_with_data_while_the_previous_release_goes_on(previous_release: Path, postgres: SharedServer) -> None:
-    """Old services load and ask on the old schema, then on the new one; then new services do; nothing is lost."""
+    """Old services load and ask on the old schema, then on the new one, which a rollback's migration leaves as it is; then new
+    services do; nothing is lost."""
     name = f"upgrade_{secrets.token_hex(4)}"
     loader, reader = postgres.conninfo("loader", name), postgres.conninfo("reader", name)
 
@@ -309,6 +316,7 @@ def test_upgrade_with_data_while_the_previous_release_goes_on(previous_release: 
         migrate(postgres.admin(name), postgres.passwords, previous_release / "sql" / "migrations")
         outcomes = [release(previous_release, "before")]
         migrate(postgres.admin(name), postgres.passwords)
+        migrate(postgres.admin(name), postgres.passwords, previous_release / "sql" / "migrations")
         outcomes.append(release(previous_release, "meanwhile"))
         outcomes.append(release(ROOT, "after"))
         with psycopg.connect(postgres.admin(name)) as connection:
