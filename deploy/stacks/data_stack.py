@@ -18,6 +18,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from deploy.environments import Environment
 from deploy.parts.log_groups import log_group
+from deploy.parts.resources import resource
 from deploy.parts.storage import Storage, private_bucket
 from deploy.parts.topics import events_topic, tell_of_trouble
 from deploy.stacks.network_stack import ISOLATED, POSTGRES_PORT, NetworkStack
@@ -77,10 +78,15 @@ class DataStack(cdk.Stack):
         unattached = {role: self._secret(role) for role in ROLES}
         self.database = self._database(unattached["admin"])
         self.secrets = {role: self._attached(role, secret) for role, secret in unattached.items()}
+        instance = resource(self.database, rds.CfnDBInstance)
         for name, value in {
             "LandingBucketName": self.storage.landing_bucket.bucket_name,
             "ResultsBucketName": self.storage.results_bucket.bucket_name,
             "DatabaseAddress": self.database.db_instance_endpoint_address,
+            # What a restored database needs to take this one's place (docs/operations-runbook.md).
+            "DatabaseSubnetGroupName": str(instance.db_subnet_group_name),
+            "DatabaseParameterGroupName": str(instance.db_parameter_group_name),
+            "AdminSecretArn": self.secrets["admin"].secret_arn,
             "EventsTopicArn": self.events_topic.topic_arn,
         }.items():
             cdk.CfnOutput(self, name, value=value)

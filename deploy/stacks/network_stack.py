@@ -73,6 +73,7 @@ class NetworkStack(cdk.Stack):
             execute_command_configuration=self._logged_sessions(environment),
         )
         cdk.CfnOutput(self, "ClusterName", value=self.cluster.cluster_name)
+        cdk.CfnOutput(self, "DatabaseGroupId", value=self.database.security_group_id)
 
     def _flow_logs(self, environment: Environment) -> None:
         flows = log_group(self, "FlowLogs", environment.log_retention_days)

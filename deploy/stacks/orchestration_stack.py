@@ -69,9 +69,11 @@ class OrchestrationStack(cdk.Stack):
         }
         for name, value in {
             "WebserverServiceName": self.services["webserver"].service_name,
+            "DaemonServiceName": self.services["daemon"].service_name,
+            "CodeServerServiceName": self.services["code-server"].service_name,
             # In which an operator runs `pipeline health` and the like, too (docs/operations-runbook.md).
-            "RunTaskDefinitionArn": run.task_definition_arn,
-            "RunLogGroupName": self._run_logs.log_group_name,
+            "TaskDefinitionArn": run.task_definition_arn,
+            "LogGroupName": self._run_logs.log_group_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)
 
