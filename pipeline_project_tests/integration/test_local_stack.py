@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -48,6 +49,12 @@ def up(state: State) -> Iterator[Console]:
 def pipeline_local(state: State, *arguments: str) -> "subprocess.CompletedProcess[str]":
     folder = state.folder.parent
     return subprocess.run([*PIPELINE_LOCAL, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def health(state: State) -> int:
+    """The status of `pipeline health`, which finds the platform by its folder."""
+    command = [sys.executable, "-c", "from pipeline_project.cli import main; main()", "health"]
+    return subprocess.run(command, cwd=state.folder.parent, check=False).returncode
 
 
 def pids(state: State) -> dict[str, int]:
@@ -112,6 +119,7 @@ def test_everything_survives_being_killed(state: State) -> None:
         console.read_until("Ctrl-C")
         assert settings_of(state) == settings
         assert all_is_there(state)
+        assert health(state) == 0
 
         # All parts at once, in the middle of a load; then who looks after them.
         upload_customers(settings)
