@@ -9,10 +9,29 @@ def _words(text: str) -> frozenset[str]:
 
 SCHEMA = "analytics"
 
-RELATIONS = _words("""
-    data_version entities entity_relationships entity_versions objects reject_counts schema_version
-    time_series_data
-""")
+# The views and their columns.
+RELATIONS = {
+    "data_version": _words("data_version changed_at"),
+    "entities": _words("""
+        canonical_id source source_id entity_type name status industry region country customer_tier revenue employees
+        lifetime_value total_spent total_orders attributes metadata quality_score version source_updated_at created_at
+        updated_at
+    """),
+    "entity_relationships": _words("""
+        parent_canonical_id child_canonical_id relationship_type valid_from valid_to source attributes
+    """),
+    "entity_versions": _words("""
+        canonical_id source version deleted entity_type name status industry region country customer_tier revenue
+        employees lifetime_value total_spent total_orders attributes valid_from valid_to recorded_at
+    """),
+    "objects": _words("""
+        object_id key source dataset state size records inserted updated unchanged stale rejected deleted discovered_at
+        started_at finished_at
+    """),
+    "reject_counts": _words("source dataset status rejects latest"),
+    "schema_version": _words("schema_version"),
+    "time_series_data": _words("canonical_id metric_type metric_date value quality tags source"),
+}
 
 # Nodes of PostgreSQL's parse tree, as libpg_query names them.
 NODES = _words("""
@@ -57,7 +76,7 @@ AGGREGATES = _words("""
 """)
 
 NUMBERS = _words("""
-    abs acos asin atan atan2 cbrt ceil ceiling cos degrees div exp factorial floor gcd greatest lcm least ln log
+    abs acos asin atan atan2 cbrt ceil ceiling cos degrees div exp factorial floor gcd lcm ln log
     log10 mod pi power radians random round scale sign sin sqrt tan trim_scale trunc width_bucket
 """)
 
@@ -66,7 +85,7 @@ TEXTS = _words("""
     lower ltrim md5 normalize octet_length overlay position regexp_count regexp_instr regexp_like regexp_match
     regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr replace reverse
     right rtrim similar_to_escape split_part starts_with string_to_array string_to_table strpos substr substring
-    to_char to_number translate trim unaccent upper
+    to_char to_number translate upper
 """)
 
 TIMES = _words("""
@@ -89,6 +108,18 @@ COLLECTIONS = _words("""
 LIKENESS = _words("""
     show_trgm similarity word_similarity
 """)
+
+# Functions of several rows in FROM, by the names of their columns: those with a column of values without a name, and those
+# that name theirs. Not here: unnest, which gives the columns of what it is given.
+SETS_OF_VALUES = _words("""
+    generate_series generate_subscripts json_object_keys jsonb_object_keys jsonb_path_query regexp_matches
+    regexp_split_to_table string_to_table
+""")
+FUNCTION_COLUMNS = {
+    **dict.fromkeys(("json_each", "json_each_text", "jsonb_each", "jsonb_each_text"), _words("key value")),
+    **dict.fromkeys(("json_array_elements", "json_array_elements_text"), _words("value")),
+    **dict.fromkeys(("jsonb_array_elements", "jsonb_array_elements_text"), _words("value")),
+}
 
 # Not here although harmless in small numbers: repeat, lpad, rpad and format, which make a gigabyte out of ten letters.
 FUNCTIONS = AGGREGATES | NUMBERS | TEXTS | TIMES | COLLECTIONS | LIKENESS

@@ -11,6 +11,7 @@ import msgspec
 from pglast.parser import ParseError, parse_sql_json
 
 from pipeline_project.analytics.allowed import CURRENT, FIELDS, FUNCTIONS, NODES, OPERATORS, RELATIONS, SCHEMA, TYPES
+from pipeline_project.analytics.columns import Columns, Node, Scope
 from pipeline_project.analytics.failures import QueryRefused
 
 MAX_BYTES = 10_000
@@ -73,34 +74,43 @@ def _place(error: ParseError) -> str:
 
 
 class _Judge:
-    """One walk over a parse tree: dicts are nodes or their fields, told apart by their capital letter."""
+    """One walk over a parse tree: dicts are nodes or their fields, told apart by their capital letter. What needs the whole
+    query is looked at after it: which tables and columns there are.
+    """
 
     def __init__(self, parameters: int) -> None:
         self._parameters = parameters
         self._relations: set[str] = set()
-        self._defined: set[str] = set()
+        self._ctes: dict[str, list[Node]] = {}
+        self._references: list[tuple[Scope | None, list[Node]]] = []
 
     def check(self, tree: Any) -> None:
-        pending = [(tree, 0)]
+        pending: list[tuple[Any, int, Scope | None]] = [(tree, 0, None)]
         nodes = 0
         while pending:
-            item, depth = pending.pop()
+            item, depth, scope = pending.pop()
             if depth > MAX_DEPTH:
                 raise QueryRefused("the query is nested too deeply")
             if isinstance(item, list):
-                pending.extend((element, depth + 1) for element in item)
+                pending.extend((element, depth + 1, scope) for element in item)
             elif isinstance(item, dict):
                 nodes += 1
                 if nodes > MAX_NODES:
                     raise QueryRefused(f"the query has more than {MAX_NODES} parts")
+                if "fromClause" in item:
+                    scope = Scope(item, scope)
                 for key, value in item.items():
-                    self._check_entry(key, value)
-                    pending.append((value, depth + 1))
+                    self._check_entry(key, value, scope)
+                    pending.append((value, depth + 1, scope))
         # By name and not by scope: as no name that starts with pg_ can be defined, no definition covers for a catalog.
-        if unknown := self._relations - self._defined - RELATIONS:
+        if unknown := self._relations - self._ctes.keys() - RELATIONS.keys():
             raise QueryRefused(f"no such table: {', '.join(sorted(unknown))}; there are {', '.join(sorted(RELATIONS))}")
+        try:
+            self._check_columns()
+        except RecursionError:
+            raise QueryRefused("the query is nested too deeply") from None
 
-    def _check_entry(self, key: str, value: Any) -> None:
+    def _check_entry(self, key: str, value: Any, scope: Scope | None) -> None:
         if key not in (NODES if key[0].isupper() else FIELDS):
             raise QueryRefused(f"not allowed: {REFUSED.get(key, key)}")
         match key:
@@ -115,22 +125,41 @@ class _Judge:
             case "SQLValueFunction":
                 if value["op"] not in CURRENT:
                     raise QueryRefused("not allowed: functions that tell who or where the session is")
-            case "RangeVar" | "CommonTableExpr" | "ParamRef":
+            case "indirection":
+                # (x).f is a call of f wherever x has no such field.
+                if any("A_Indices" not in part for part in value):
+                    raise QueryRefused("not allowed: a field of an expression; take it from FROM")
+            case "ColumnRef":
+                if len(value["fields"]) > 1 and "String" in value["fields"][-1]:
+                    self._references.append((scope, value["fields"]))
+            case "RangeVar" | "RangeFunction" | "CommonTableExpr" | "ParamRef":
                 self._check_reference(key, value)
 
-    def _check_reference(self, key: str, value: dict[str, Any]) -> None:
+    def _check_reference(self, key: str, value: Node) -> None:
         match key:
             case "RangeVar":
                 if value.get("schemaname", SCHEMA) != SCHEMA:
                     raise QueryRefused(f"only tables of the schema {SCHEMA} are allowed")
                 self._relations.add(value["relname"])
+            case "RangeFunction":
+                # What name the column of another expression gets is PostgreSQL's secret.
+                if "alias" not in value and "FuncCall" not in value["functions"][0]["List"]["items"][0]:
+                    raise QueryRefused("an expression in FROM needs a name: AS")
             case "CommonTableExpr":
                 if value["ctename"].startswith("pg_"):
                     raise QueryRefused("names that start with pg_ are PostgreSQL's own")
-                self._defined.add(value["ctename"])
+                self._ctes.setdefault(value["ctename"], []).append(value)
             case "ParamRef":
                 if not 1 <= value.get("number", 0) <= self._parameters:
                     raise QueryRefused(f"a parameter $n without a value: {self._parameters} are given")
+
+    def _check_columns(self) -> None:
+        columns = Columns(self._ctes)
+        for scope, fields in self._references:
+            *schema, table, column = [field["String"]["sval"] for field in fields]
+            if schema not in ([], [SCHEMA]) or not columns.have(scope, table, column):
+                name = ".".join([*schema, table, column])
+                raise QueryRefused(f"no such column: {name}; a column of a subquery or function is named with AS")
 
 
 def _check_name(kind: str, parts: list[dict[str, Any]], allowed: frozenset[str]) -> None:

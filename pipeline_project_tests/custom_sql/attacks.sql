@@ -82,6 +82,44 @@ SELECT * FROM entities FOR UPDATE
 SELECT * FROM entities FOR SHARE
 SELECT * FROM (SELECT * FROM entities FOR NO KEY UPDATE) AS x
 SELECT * FROM entities FOR KEY SHARE SKIP LOCKED
+-- calls that look like fields
+SELECT (0.3::float8).pg_sleep
+SELECT ($1).pg_sleep
+SELECT ('0.3').pg_sleep
+SELECT (SELECT 0.3::float8).pg_sleep
+SELECT (ARRAY[0.3])[1].pg_sleep
+SELECT (e.revenue).pg_sleep FROM entities AS e
+SELECT g.pg_sleep FROM generate_series(0, 0) AS g
+SELECT generate_series.pg_sleep FROM generate_series(0, 0)
+SELECT 1 FROM entities AS e ORDER BY e.pg_column_size
+SELECT e.pg_column_size FROM entities AS e
+SELECT entities.pg_column_size FROM entities
+SELECT analytics.entities.pg_column_size FROM analytics.entities
+SELECT e.ctid FROM entities AS e
+SELECT (e).pg_restore_relation_stats FROM entities AS e
+SELECT e.pg_typeof FROM entities AS e, (SELECT 1 AS pg_typeof) AS other
+SELECT (e.*).row_to_json FROM entities AS e
+SELECT (e).* FROM entities AS e
+SELECT s.pg_typeof FROM (SELECT 1 AS a) AS s
+SELECT s.pg_typeof FROM (VALUES (1)) AS s
+SELECT j.pg_typeof FROM (entities CROSS JOIN data_version) AS j
+WITH t AS (SELECT 1 AS a) SELECT t.pg_typeof FROM t
+WITH t (a) AS (SELECT 1 AS pg_typeof) SELECT t.pg_typeof FROM t
+WITH entities AS (SELECT 1 AS pg_typeof) SELECT e.pg_typeof FROM analytics.entities AS e
+WITH RECURSIVE t AS (SELECT * FROM t) SELECT t.pg_typeof FROM t
+SELECT s.pg_typeof FROM (SELECT 1 AS pg_typeof) AS s (a)
+SELECT ('SELECT to_tsvector(''simple'', rolname) FROM pg_roles'::text).ts_stat
+SELECT g.ts_stat FROM CAST('SELECT to_tsvector(''simple'', rolname) FROM pg_roles' AS text) AS g
+SELECT text.ts_stat FROM CAST('SELECT to_tsvector(''simple'', rolname) FROM pg_roles' AS text)
+SELECT ts_stat.ts_stat FROM jsonb_array_elements_text('["SELECT to_tsvector(''simple'', rolname) FROM pg_roles"]') AS ts_stat
+SELECT ts_stat.ts_stat FROM lower('SELECT to_tsvector(''simple'', rolname) FROM pg_roles') AS ts_stat (a)
+SELECT (SELECT lower.ts_stat FROM lower('SELECT 1')) FROM (SELECT 1 AS ts_stat) AS lower
+SELECT (SELECT x.r FROM (SELECT 1 AS ts_stat) AS g, (SELECT g.ts_stat AS r) AS x) FROM CAST('SELECT 1' AS text) AS g
+SELECT (SELECT g.ts_stat FROM (generate_series(1, 1) AS a CROSS JOIN (SELECT 1 AS ts_stat) AS g) AS j) FROM CAST('SELECT 1' AS text) AS g
+SELECT ('pg_authid'::text).regclass
+SELECT ((('analytics.entities'::text).regclass).oid).pg_get_viewdef
+SELECT q, (s.pid).pg_cancel_backend FROM (SELECT (x.r).pid AS pid, (x.r).query AS q FROM (SELECT (NULL::int4).pg_stat_get_activity AS r OFFSET 0) AS x OFFSET 0) AS s WHERE q LIKE '%a colleague%' AND q NOT LIKE '%cancel%'
+SELECT s.pg_cancel_backend FROM unnest(ARRAY[1]) AS s
 -- other tables
 SELECT * FROM canonical.entities
 SELECT * FROM ingest.rejects

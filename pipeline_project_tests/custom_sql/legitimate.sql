@@ -73,3 +73,13 @@ SELECT sum(value) OVER (ORDER BY metric_date ROWS BETWEEN 1 PRECEDING AND 1 FOLL
 SELECT * FROM ROWS FROM (generate_series(1, 3), generate_series(1, 2)) AS g (a, b)
 SELECT entities.* FROM entities WHERE (industry, region) IN (SELECT industry, region FROM entities)
 SELECT rank() OVER (ordered ROWS UNBOUNDED PRECEDING) FROM entities WINDOW base AS (PARTITION BY region), ordered AS (base ORDER BY revenue)
+WITH RECURSIVE tree AS (SELECT e.canonical_id AS id, ARRAY[e.canonical_id] AS path FROM entities e UNION ALL SELECT r.child_canonical_id, tree.path || r.child_canonical_id FROM tree JOIN entity_relationships r ON r.parent_canonical_id = tree.id WHERE r.child_canonical_id <> ALL (tree.path)) SELECT tree.id, cardinality(tree.path) FROM tree
+SELECT s.industry, s.count, s.total, s.rank FROM (SELECT industry, count(*), sum(revenue) AS total, rank() OVER (ORDER BY sum(revenue)) FROM entities GROUP BY industry) AS s
+SELECT t.name, t.revenue FROM (SELECT * FROM entities) AS t UNION ALL SELECT t.source, t.n FROM (SELECT source, count(*) AS n FROM entities GROUP BY source) AS t
+WITH big AS (SELECT e.*, e.revenue / 12 AS monthly FROM entities e), ranked AS (SELECT *, row_number() OVER (ORDER BY big.monthly) AS place FROM big) SELECT r.name, r.monthly, r.place FROM ranked r WHERE r.place <= 10
+SELECT a.key, a.value, g.g, tag.value, part.part FROM entities e, jsonb_each_text(e.attributes) AS a, generate_series(1, 2) AS g, jsonb_array_elements(e.attributes -> 'tags') AS tag, string_to_table(e.name, ' ') AS part
+SELECT v.n, v.column2, w.column1, w.column2 FROM (VALUES (1, 'a')) AS v (n, column2), (VALUES (1, 2)) AS w
+SELECT j.name, j.data_version FROM (entities CROSS JOIN data_version) AS j
+SELECT months.month, d.ordinality, d.d FROM generate_series(date '2024-01-01', date '2024-12-01', interval '1 month') AS months (month), generate_series(1, 2) WITH ORDINALITY AS d
+SELECT analytics.entities.name FROM analytics.entities
+SELECT e.name, latest.value FROM entities e LEFT JOIN LATERAL (SELECT t.value FROM time_series_data t WHERE t.canonical_id = e.canonical_id ORDER BY t.metric_date DESC LIMIT 1) AS latest ON true

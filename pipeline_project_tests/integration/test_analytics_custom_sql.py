@@ -2,9 +2,11 @@
 whole, followed by: is the connection clean, is the data unchanged, are other sessions alive. The guard alone is tested in unit/.
 """
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -12,7 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
-from pipeline_project.analytics import guard
+from pipeline_project.analytics import allowed, guard
 from pipeline_project.analytics.catalogue import InvalidParameters, operation
 from pipeline_project.analytics.execution import Rows, execute
 from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
@@ -35,6 +37,19 @@ FINGERPRINT = """
            (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM pg_largeobject_metadata),
            (SELECT array_agg(oid::text || rolname || rolsuper ORDER BY oid) FROM pg_roles),
            (SELECT count(*) FROM pg_db_role_setting), (SELECT setting FROM pg_settings WHERE name = 'fsync')
+"""
+COLUMNS = """
+    SELECT relname, array_agg(attname::text)
+    FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0
+    WHERE relnamespace = 'analytics'::regnamespace GROUP BY relname
+"""
+# With the names of what they give, where these have names; a function that gives a row or anything at all is none of these.
+FUNCTIONS = """
+    SELECT proname, array_remove(array_agg(DISTINCT given), NULL)
+    FROM pg_proc LEFT JOIN LATERAL unnest(proargnames, proargmodes) AS a (given, mode) ON mode IN ('o', 't')
+    WHERE pronamespace IN ('pg_catalog'::regnamespace, 'extensions'::regnamespace)
+      AND proname = ANY (%s) AND prorettype <> ALL ('{anyelement,anycompatible}'::regtype[])
+    GROUP BY proname
 """
 CLEAN = """
     SELECT current_user::text, current_setting('search_path'), current_setting('statement_timeout'),
@@ -65,7 +80,7 @@ class KeptDatabase(Database):
 
 
 class Scene:
-    """A database with some rows, the connection that attacks come over, and two bystanders."""
+    """A database with some rows, the connection that attacks come over, two bystanders, and a colleague whose query runs."""
 
     def __init__(self, database: FreshDatabase, conninfo: str) -> None:
         insert(database.loader, "entities", [entity(f"crm_{n}", revenue=Decimal(n)) for n in range(50)])
@@ -75,6 +90,8 @@ class Scene:
         self._bystanders = [
             psycopg.connect(each.conninfo(), autocommit=True) for each in (database.reader, database.loader)
         ]
+        self._colleague = psycopg.connect(database.reader.conninfo(), autocommit=True)
+        self._colleague.pgconn.send_query(b"SELECT 'of a colleague', pg_sleep(600)")
         self._fingerprint = self.fingerprint()
         self._clean = self.state()
 
@@ -86,18 +103,22 @@ class Scene:
         with self.kept.connect(autocommit=True) as connection:
             return connection.execute(CLEAN).fetchone()
 
-    def check(self, query: str) -> None:
+    def check(self, query: str, *, guarded: bool = True) -> None:
+        """`guarded`: by more than the role, which may cancel what it runs itself (sql/bootstrap/restrict_public.sql)."""
         with self.kept.connect(autocommit=True) as connection:
             assert connection.info.transaction_status == TransactionStatus.IDLE, query
         assert self.state() == self._clean, query
         for bystander in self._bystanders:
             assert bystander.execute("SELECT 1").fetchone() == (1,), query
         assert self.fingerprint() == self._fingerprint, query
+        if guarded:
+            self._colleague.pgconn.consume_input()
+            assert self._colleague.pgconn.is_busy(), query
 
     def close(self) -> None:
         self.kept.close()
-        for bystander in self._bystanders:
-            bystander.close()
+        for each in (*self._bystanders, self._colleague):
+            each.close()
 
 
 @pytest.fixture
@@ -132,7 +153,7 @@ def test_the_role_alone_holds(role_alone: Scene, part: int) -> None:
             ran += 1
         except (PipelineError, UnicodeEncodeError):
             pass
-        role_alone.check(query)
+        role_alone.check(query, guarded=False)
     assert ran, "nothing ran: is the guard off?"
 
 
@@ -162,6 +183,66 @@ def test_what_analysts_ask_runs(scene: Scene) -> None:
             assert rows.columns
             list(rows)
         scene.check(query)
+
+
+FROMS = [
+    "FROM entities AS x",
+    "FROM entities AS x (a, b)",
+    "FROM generate_series(0, 0) AS x",
+    "FROM generate_series(0, 0) AS x (ts_stat)",
+    "FROM generate_series(0, 0) WITH ORDINALITY AS x",
+    "FROM ROWS FROM (generate_series(0, 0)) AS x",
+    "FROM ROWS FROM (generate_series(0, 0), lower('a')) AS x",
+    "FROM jsonb_each('{}') AS x",
+    "FROM jsonb_each('{}') AS x (ts_stat)",
+    "FROM jsonb_array_elements('[]') AS x",
+    "FROM json_object_keys('{}') AS x",
+    "FROM jsonb_path_query('[]', '$') AS x",
+    "FROM regexp_matches('a', 'a') AS x",
+    "FROM unnest(ARRAY[1]) AS x",
+    "FROM unnest(ARRAY[1], ARRAY[2]) AS x",
+    "FROM (SELECT array_agg(e) AS es FROM entities AS e) AS y, unnest(y.es) AS x",
+    "FROM CAST('a' AS text) AS x",
+    "FROM coalesce('a') AS x",
+    "FROM (VALUES (1, 2)) AS x",
+    "FROM (VALUES (1, 2)) AS x (ts_stat)",
+    "FROM (SELECT 1, 'a'::text, now()::date, lower('a'), CASE WHEN true THEN name END, (ARRAY[name])[1] FROM entities) AS x",
+    "FROM (SELECT 1 AS ts_stat) AS x (a)",
+    "FROM (SELECT *, e.*, 1 AS a FROM entities AS e NATURAL JOIN data_version) AS x",
+    "FROM (SELECT e.* FROM (entities AS e CROSS JOIN data_version) AS j, data_version AS e) AS x",
+    "FROM (SELECT d.changed_at AS at, d.data_version FROM data_version AS d UNION SELECT now(), 1) AS x",
+    "FROM (entities CROSS JOIN generate_series(0, 0) AS ts_stat) AS x",
+    "FROM (entities CROSS JOIN generate_series(0, 0)) AS x (pg_typeof)",
+    "FROM (WITH entities AS (SELECT 1 AS ts_stat) SELECT * FROM entities) AS x",
+    "FROM (WITH t (a) AS (SELECT 1 AS ts_stat) TABLE t) AS x",
+]
+OTHERS = "pg_typeof pg_column_size pg_restore_relation_stats ts_stat name text record x key value ordinality column1"
+
+
+@pytest.mark.parametrize("source", FROMS)
+def test_what_passes_for_a_column_is_one(scene: Scene, source: str) -> None:
+    """And not a function, which PostgreSQL calls where there is no such column."""
+    words = re.findall(r"\w+", f"{source} {OTHERS}")
+    passed = []
+    for word in {*words, *chain(*allowed.RELATIONS.values())}:
+        with suppress(QueryRefused):
+            guard.check(f'SELECT x."{word}" {source}', 0)
+            passed.append(word)
+    with scene.kept.connect() as connection:
+        described = connection.execute(f"SELECT x.* {source} LIMIT 0".encode()).description or []
+        connection.rollback()
+    assert set(passed) <= {column.name for column in described}
+
+
+def test_the_lists_say_what_the_database_has(database: FreshDatabase) -> None:
+    sets = [*allowed.SETS_OF_VALUES, *allowed.FUNCTION_COLUMNS]
+    with psycopg.connect(database.admin) as connection:
+        views = {name: frozenset(columns) for name, columns in connection.execute(COLUMNS)}
+        there = {name for (name,) in connection.execute("SELECT proname FROM pg_proc")}
+        columns = {name: frozenset(names) for name, names in connection.execute(FUNCTIONS, (sets,))}
+    assert views == allowed.RELATIONS
+    assert there.issuperset(allowed.FUNCTIONS)
+    assert columns == {**dict.fromkeys(allowed.SETS_OF_VALUES, frozenset()), **allowed.FUNCTION_COLUMNS}
 
 
 def test_each_connection_is_the_readers_and_reads_only(scene: Scene) -> None:
