@@ -35,29 +35,30 @@ RELATIONS = {
 
 # Nodes of PostgreSQL's parse tree, as libpg_query names them.
 NODES = _words("""
-    A_ArrayExpr A_Const A_Expr A_Indices A_Indirection A_Star BoolExpr BooleanTest CaseExpr CaseWhen
-    CoalesceExpr ColumnRef CommonTableExpr FuncCall GroupingFunc GroupingSet Integer JoinExpr List MinMaxExpr
-    NamedArgExpr NullTest ParamRef RangeFunction RangeSubselect RangeVar ResTarget RowExpr SQLValueFunction
-    SelectStmt SortBy String SubLink TypeCast WindowDef
+    A_ArrayExpr A_Const A_Expr A_Indices A_Indirection A_Star BooleanTest BoolExpr CaseExpr CaseWhen
+    CoalesceExpr ColumnRef CommonTableExpr FuncCall GroupingFunc GroupingSet Integer JoinExpr JsonIsPredicate
+    List MinMaxExpr NamedArgExpr NullTest ParamRef RangeFunction RangeSubselect RangeVar ResTarget RowExpr
+    SelectStmt SortBy SQLValueFunction String SubLink TypeCast WindowDef
 """)
 
 # Fields of those nodes. What is not here is refused with the node around it: intoClause, lockingClause, setof, pct_type,
 # catalogname, coldeflist, collClause, …
 FIELDS = _words("""
-    agg_distinct agg_filter agg_order agg_star agg_within_group alias aliasname all arg argnumber args
-    arrayBounds boolop booltesttype boolval bsval colnames content ctematerialized ctename ctequery ctes
-    defresult distinctClause elements endOffset expr fields frameOptions fromClause func_variadic funcformat
-    funcname functions fval groupClause groupDistinct havingClause indirection inh isNatural is_rowsfrom
-    is_slice isnull items ival jointype kind larg lateral lexpr lidx limitCount limitOffset limitOption list_end
-    list_start location name names node nulltesttype number op operName orderClause ordinality over
-    partitionClause quals rarg recursive refname relname relpersistence result rexpr rexpr_list_end
-    rexpr_list_start row_format schemaname sortClause sortby_dir sortby_nulls startOffset subLinkType subquery
-    subselect sval targetList testexpr typeName typemod typmod typmods uidx useOp usingClause val valuesLists
-    whereClause windowClause withClause
+    agg_distinct agg_filter agg_order agg_star agg_within_group alias aliascolnames aliasname all arg
+    argnumber args arrayBounds boolop booltesttype boolval bsval colnames content ctematerialized ctename
+    ctequery ctes defresult distinctClause elements encoding endOffset expr fields format format_type
+    frameOptions fromClause func_variadic funcformat funcname functions fval groupClause groupDistinct
+    havingClause indirection inh is_rowsfrom is_slice isNatural isnull item_type items ival jointype kind larg
+    lateral lexpr lidx limitCount limitOffset limitOption list_end list_start location name names node
+    nulltesttype number op operName orderClause ordinality over partitionClause quals rarg recursive refname
+    relname relpersistence result rexpr rexpr_list_end rexpr_list_start row_format schemaname sortby_dir
+    sortby_nulls sortClause startOffset subLinkType subquery subselect sval targetList testexpr typemod
+    typeName typmod typmods uidx unique_keys useOp usingClause val valuesLists whereClause windowClause
+    withClause
 """)
 
 OPERATORS = _words("""
-    = <> != < > <= >= + - * / % ^ | & # << >> ~ |/ @ || ~~ !~~ ~~* !~~* ~* !~ !~* -> ->> #> #>> @> <@ ? ?| ?& &&
+    = <> != < > <= >= + - * / % ^ | & # << >> ~ |/ @ || ~~ !~~ ~~* !~~* ~* !~ !~* -> ->> #> #>> @> <@ ? ?| ?& @? &&
     BETWEEN
 """) | {"NOT BETWEEN", "BETWEEN SYMMETRIC", "NOT BETWEEN SYMMETRIC"}
 
@@ -101,7 +102,7 @@ COLLECTIONS = _words("""
     json_each_text json_extract_path json_extract_path_text json_object_keys json_typeof jsonb_array_elements
     jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
     jsonb_exists jsonb_extract_path jsonb_extract_path_text jsonb_object_keys jsonb_path_exists jsonb_path_query
-    jsonb_path_query_array jsonb_path_query_first jsonb_strip_nulls jsonb_typeof num_nonnulls num_nulls
+    jsonb_path_query_array jsonb_path_query_first jsonb_set jsonb_strip_nulls jsonb_typeof num_nonnulls num_nulls
     row_to_json to_json to_jsonb unnest
 """)
 

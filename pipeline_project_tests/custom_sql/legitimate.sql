@@ -83,3 +83,7 @@ SELECT j.name, j.data_version FROM (entities CROSS JOIN data_version) AS j
 SELECT months.month, d.ordinality, d.d FROM generate_series(date '2024-01-01', date '2024-12-01', interval '1 month') AS months (month), generate_series(1, 2) WITH ORDINALITY AS d
 SELECT analytics.entities.name FROM analytics.entities
 SELECT e.name, latest.value FROM entities e LEFT JOIN LATERAL (SELECT t.value FROM time_series_data t WHERE t.canonical_id = e.canonical_id ORDER BY t.metric_date DESC LIMIT 1) AS latest ON true
+WITH totals (industry, total) AS (SELECT industry, sum(revenue) FROM entities GROUP BY industry) SELECT t.industry, t.total FROM totals t
+WITH RECURSIVE steps (n, total) AS (VALUES (1, 1) UNION ALL SELECT n + 1, total + n FROM steps WHERE n < 10) SELECT steps.total FROM steps
+SELECT canonical_id FROM entities WHERE attributes @? '$.tags[*] ? (@ == "vip")' AND attributes ->> 'raw' IS JSON OBJECT WITH UNIQUE KEYS AND name IS NOT JSON
+SELECT jsonb_set(attributes, '{checked}', 'true') FROM entities
