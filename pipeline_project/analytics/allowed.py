@@ -33,6 +33,9 @@ RELATIONS = {
     "time_series_data": _words("canonical_id metric_type metric_date value quality tags source"),
 }
 
+# Those that change only with a load or a migration.
+LASTING_RELATIONS = RELATIONS.keys() - {"objects", "reject_counts"}
+
 # Nodes of PostgreSQL's parse tree, as libpg_query names them.
 NODES = _words("""
     A_ArrayExpr A_Const A_Expr A_Indices A_Indirection A_Star BooleanTest BoolExpr CaseExpr CaseWhen
@@ -121,6 +124,10 @@ FUNCTION_COLUMNS = {
     **dict.fromkeys(("json_array_elements", "json_array_elements_text"), _words("value")),
     **dict.fromkeys(("jsonb_array_elements", "jsonb_array_elements_text"), _words("value")),
 }
+
+# What depends on chance or on the clock. A time of day with a zone does: when summer begins, its offset changes.
+FLEETING_FUNCTIONS = _words("age clock_timestamp make_time now random statement_timestamp transaction_timestamp")
+FLEETING_TYPES = _words("time timetz")
 
 # Not here although harmless in small numbers: repeat, lpad, rpad and format, which make a gigabyte out of ten letters.
 FUNCTIONS = AGGREGATES | NUMBERS | TEXTS | TIMES | COLLECTIONS | LIKENESS

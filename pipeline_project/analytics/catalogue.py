@@ -29,8 +29,9 @@ class InvalidParameters(Permanent):
 
 @dataclass(frozen=True)
 class Operation:
-    """`sql` names a file below sql/analytics/. `long`: too slow to answer inline, always a job, and not refreshed by new data.
-    `monthly`: refreshed each month instead of each day and by new data.
+    """`sql` names a file below sql/analytics/. `lasting`: the answer stays the same as long as nothing is loaded, and
+    may be kept. `long`: too slow to answer inline, always a job, and not refreshed by new data. `monthly`: refreshed each month
+    instead of each day and by new data.
 
     `must_exist`: the parameter that, if it was given, names nothing if there are no rows; `known`: a SQL file that lists what it
     can name, if that can be listed. `nested_loops`: whether the planner may use them;
@@ -43,6 +44,7 @@ class Operation:
     parameters: type[p.Parameters]
     sql: str
     example: Mapping[str, Any] = field(default_factory=dict)
+    lasting: bool = True
     long: bool = False
     monthly: bool = False
     must_exist: str | None = None
@@ -76,6 +78,7 @@ _ALL = (
         description="One row per table that analytics can see. Rows are counted, not estimated; sizes include indexes.",
         parameters=p.NoParameters,
         sql="database_info",
+        lasting=False,
     ),
     Operation(
         name="simple_demo",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import psycopg
@@ -43,6 +43,13 @@ class Column(msgspec.Struct, frozen=True):
     type: str
 
 
+class Versions(NamedTuple):
+    """`data` rises with every load, in the load's own transaction; `schema` is that of the last migration."""
+
+    data: int
+    schema: str
+
+
 class Rows:
     """A result while it is being read: iterate it once, in batches. A JSON value is a `msgspec.Raw`."""
 
@@ -51,20 +58,24 @@ class Rows:
         *,
         operation: str,
         parameters: Parameters,
-        data_version: int,
+        versions: Versions,
         columns: Sequence[Column],
         batches: Iterator[list[Row]],
         row_limit: int | None = None,
     ) -> None:
         self.operation = operation
         self.parameters = parameters
-        self.data_version = data_version
+        self.versions = versions
         """Of the snapshot that the rows were read from."""
         self.columns = list(columns)
         self.truncated = False
         """Whether `row_limit` left rows out; known once all was read."""
         self._batches = batches
         self._row_limit = row_limit
+
+    @property
+    def data_version(self) -> int:
+        return self.versions.data
 
     def keep_first(self, most: int) -> list[Row]:
         """A list in which the first rows stand once they were read. Ask for it before they are."""
@@ -127,13 +138,13 @@ def execute(
         watchdog.daemon = True
         watchdog.start()
         try:
-            data_version = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
+            versions = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
             read = _fetch if isinstance(parameters, CustomComplexQuery) else _stream
             with read(connection, operation, parameters) as (columns, batches):
                 yield Rows(
                     operation=operation.name,
                     parameters=parameters,
-                    data_version=data_version,
+                    versions=versions,
                     columns=columns,
                     batches=_until(deadline, batches),
                     row_limit=row_limit,
@@ -145,19 +156,19 @@ def execute(
             _leave_clean(connection)
 
 
-def data_version(database: Database) -> int:
-    """Rises with every load, in the load's own transaction."""
+def versions(database: Database) -> Versions:
+    """Those of this moment."""
     with database.connect(autocommit=True) as connection:
         try:
-            row = connection.execute(query("analytics/data_version")).fetchone()
+            row = connection.execute(query("analytics/versions")).fetchone()
         except psycopg.Error as error:
             raise translated(error, timed_out=False) from None
     assert row is not None  # noqa: S101 an aggregate without GROUP BY always gives a row
-    return row[0]
+    return Versions(*row)
 
 
-def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> int:
-    """Open the read-only snapshot with its limits; gives the data version that it shows."""
+def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> Versions:
+    """Open the read-only snapshot with its limits; gives the versions that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limits = {
@@ -168,7 +179,7 @@ def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool
     }
     row = connection.execute(query("analytics/limits"), limits).fetchone()
     assert row is not None  # noqa: S101 a SELECT without FROM always gives a row
-    return row[-1]
+    return Versions(*row[-2:])
 
 
 @contextmanager
@@ -209,7 +220,7 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
     from pipeline_project.analytics.guard import check  # noqa: PLC0415 a large library that other operations do without
 
     assert isinstance(parameters, CustomComplexQuery)  # noqa: S101
-    statement = check(parameters.query, len(parameters.params))
+    statement = check(parameters.query, parameters.params).statement
     head, marker, tail = query(f"analytics/{operation.sql}").partition(b"/* statement */")
     with RawServerCursor(connection, CURSOR) as cursor:
         _pass_json_through(cursor)

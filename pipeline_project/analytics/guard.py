@@ -5,12 +5,26 @@ This is one layer of several, each of which holds alone (DESIGN, section 6). Wha
 limits.sql and the role bound it.
 """
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from pglast.parser import ParseError, parse_sql_json
 
-from pipeline_project.analytics.allowed import CURRENT, FIELDS, FUNCTIONS, NODES, OPERATORS, RELATIONS, SCHEMA, TYPES
+from pipeline_project.analytics.allowed import (
+    CURRENT,
+    FIELDS,
+    FLEETING_FUNCTIONS,
+    FLEETING_TYPES,
+    FUNCTIONS,
+    LASTING_RELATIONS,
+    NODES,
+    OPERATORS,
+    RELATIONS,
+    SCHEMA,
+    TYPES,
+)
 from pipeline_project.analytics.columns import Columns, Node, Scope
 from pipeline_project.analytics.failures import QueryRefused
 
@@ -32,8 +46,19 @@ REFUSED = {
 }
 
 
-def check(query: str, parameters: int) -> str:
-    """The statement in `query`, without a semicolon at its end. `parameters`: how many values it is given for $1, $2, …
+# Words that a date's text may hold. A date that is put together from parts of them, or that a source sent, is not looked for.
+_MOMENT = re.compile(r"(?<![a-z])(now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
+
+
+class Judged(NamedTuple):
+    """`statement` is without a semicolon at its end. `lasting`: it gives the same as long as nothing is loaded."""
+
+    statement: str
+    lasting: bool
+
+
+def check(query: str, params: Sequence[object] = ()) -> Judged:
+    """The one statement in `query`. `params` are its values for $1, $2, …
 
     Raises QueryRefused, naming what is not allowed, unless it is one SELECT that may run.
     """
@@ -50,10 +75,13 @@ def check(query: str, parameters: int) -> str:
     statement = statements[0].get("stmt", {})
     if list(statement) != ["SelectStmt"]:
         raise QueryRefused("only SELECT is allowed")
-    _Judge(parameters).check(statement)
+    judge = _Judge(len(params))
+    judge.check(statement)
+    lasting = judge.lasting and not any(isinstance(value, str) and _MOMENT.search(value) for value in params)
     start, length = statements[0].get("stmt_location", 0), statements[0].get("stmt_len")
     # Both count bytes; a statement without a semicolon has no length.
-    return query.encode()[start : None if length is None else start + length].decode()
+    text = query.encode()[start : None if length is None else start + length].decode()
+    return Judged(text, lasting)
 
 
 def _check_size(query: str) -> None:
@@ -79,6 +107,7 @@ class _Judge:
     """
 
     def __init__(self, parameters: int) -> None:
+        self.lasting = True
         self._parameters = parameters
         self._relations: set[str] = set()
         self._ctes: dict[str, list[Node]] = {}
@@ -101,6 +130,7 @@ class _Judge:
                     scope = Scope(item, scope)
                 for key, value in item.items():
                     self._check_entry(key, value, scope)
+                    self.lasting = self.lasting and not _is_fleeting(key, value)
                     pending.append((value, depth + 1, scope))
         # By name and not by scope: as no name that starts with pg_ can be defined, no definition covers for a catalog.
         if unknown := self._relations - self._ctes.keys() - RELATIONS.keys():
@@ -160,6 +190,20 @@ class _Judge:
             if schema not in ([], [SCHEMA]) or not columns.have(scope, table, column):
                 name = ".".join([*schema, table, column])
                 raise QueryRefused(f"no such column: {name}; a column of a subquery or function is named with AS")
+
+
+def _is_fleeting(key: str, value: Any) -> bool:
+    """Whether it may give something else although nothing was loaded."""
+    match key:
+        case "FuncCall":
+            return value["funcname"][-1]["String"]["sval"] in FLEETING_FUNCTIONS
+        case "typeName":
+            return value["names"][-1]["String"]["sval"] in FLEETING_TYPES
+        case "RangeVar":
+            return value["relname"] in RELATIONS and value["relname"] not in LASTING_RELATIONS
+        case "sval":
+            return isinstance(value, str) and _MOMENT.search(value) is not None
+    return key == "SQLValueFunction"
 
 
 def _check_name(kind: str, parts: list[dict[str, Any]], allowed: frozenset[str]) -> None:

@@ -27,6 +27,11 @@ class Parameters(BaseModel):
     # Built when first used: nine in ten requests need one model at most, and a cold start pays for each.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
+    @property
+    def lasting(self) -> bool:
+        """Whether what they ask for stays the same as long as nothing is loaded."""
+        return True
+
 
 def _not_boolean(value: Any) -> Any:
     if isinstance(value, bool):
@@ -230,7 +235,13 @@ class CustomComplexQuery(Parameters):
         from pipeline_project.analytics.guard import check  # noqa: PLC0415
 
         try:
-            check(query, len(info.data.get("params", ())))
+            check(query, info.data.get("params", ()))
         except QueryRefused as error:
             raise PydanticCustomError("refused", "{reason}", {"reason": str(error)}) from None
         return query
+
+    @property
+    def lasting(self) -> bool:
+        from pipeline_project.analytics.guard import check  # noqa: PLC0415
+
+        return check(self.query, self.params).lasting

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,9 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.errors import Permanent
 from pipeline_project.jobs.cache import cache_key
 
+if TYPE_CHECKING:
+    from pipeline_project.analytics.execution import Versions
+
 WAIT_SECONDS = 0.05
 """How long one waits between two looks for the answer to a question that somebody else has asked."""
 CLAIM_SECONDS = 5
@@ -20,11 +23,16 @@ CLAIM_SECONDS = 5
 
 
 class Answer(NamedTuple):
-    """`body` is JSON; `etag` is of question and data together."""
+    """`body` is JSON. `hit`: it was kept; `kept`: it is now."""
 
     body: bytes
-    etag: str
     hit: bool
+    kept: bool = True
+
+    @property
+    def etag(self) -> str:
+        """Of nothing but the answer, so that one that is still the same holds whatever became of the question's data."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 class TooMuch(Permanent):
@@ -51,14 +59,16 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
     """The answer within `seconds`; `fresh`: from the database whatever is kept. Of those who ask the same at once, one asks
     the database and the others wait for what it is told. Raises TooMuch, and the errors of analytics/failures.py.
     """
-    from pipeline_project.analytics.execution import data_version  # noqa: PLC0415 psycopg
+    from pipeline_project.analytics.execution import versions  # noqa: PLC0415 psycopg
 
+    if not (operation.lasting and parameters.lasting):
+        return Answer(_ask(services, operation, parameters, seconds).body, hit=False, kept=False)
     deadline = time.monotonic() + seconds
     while not fresh:
         # Looked up each time around: a load may come while one waits.
-        key = _key(operation, parameters, data_version(services.database))
+        key = _key(operation, parameters, versions(services.database))
         if kept := services.cache.get(key):
-            return Answer(kept, key, hit=True)
+            return Answer(kept, hit=True)
         left = deadline - time.monotonic()
         if left <= 0:
             raise TooMuch("slow", f"the answer takes longer than {seconds:g} s")
@@ -66,7 +76,7 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
             try:
                 # Perhaps it was put between the look and the claim.
                 if kept := services.cache.get(key):
-                    return Answer(kept, key, hit=True)
+                    return Answer(kept, hit=True)
                 return _stored(services, operation, parameters, left)
             finally:
                 services.cache.release(key)
@@ -76,19 +86,24 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
 
 def _stored(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
     """Asked of the database, and kept."""
-    body, version = _ask(services, operation, parameters, seconds)
-    key = _key(operation, parameters, version)
-    services.cache.put(key, body)
-    return Answer(body, key, hit=False)
+    told = _ask(services, operation, parameters, seconds)
+    services.cache.put(_key(operation, parameters, told.versions), told.body)
+    return Answer(told.body, hit=False)
 
 
-def _key(operation: Operation, parameters: Parameters, version: int) -> str:
+def _key(operation: Operation, parameters: Parameters, versions: "Versions") -> str:
     code_version = hashlib.sha256(query(f"analytics/{operation.sql}")).hexdigest()
-    return cache_key(operation.name, code_version, parameters.model_dump(mode="json"), version)
+    return cache_key(operation.name, code_version, parameters.model_dump(mode="json"), versions.data, versions.schema)
 
 
-def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> tuple[bytes, int]:
-    """The answer, and the data version that it shows: a load may have come since the question was looked up."""
+class _Told(NamedTuple):
+    """By the database. `versions` are those that it shows: a load may have come since the question was looked up."""
+
+    body: bytes
+    versions: "Versions"
+
+
+def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> _Told:
     from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
     from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
     from pipeline_project.results.store import to_json  # noqa: PLC0415
@@ -121,4 +136,4 @@ def _ask(services: Services, operation: Operation, parameters: Parameters, secon
             "rows": [msgspec.Raw(row) for row in rows],
         }
     )
-    return body, found.data_version
+    return _Told(body, found.versions)

@@ -289,7 +289,7 @@ def _headers() -> Json:
 
     text: Json = {"type": "string"}
     return {
-        "ETag": header("Of question and data together", text),
+        "ETag": header("Of the answer", text),
         "Cache-Status": header("Whether the answer was kept (RFC 9211)", text),
         "Location": header("Where to go on", text),
         "Retry-After": header("Seconds", {"type": "integer"}),

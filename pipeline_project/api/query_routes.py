@@ -74,11 +74,18 @@ def _answered(request: Request, found: Answer) -> Reply:
         "ETag": etag,
         # A private cache may keep it and has to ask each time, which costs us one small query.
         "Cache-Control": "private, no-cache",
-        "Cache-Status": "pipeline; hit" if found.hit else "pipeline; fwd=miss; stored",
+        "Cache-Status": _cache_status(found),
     }
     if request.method == "GET" and request.matches(etag):
         return Reply(304, headers=headers)
     return Reply(200, found.body, headers)
+
+
+def _cache_status(found: Answer) -> str:
+    """As RFC 9211 spells it."""
+    if not found.kept:
+        return "pipeline; fwd=bypass"
+    return "pipeline; hit" if found.hit else "pipeline; fwd=miss; stored"
 
 
 def _promoted(request: Request, services: Services, asked: Asked, reason: str) -> Reply:

@@ -1,5 +1,5 @@
-"""Answers kept in DynamoDB. The key holds the data version, so an answer is never older than the last load; the expiry
-only bounds the space.
+"""Answers kept in DynamoDB. The key holds the data version and the schema's, so an answer is never older than the last load or
+migration; the expiry only bounds the space.
 
 Of many who ask the same at once, one asks the database. The claim is an item that only one can put:
 
@@ -25,9 +25,11 @@ LEVEL = 1
 """zlib's fastest: rows of JSON shrink to a sixth with it, at 100 MB/s."""
 
 
-def cache_key(operation: str, code_version: str, parameters: Mapping[str, Any], data_version: int) -> str:
-    """Equal for equal questions about equal data. `parameters` are complete and normalised. Serves as the ETag, too."""
-    question = [operation, code_version, parameters, data_version]
+def cache_key(
+    operation: str, code_version: str, parameters: Mapping[str, Any], data_version: int, schema_version: str
+) -> str:
+    """Equal for equal questions about equal data. `parameters` are complete and normalised."""
+    question = [operation, code_version, parameters, data_version, schema_version]
     return hashlib.sha256(msgspec.json.encode(question, order="sorted")).hexdigest()
 
 

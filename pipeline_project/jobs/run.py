@@ -128,7 +128,7 @@ def _counted(rows: Rows, watch: Watch) -> Rows:
     return Rows(
         operation=rows.operation,
         parameters=rows.parameters,
-        data_version=rows.data_version,
+        versions=rows.versions,
         columns=rows.columns,
         batches=batches(),
     )

@@ -132,7 +132,7 @@ def scene(database: FreshDatabase) -> Iterator[Scene]:
 @pytest.fixture
 def role_alone(database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Without the guard, in a session as whoever knows the password may open it."""
-    monkeypatch.setattr(guard, "check", lambda query, parameters: query)
+    monkeypatch.setattr(guard, "check", lambda query, params: guard.Judged(query, lasting=True))
     made = Scene(database, database.reader.conninfo())
     yield made
     made.close()
@@ -226,7 +226,7 @@ def test_what_passes_for_a_column_is_one(scene: Scene, source: str) -> None:
     passed = []
     for word in {*words, *chain(*allowed.RELATIONS.values())}:
         with suppress(QueryRefused):
-            guard.check(f'SELECT x."{word}" {source}', 0)
+            guard.check(f'SELECT x."{word}" {source}')
             passed.append(word)
     with scene.kept.connect() as connection:
         described = connection.execute(f"SELECT x.* {source} LIMIT 0".encode()).description or []
@@ -239,9 +239,11 @@ def test_the_lists_say_what_the_database_has(database: FreshDatabase) -> None:
     with psycopg.connect(database.admin) as connection:
         views = {name: frozenset(columns) for name, columns in connection.execute(COLUMNS)}
         there = {name for (name,) in connection.execute("SELECT proname FROM pg_proc")}
+        volatile = {name for (name,) in connection.execute("SELECT proname FROM pg_proc WHERE provolatile = 'v'")}
         columns = {name: frozenset(names) for name, names in connection.execute(FUNCTIONS, (sets,))}
     assert views == allowed.RELATIONS
     assert there.issuperset(allowed.FUNCTIONS)
+    assert volatile & allowed.FUNCTIONS <= allowed.FLEETING_FUNCTIONS
     assert columns == {**dict.fromkeys(allowed.SETS_OF_VALUES, frozenset()), **allowed.FUNCTION_COLUMNS}
 
 

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from pipeline_project.analytics import execution
 from pipeline_project.analytics.catalogue import Operation, operation
-from pipeline_project.analytics.execution import data_version, execute
+from pipeline_project.analytics.execution import execute, versions
 from pipeline_project.analytics.failures import DatabaseUnavailable, QueryCancelled, QueryRefused, QueryTimedOut
 from pipeline_project.analytics.parameters import NoParameters
 from pipeline_project.database import Database
@@ -121,7 +121,7 @@ def test_a_server_that_is_away_is_transient() -> None:
     with pytest.raises(Transient):
         read(away, "many")
     with pytest.raises(Transient):
-        data_version(away)
+        versions(away)
 
 
 @pytest.mark.parametrize("sql", ["hidden", "writes"])
@@ -151,13 +151,13 @@ def raise_version(database: FreshDatabase) -> None:
 
 
 def test_the_data_version_is_that_of_the_rows(database: FreshDatabase) -> None:
-    assert data_version(database.reader) == 0
+    assert versions(database.reader).data == 0
     insert(database.loader, "entities", [entity("crm_1")])
     raise_version(database)
     demo = operation("simple_demo")
     with execute(database.reader, demo, demo.validate({}), timeout_seconds=10) as rows:
         raise_version(database)  # a load meanwhile
-        assert (rows.data_version, data_version(database.reader)) == (1, 2)
+        assert (rows.data_version, versions(database.reader).data) == (1, 2)
 
 
 def test_operation_answers_while_others_run(database: FreshDatabase) -> None:

@@ -1,5 +1,6 @@
 """The query cache: one question to the database in a stampede, nothing stale after a load, and what is kept where."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -8,6 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from pipeline_project.analytics.catalogue import operation
+from pipeline_project.analytics.execution import versions
 from pipeline_project.api import answers
 from pipeline_project.api.kept_database import KeptDatabase
 from pipeline_project.api.services import Services
@@ -16,6 +19,8 @@ from pipeline_project_tests.fix_api import Caller, Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 QUESTION = {"operation": "simple_demo"}
+DISCOVERED = """INSERT INTO ingest.objects (object_id, bucket, key, version, versioned, size, discovered_by)
+    SELECT 1 + count(*), 'b', 'k' || count(*), 'v', true, 1, 'event' FROM ingest.objects"""
 LOAD = """INSERT INTO ingest.data_versions VALUES ('crm', 'entities', 1)
     ON CONFLICT (source, dataset) DO UPDATE SET version = data_versions.version + 1 RETURNING version"""
 
@@ -42,6 +47,13 @@ def another(api: Caller, database: FreshDatabase) -> Services:
     services = Beside(api.services)
     services.database = KeptDatabase(database.reader.conninfo)
     return services
+
+
+def key(api: Caller) -> str:
+    """Under which the answer to QUESTION is kept."""
+    asked = operation(QUESTION["operation"])
+    found = versions(api.services.database)
+    return answers._key(asked, asked.validate({}), found)  # pyright: ignore[reportPrivateUsage]
 
 
 def cache(cloud: Cloud, **options: Any) -> QueryCache:
@@ -88,8 +100,7 @@ def test_a_stampede_asks_the_database_once(api: Caller, database: FreshDatabase,
 
 def test_who_waits_asks_when_the_first_gave_up(api: Caller, asked: list[str]) -> None:
     """A claim of one who died ends by itself, and the next takes its place."""
-    kept = api.services.cache
-    kept.claim(api("POST", "/analytics", QUESTION).headers["ETag"].strip('"'), -2)
+    api.services.cache.claim(key(api), -2)
     assert api("POST", "/analytics", QUESTION).status == 200
     assert asked == ["simple_demo"]
 
@@ -101,6 +112,38 @@ def test_no_cache_asks_again_and_keeps_the_answer(api: Caller, asked: list[str])
         assert fresh.headers["Cache-Status"].startswith("pipeline; fwd=miss")
     assert len(asked) == 3
     assert api("POST", "/analytics", QUESTION).headers["Cache-Status"] == "pipeline; hit"
+
+
+def test_what_changes_without_a_load_is_not_kept(api: Caller, database: FreshDatabase) -> None:
+    """And is not said to be unmodified when it is not."""
+    count = {"operation": "custom_complex_query", "parameters": {"query": "SELECT count(*) FROM objects"}}
+    moment = {"operation": "custom_complex_query", "parameters": {"query": "SELECT $1::date", "params": ["today"]}}
+    for question in ({"operation": "database_info"}, count, moment):
+        target = f"/analytics?operation={question['operation']}&parameters={json.dumps(question.get('parameters', {}))}"
+        before = api("GET", target)
+        assert (before.status, before.headers["Cache-Status"]) == (200, "pipeline; fwd=bypass")
+        assert api("GET", target, headers={"If-None-Match": before.headers["ETag"]}).status == 304
+        if question is not moment:
+            with psycopg.connect(database.admin) as connection:
+                connection.execute(DISCOVERED)
+            after = api("GET", target, headers={"If-None-Match": before.headers["ETag"]})
+            assert (after.status, after.headers["Cache-Status"]) == (200, "pipeline; fwd=bypass")
+            assert after.json["rows"] != before.json["rows"]
+
+
+def test_ones_own_query_is_kept(api: Caller) -> None:
+    question = {"operation": "custom_complex_query", "parameters": {"query": "SELECT count(*) FROM entities"}}
+    assert api("POST", "/analytics", question).headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+    assert api("POST", "/analytics", question).headers["Cache-Status"] == "pipeline; hit"
+
+
+def test_an_answer_does_not_outlive_a_migration(api: Caller, database: FreshDatabase) -> None:
+    before = api("POST", "/analytics", QUESTION)
+    with psycopg.connect(database.admin) as connection:
+        connection.execute("INSERT INTO public.schema_migrations VALUES ('29991231235959')")
+    after = api("POST", "/analytics", QUESTION)
+    assert after.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+    assert after.headers["ETag"] == before.headers["ETag"], "and still is the same answer"
 
 
 def test_never_older_than_the_last_load(api: Caller, database: FreshDatabase) -> None:

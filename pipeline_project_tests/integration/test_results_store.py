@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.analytics.execution import Column, Row, Rows
+from pipeline_project.analytics.execution import Column, Row, Rows, Versions
 from pipeline_project.analytics.parameters import RevenueAnalysis
 from pipeline_project.results import store
 from pipeline_project.results.encoders import Format
@@ -23,7 +23,7 @@ def rows_of(batches: Iterator[list[Row]], row_limit: int | None = None) -> Rows:
     return Rows(
         operation="revenue_analysis",
         parameters=parameters,
-        data_version=7,
+        versions=Versions(7, "20261101000001"),
         columns=columns,
         batches=batches,
         row_limit=row_limit,

@@ -47,7 +47,7 @@ def test_the_sql_takes_just_the_parameters(name: str) -> None:
 
 def test_every_sql_file_is_used() -> None:
     used = {name for each in OPERATIONS.values() for name in (each.sql, each.known) if name}
-    used |= {"limits", "data_version"}
+    used |= {"limits", "versions"}
     assert {path.stem for path in (SQL / "analytics").glob("*.sql")} == used
 
 

@@ -1,4 +1,4 @@
--- What a query may take, for this transaction only, and the data version that its snapshot shows. `transaction_timeout` ends the
+-- What a query may take, for this transaction only, and the versions that its snapshot shows. `transaction_timeout` ends the
 -- session where a client fetches slowly for ever, since `statement_timeout` starts anew with every fetch. 64 MB of work memory
 -- let the aggregations stay off the disk. The guard's parser knows standard_conforming_strings only as on.
 SELECT set_config('statement_timeout', %(statement_ms)s::text, true),
@@ -9,4 +9,5 @@ SELECT set_config('statement_timeout', %(statement_ms)s::text, true),
        set_config('work_mem', '64MB', true),
        set_config('enable_nestloop', %(nested_loops)s::text, true),
        set_config('standard_conforming_strings', 'on', true),
-       (SELECT data_version FROM analytics.data_version)
+       (SELECT data_version FROM analytics.data_version),
+       (SELECT schema_version FROM analytics.schema_version)
