@@ -74,8 +74,11 @@ class Operation:
 _ALL = (
     Operation(
         name="database_info",
-        summary="What the database holds: tables, columns, row counts, sizes, schema version.",
-        description="One row per table that analytics can see. Rows are counted, not estimated; sizes include indexes.",
+        summary="What the database holds: tables, columns with their types, row counts, sizes, schema version.",
+        description=(
+            "One row per table that analytics and queries of your own can see. Rows are counted, not estimated; sizes are of "
+            "what is behind the table, with indexes."
+        ),
         parameters=p.NoParameters,
         sql="database_info",
         lasting=False,

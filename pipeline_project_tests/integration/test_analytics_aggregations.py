@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline_project.analytics.allowed import RELATIONS
 from pipeline_project.analytics.catalogue import OPERATIONS
 from pipeline_project.analytics.parameters import CustomerMetric, Dimension, MoneyMetric
 from pipeline_project_tests.analytics_rows import (
@@ -263,9 +264,14 @@ def test_database_info(database: FreshDatabase) -> None:
         "entity_versions": 0,
         "objects": 0,
         "time_series_data": 3,
+        **{"reject_counts": 0, "data_version": 1, "schema_version": 1},
     }
-    assert "revenue" in got["entities"]["column_names"]
-    assert len(got["entities"]["column_names"]) == got["entities"]["column_count"]
+    assert {name: frozenset(row["column_names"]) for name, row in got.items()} == RELATIONS
+    for row in got.values():
+        assert len(row["column_names"]) == len(row["column_types"]) == row["column_count"]
+        assert row["bytes"] > 0
+    types = dict(zip(got["entities"]["column_names"], got["entities"]["column_types"], strict=True))
+    assert (types["revenue"], types["attributes"], types["employees"]) == ("numeric", "jsonb", "bigint")
     # Three partitions, each with a page of rows and one of its index at the least.
     assert got["time_series_data"]["bytes"] >= 3 * 2 * 8192
     assert all(len(row["schema_version"]) == len("20261101000001") for row in got.values())
