@@ -133,6 +133,7 @@ def _ask(services: Services, operation: Operation, parameters: Parameters, secon
             "data_version": found.data_version,
             "columns": [{"name": column.name, "type": column.type} for column in found.columns],
             "row_count": len(rows),
+            "truncated": found.truncated,
             "rows": [msgspec.Raw(row) for row in rows],
         }
     )

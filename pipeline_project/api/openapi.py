@@ -326,6 +326,7 @@ def _schemas() -> Json:
                 "data_version": number,
                 "columns": _list(column),
                 "row_count": number,
+                "truncated": {"const": False},
                 "rows": _list(anything),
             }
         ),

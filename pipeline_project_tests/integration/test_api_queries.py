@@ -44,6 +44,7 @@ def test_answer_and_kept_answer(api: Caller) -> None:
     assert first.status == 200, first.text
     assert first.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
     assert first.json["parameters"] == QUESTION["parameters"]
+    assert first.json["truncated"] is False
     again = api("GET", BY_NAME)
     assert again.headers["Cache-Status"] == "pipeline; hit"
     assert again.text == first.text
