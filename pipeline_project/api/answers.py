@@ -72,14 +72,14 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
         left = deadline - time.monotonic()
         if left <= 0:
             raise TooMuch("slow", f"the answer takes longer than {seconds:g} s")
-        if services.cache.claim(key, left + CLAIM_SECONDS):
+        if token := services.cache.claim(key, left + CLAIM_SECONDS):
             try:
                 # Perhaps it was put between the look and the claim.
                 if kept := services.cache.get(key):
                     return Answer(kept, hit=True)
                 return _stored(services, operation, parameters, left)
             finally:
-                services.cache.release(key)
+                services.cache.release(key, token)
         time.sleep(min(WAIT_SECONDS, left))
     return _stored(services, operation, parameters, seconds)
 

@@ -5,12 +5,16 @@ Of many who ask the same at once, one asks the database. The claim is an item th
 
     first   ── claim(key) ✓ ── asks ── put(key) ── release ──┐
     others  ── claim(key) ✗ ── look, wait, look ──────────── answer
+
+A claim ends by itself, as its holder may be dead; one that is only late must not let go of its successor's. So it has a token.
 """
 
 import datetime as dt
 import hashlib
+import uuid
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -76,22 +80,31 @@ class QueryCache:
         kept = {"body": packed if len(packed) <= self._largest else None, EXPIRY: self._expiry(self._seconds)}
         self._dynamodb.put_item(TableName=self._table, Item={**_answer_key(key), **encode(kept)})
 
-    def claim(self, key: str, seconds: float) -> bool:
-        """Whether the caller is the one to ask. A claim ends by itself after `seconds`: its holder may be dead."""
+    def claim(self, key: str, seconds: float) -> str | None:
+        """The claim's token if the caller is the one to ask. It ends by itself after `seconds`."""
+        token = str(uuid.uuid4())
         try:
             self._dynamodb.put_item(
                 TableName=self._table,
-                Item={**_claim_key(key), **encode({EXPIRY: self._expiry(seconds)})},
+                Item={**_claim_key(key), **encode({"token": token, EXPIRY: self._expiry(seconds)})},
                 ConditionExpression="attribute_not_exists(pk) OR #expiry < :now",
                 ExpressionAttributeNames={"#expiry": EXPIRY},
                 ExpressionAttributeValues=encode({":now": int(self._clock().timestamp())}),
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+            return None
+        return token
 
-    def release(self, key: str) -> None:
-        self._dynamodb.delete_item(TableName=self._table, Key=_claim_key(key))
+    def release(self, key: str, token: str) -> None:
+        """End the claim, if it is still this one."""
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.delete_item(
+                TableName=self._table,
+                Key=_claim_key(key),
+                ConditionExpression="#token = :token",
+                ExpressionAttributeNames={"#token": "token"},
+                ExpressionAttributeValues=encode({":token": token}),
+            )
 
     def _read(self, key: dict[str, Any]) -> dict[str, Any] | None:
         found = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")

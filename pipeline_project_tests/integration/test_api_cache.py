@@ -184,8 +184,12 @@ def test_what_an_item_cannot_hold_is_kept_in_s3(cloud: Cloud) -> None:
 
 def test_one_claim_at_a_time(cloud: Cloud) -> None:
     kept = cache(cloud)
-    assert kept.claim("question", 60)
+    first = kept.claim("question", 60)
+    assert first
     assert not kept.claim("question", 60)
-    kept.release("question")
-    assert kept.claim("question", -2)
+    kept.release("question", first)
+    late = kept.claim("question", -2)
+    assert late
     assert kept.claim("question", 60)
+    kept.release("question", late)
+    assert not kept.claim("question", 60), "who is late does not end the claim of another"
