@@ -11,7 +11,7 @@ from pipeline_project.analytics.parameters import Parameters
 from pipeline_project.api.services import Services
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.errors import Permanent
-from pipeline_project.jobs.cache import cache_key
+from pipeline_project.jobs.cache import Refusal, cache_key
 
 if TYPE_CHECKING:
     from pipeline_project.analytics.execution import Versions
@@ -20,6 +20,8 @@ WAIT_SECONDS = 0.05
 """How long one waits between two looks for the answer to a question that somebody else has asked."""
 CLAIM_SECONDS = 5
 """How much longer than its query a claim lasts."""
+AS_MUCH = 1.1
+"""Of the time that did not suffice another: so little more is not tried."""
 
 
 class Answer(NamedTuple):
@@ -67,21 +69,41 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
     while not fresh:
         # Looked up each time around: a load may come while one waits.
         key = _key(operation, parameters, versions(services.database))
-        if kept := services.cache.get(key):
-            return Answer(kept, hit=True)
         left = deadline - time.monotonic()
+        if kept := _kept(services, key, left):
+            return kept
         if left <= 0:
             raise TooMuch("slow", f"the answer takes longer than {seconds:g} s")
         if token := services.cache.claim(key, left + CLAIM_SECONDS):
             try:
                 # Perhaps it was put between the look and the claim.
-                if kept := services.cache.get(key):
-                    return Answer(kept, hit=True)
-                return _stored(services, operation, parameters, left)
+                return _kept(services, key, left) or _stored_or_refused(services, operation, parameters, left, key)
             finally:
                 services.cache.release(key, token)
         time.sleep(min(WAIT_SECONDS, left))
     return _stored(services, operation, parameters, seconds)
+
+
+def _kept(services: Services, key: str, seconds: float) -> Answer | None:
+    """Raises TooMuch if somebody with as much time was told so just now."""
+    match services.cache.get(key):
+        case Refusal(reason, detail, given) if given is None or seconds <= given * AS_MUCH:
+            raise TooMuch(reason, detail)
+        case bytes(body):
+            return Answer(body, hit=True)
+    return None
+
+
+def _stored_or_refused(
+    services: Services, operation: Operation, parameters: Parameters, seconds: float, key: str
+) -> Answer:
+    """As `_stored`; that it is too much is kept as well."""
+    try:
+        return _stored(services, operation, parameters, seconds)
+    except TooMuch as error:
+        given = seconds if error.reason == "slow" else None
+        services.cache.refuse(key, Refusal(error.reason, str(error), given))
+        raise
 
 
 def _stored(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:

@@ -20,11 +20,13 @@ from typing import Any
 import msgspec
 
 from pipeline_project.jobs.model import now
-from pipeline_project.jobs.table import EXPIRY, decode, encode
+from pipeline_project.jobs.table import EXPIRY, Raw, decode, encode
 
 LARGEST = 380 * 1024
 """DynamoDB takes items of 400 KB; what is larger, compressed, goes to S3."""
 PREFIX = "cache/"
+REFUSAL_SECONDS = 30
+"""How long is kept that an answer is too much: for those who ask at the same time. The database may be quicker soon."""
 LEVEL = 1
 """zlib's fastest: rows of JSON shrink to a sixth with it, at 100 MB/s."""
 
@@ -35,6 +37,14 @@ def cache_key(
     """Equal for equal questions about equal data. `parameters` are complete and normalised."""
     question = [operation, code_version, parameters, data_version, schema_version]
     return hashlib.sha256(msgspec.json.encode(question, order="sorted")).hexdigest()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """That a question cannot be answered at once. `seconds`: what it was given; None if more would not help."""
+
+    reason: str
+    detail: str
+    seconds: float | None
 
 
 class QueryCache:
@@ -59,10 +69,12 @@ class QueryCache:
         self._largest = largest
         self._clock = clock
 
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str) -> bytes | Refusal | None:
         values = self._read(_answer_key(key))
         if values is None:
             return None
+        if "refusal" in values:
+            return msgspec.json.decode(values["refusal"], type=Refusal)
         if "body" in values:
             return zlib.decompress(values["body"])
         s3 = self._s3()
@@ -77,8 +89,12 @@ class QueryCache:
         if len(packed) > self._largest:
             # Before the item, which says that it is there.
             self._s3().put_object(Bucket=self._bucket, Key=PREFIX + key, Body=packed)
-        kept = {"body": packed if len(packed) <= self._largest else None, EXPIRY: self._expiry(self._seconds)}
-        self._dynamodb.put_item(TableName=self._table, Item={**_answer_key(key), **encode(kept)})
+        kept = packed if len(packed) <= self._largest else None
+        self._write(_answer_key(key), {"body": kept, EXPIRY: self._expiry(self._seconds)})
+
+    def refuse(self, key: str, refusal: Refusal) -> None:
+        """Keep for a moment that there is no answer, so that those who wait for one do not ask in turn."""
+        self._write(_answer_key(key), {"refusal": Raw(refusal), EXPIRY: self._expiry(REFUSAL_SECONDS)})
 
     def claim(self, key: str, seconds: float) -> str | None:
         """The claim's token if the caller is the one to ask. It ends by itself after `seconds`."""
@@ -110,6 +126,9 @@ class QueryCache:
         found = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         values = found and decode(found)
         return values if values and values[EXPIRY] > self._clock().timestamp() else None
+
+    def _write(self, key: dict[str, Any], values: Mapping[str, Any]) -> None:
+        self._dynamodb.put_item(TableName=self._table, Item={**key, **encode(values)})
 
     def _expiry(self, seconds: float) -> int:
         return int(self._clock().timestamp() + seconds)

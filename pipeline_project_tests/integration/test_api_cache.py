@@ -2,10 +2,12 @@
 
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -14,7 +16,8 @@ from pipeline_project.analytics.execution import versions
 from pipeline_project.api import answers
 from pipeline_project.api.kept_database import KeptDatabase
 from pipeline_project.api.services import Services
-from pipeline_project.jobs.cache import PREFIX, QueryCache
+from pipeline_project.jobs.cache import PREFIX, QueryCache, Refusal
+from pipeline_project_tests.analytics_rows import entity, insert
 from pipeline_project_tests.fix_api import Caller, Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -95,6 +98,38 @@ def test_a_stampede_asks_the_database_once(api: Caller, database: FreshDatabase,
         found = set(calls)
     assert len(found) == 1
     assert next(iter(found))[0] == 200
+    assert asked == ["simple_demo"]
+
+
+@pytest.mark.parametrize(("changed", "reason"), [({"inline_rows": 0}, "large"), ({"query_timeout_seconds": 1}, "slow")])
+def test_a_stampede_for_too_much_asks_the_database_once(
+    api: Caller, database: FreshDatabase, asked: list[str], changed: dict[str, int], reason: str
+) -> None:
+    """Each would ask in turn, as the one before gave up."""
+    api.services.settings = msgspec.structs.replace(api.services.settings, **changed)
+    insert(database.loader, "entities", [entity("crm_1")])
+
+    def call(n: int) -> tuple[int, str]:
+        services = another(api, database)
+        with closing(services.database):
+            time.sleep(0.1 * n)
+            answer = Caller(services)("POST", "/analytics", QUESTION)
+        return answer.status, answer.json["reason"]
+
+    with psycopg.connect(database.admin) as lock, ThreadPoolExecutor(5) as pool:
+        if reason == "slow":
+            lock.execute("LOCK TABLE canonical.entities")
+        assert set(pool.map(call, range(5))) == {(202, reason)}
+    assert asked == ["simple_demo"]
+
+
+def test_who_has_more_time_asks_again(api: Caller, asked: list[str]) -> None:
+    kept = api.services.cache
+    kept.refuse(key(api), Refusal("slow", "slow", 1))
+    assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=1"}).status == 202
+    assert asked == []
+    assert api("POST", "/analytics", QUESTION).status == 200
+    assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=1"}).status == 200
     assert asked == ["simple_demo"]
 
 
