@@ -129,7 +129,9 @@ FUNCTION_COLUMNS = {
 FLEETING_FUNCTIONS = _words("age clock_timestamp make_time now random statement_timestamp transaction_timestamp")
 FLEETING_TYPES = _words("time timetz")
 
-# Not here although harmless in small numbers: repeat, lpad, rpad and format, which make a gigabyte out of ten letters.
+# Not here although harmless in small numbers: repeat, lpad, rpad and format, which make a gigabyte out of ten letters at once.
+# What makes one step by step (|| in a recursion, replace within replace, string_agg) cannot be told from what analysts do. Memory
+# is not bounded here but by local/postgres.py, and on a managed server by nothing (docs/operations-runbook.md).
 FUNCTIONS = AGGREGATES | NUMBERS | TEXTS | TIMES | COLLECTIONS | LIKENESS
 
 # SQL's functions without parentheses. Not here: those that tell who or where the session is.

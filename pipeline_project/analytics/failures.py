@@ -52,6 +52,7 @@ FAILURES: dict[str, tuple[type[Permanent | Transient], str]] = {
     "42P01": (QueryRefused, "no such table; the tables are those that database_info lists"),
     "42P02": (QueryRefused, "a parameter $n without a value"),
     "53": (DatabaseUnavailable, "PostgreSQL has no resources left for the query"),
+    "53200": (QueryRefused, "the query needs more memory than it may take; narrow it down"),
     "53400": (QueryRefused, "the query needs more temporary space than it may take; narrow it down"),
     "54": (QueryRefused, "the query or one of its rows is too large or too complex"),
     "55P03": (DatabaseUnavailable, "the query waited too long for a lock"),

@@ -36,6 +36,11 @@ AS_NOBODY = (
     *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
 )
 
+ADDRESS_SPACE = 4 * 1024**3
+"""Bytes that a session may have. PostgreSQL itself bounds what sorts and hashes take, but not what values do, of which one may
+have a gigabyte: without this, a person's query that doubles a text again and again takes all that the machine has.
+"""
+
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -102,7 +107,8 @@ class PostgresServer:
         arguments = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
         server = [str(self.bin / "postgres"), "-D", str(self.data), *arguments]
         # Inside the prefix: a change of user withdraws the protection.
-        return [*self._prefix(self.data), *die_with_parent.command(server, on_death=signal.SIGINT, parent=parent)]
+        protected = die_with_parent.command([*_bounded(), *server], on_death=signal.SIGINT, parent=parent)
+        return [*self._prefix(self.data), *protected]
 
     def forget_dead_server(self) -> None:
         """Make `postmaster.pid` of a killed server harmless. Call it only when no server of this folder runs.
@@ -150,6 +156,11 @@ class PostgresServer:
             return not subprocess.run([*AS_NOBODY_IN_NAMESPACE, *probe], capture_output=True, check=False).returncode  # noqa: S603
         except FileNotFoundError:
             return False
+
+
+def _bounded() -> tuple[str, ...]:
+    """Sessions inherit it from the server. Linux alone keeps to it."""
+    return ("prlimit", f"--as={ADDRESS_SPACE}", "--") if shutil.which("prlimit") else ()
 
 
 def _has_name() -> bool:

@@ -14,7 +14,13 @@ from psycopg.pq import TransactionStatus
 from pipeline_project.analytics import execution
 from pipeline_project.analytics.catalogue import Operation, operation
 from pipeline_project.analytics.execution import execute, versions
-from pipeline_project.analytics.failures import DatabaseUnavailable, QueryCancelled, QueryRefused, QueryTimedOut
+from pipeline_project.analytics.failures import (
+    DatabaseUnavailable,
+    QueryCancelled,
+    QueryRefused,
+    QueryTimedOut,
+    translated,
+)
 from pipeline_project.analytics.parameters import NoParameters
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
@@ -122,6 +128,11 @@ def test_a_server_that_is_away_is_transient() -> None:
         read(away, "many")
     with pytest.raises(Transient):
         versions(away)
+
+
+def test_too_little_memory_is_the_querys_fault() -> None:
+    """It would take as much when tried again."""
+    assert isinstance(translated(psycopg.errors.OutOfMemory(), timed_out=False), QueryRefused)
 
 
 @pytest.mark.parametrize("sql", ["hidden", "writes"])

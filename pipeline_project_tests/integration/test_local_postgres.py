@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,23 @@ def test_a_server_ends_with_its_parent(server: PostgresServer) -> None:
     while (server.data / "postmaster.pid").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+DOUBLED = b"""
+    WITH RECURSIVE r AS (SELECT 'x' AS s, 0 AS n UNION ALL SELECT s || s, n + 1 FROM r WHERE n < 26)
+    SELECT length(s || '1') + length(s || '2') + length(s || '3') + length(s || '4') + length(s || '5') + length(s || '6')
+    FROM r WHERE n = 26"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to the bound")
+def test_the_memory_of_a_session_is_bounded(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(server):
+        assert execute(server, DOUBLED) == [(6 * (2**26 + 1),)]
+    monkeypatch.setattr(postgres, "ADDRESS_SPACE", 512 * 1024**2)
+    with running(server):
+        with pytest.raises(psycopg.errors.OutOfMemory):
+            execute(server, DOUBLED)
+        assert execute(server, b"SELECT 1") == [(1,)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
