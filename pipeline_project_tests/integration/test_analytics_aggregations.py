@@ -1,7 +1,8 @@
 """The operations that aggregate entities, each computed a second time in Python from the same rows."""
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -155,8 +156,7 @@ def test_multi_dimensional_analytics(database: FreshDatabase, seed: int, timefra
     entities = some_entities(seed, 500)
     insert(database.loader, "entities", entities)
     got = ask(database.reader, "multi_dimensional_analytics", timeframe=timeframe, dimensions=dimensions)
-    names = ["period", *dimensions]
-    expected = multi_dimensional(entities, timeframe, dimensions, [names[:n] for n in range(len(names) + 1)])
+    expected = multi_dimensional(entities, timeframe, dimensions, combinations_of(dimensions, "rollup"))
     assert [tuple(row.values()) for row in got] == expected
 
 
@@ -166,15 +166,42 @@ def test_every_combination(database: FreshDatabase, seed: int, dimensions: list[
     entities = some_entities(seed, 300)
     insert(database.loader, "entities", entities)
     got = ask(database.reader, "multi_dimensional_analytics", dimensions=dimensions, subtotals="cube")
-    names = ["period", *dimensions]
-    combinations = [
-        [name for n, name in enumerate(names) if not bits & 8 >> n]  # as GROUPING counts: set where not grouped
-        for bits in sorted(range(16), key=lambda bits: (4 - bits.bit_count(), bits))
+    expected = multi_dimensional(entities, "quarter", dimensions, combinations_of(dimensions, "cube"))
+    assert [tuple(row.values()) for row in got] == expected
+
+
+@pytest.mark.parametrize("subtotals", ["rollup", "cube"])
+def test_many_groups_many_of_them_equal(database: FreshDatabase, subtotals: str) -> None:
+    """Tiers go by what is greater: where hundreds of groups tie, or have no revenue, none of their equals may count."""
+    entities = [
+        {
+            **row,
+            "industry": f"industry {n % 250}",
+            "revenue": row["revenue"] and Decimal(n % 7 * n % 5),
+            "source_updated_at": datetime(2025, 1 + n % 2, 5, tzinfo=UTC),
+        }
+        for n, row in enumerate(some_entities(7, 800))
     ]
+    insert(database.loader, "entities", entities)
+    asked: dict[str, Any] = {"timeframe": "month", "dimensions": ["industry", "region"], "subtotals": subtotals}
+    got = ask(database.reader, "multi_dimensional_analytics", **asked)
     expected = multi_dimensional(
-        entities, "quarter", dimensions, [list(c) for c in dict.fromkeys(map(tuple, combinations))]
+        entities, "month", asked["dimensions"], combinations_of(asked["dimensions"], subtotals)
     )
     assert [tuple(row.values()) for row in got] == expected
+    ties = Counter(row["revenue"] for row in got if row["level"] == 3)
+    assert min(ties[None], *(ties[Decimal(each)] for each in range(5))) >= 40
+
+
+def combinations_of(dimensions: list[str], subtotals: str) -> list[list[str]]:
+    """What rows are broken down by, in the order of the answer."""
+    names = ["period", *dimensions]
+    if subtotals == "rollup":
+        return [names[:n] for n in range(len(names) + 1)]
+    all_bits = sorted(range(16), key=lambda bits: (4 - bits.bit_count(), bits))
+    # As GROUPING counts: a bit is set where not grouped.
+    chosen = [tuple(name for n, name in enumerate(names) if not bits & 8 >> n) for bits in all_bits]
+    return [list(each) for each in dict.fromkeys(chosen)]
 
 
 def begin_of(day: date, timeframe: str) -> date:

@@ -44,10 +44,10 @@ compared AS (
                WHEN level > 1 AND period IS NOT NULL THEN max(revenue) FILTER (WHERE level = 1) OVER (PARTITION BY period)
                ELSE max(revenue) FILTER (WHERE level = 0) OVER ()
            END AS whole,
-           -- What comes before a row when those of its kind and period are ordered by revenue; equals do not count.
-           sum(revenue) OVER (
-               PARTITION BY subtotal, period ORDER BY revenue DESC NULLS LAST
-               RANGE UNBOUNDED PRECEDING EXCLUDE GROUP) AS greater
+           -- What is greater among those of its kind and period: all down to a row, without it and its equals. (A frame that
+           -- excludes them is added up anew for each row.)
+           sum(revenue) OVER (PARTITION BY subtotal, period ORDER BY revenue DESC NULLS LAST)
+               - revenue * count(*) OVER (PARTITION BY subtotal, period, revenue) AS greater
     FROM levelled
     WINDOW siblings AS (PARTITION BY subtotal, first, second, third ORDER BY period)
 )
@@ -75,7 +75,7 @@ SELECT level,
            THEN round((revenue - earlier_revenue) / nullif(earlier_revenue, 0), 6) END AS growth,
        round(revenue / nullif(whole, 0), 6) AS share,
        CASE WHEN subtotal | 8 = 15 OR revenue IS NULL OR coalesce(whole, 0) = 0 THEN NULL
-            WHEN coalesce(greater, 0) < 0.8 * whole THEN 'A'
+            WHEN greater < 0.8 * whole THEN 'A'
             WHEN greater < 0.95 * whole THEN 'B'
             ELSE 'C' END AS tier
 FROM compared
