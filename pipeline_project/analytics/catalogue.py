@@ -145,7 +145,10 @@ _ALL = (
         summary="What is connected to an entity, with counts and revenue of everything below.",
         description=(
             "Each entity within `depth` steps of the root once, at its least distance. What lies below it within this network is "
-            "counted once, whether one path leads there or many; `in_cycle` tells that an entity lies below itself."
+            "counted once, whether one path leads there or many; `in_cycle` tells that an entity lies below itself. Where "
+            "everything lies below everything, finding that for each entity takes up to the cube of their number: "
+            "beyond `roll_up_to` steps the root alone is rolled up, and `downstream_entities`, `total_revenue` and `in_cycle` "
+            "of the others are null."
         ),
         parameters=p.RelationshipNetwork,
         sql="relationship_network",

@@ -180,6 +180,15 @@ class RelationshipNetwork(Parameters):
     as_of: Annotated[date, BeforeValidator(_written)] = Field(
         default_factory=_today, description="Relationships valid on this day count; today if not given."
     )
+    roll_up_to: Integer = Field(
+        300_000,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "As many steps may be needed to find what lies below each entity: pairs of an entity and one below it, times "
+            "the relationships that an entity has on average. Where more are, only the root is rolled up."
+        ),
+    )
 
 
 class TimeSeriesPatterns(Parameters):
