@@ -163,7 +163,8 @@ _ALL = (
             "six growths. Seasonality: mean of the same season against the mean of all. Slope: least squares over six periods, "
             "as a share of their mean; above one percent `rising`, below minus one `falling`, else `flat`; `volatile` above a "
             "volatility of one half. Anomaly: more than three standard deviations from the mean of the twelve periods before, of "
-            "which at least six must be there. Periods without points are listed with a null value."
+            "which at least six must be there; after a constant course whatever leaves it, with a null `deviation`. Periods "
+            "without points are listed with a null value."
         ),
         parameters=p.TimeSeriesPatterns,
         sql="time_series_patterns",

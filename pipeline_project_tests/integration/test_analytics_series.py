@@ -99,6 +99,8 @@ def patterns(points: dict[date, list[Decimal]], period: str) -> list[tuple[Any, 
         past = there(values[max(0, n - 12) : n])
         spread = deviation(past) if len(past) >= 6 else None
         off = (value - mean(past)) / spread if value is not None and spread else None
+        # "More than three standard deviations from the mean of the twelve periods before, of which at least six must be there."
+        anomaly = value is not None and spread is not None and abs(value - mean(past)) > 3 * spread
         trend = None
         if value is not None and steep is not None:
             trend = "rising" if steep > Fraction(1, 100) else "falling" if steep < -Fraction(1, 100) else "flat"
@@ -107,7 +109,7 @@ def patterns(points: dict[date, list[Decimal]], period: str) -> list[tuple[Any, 
             (
                 *(begin, len(sums.get(begin, [])), Decimal(sum(sums[begin])) if begin in sums else None),
                 *(rounded(mean(recent)) if recent else None, rounded(growths[n]), rounded(volatility)),
-                *(rounded(seasonality), rounded(steep), trend, rounded(off), off is not None and abs(off) > 3),
+                *(rounded(seasonality), rounded(steep), trend, rounded(off), anomaly),
             )
         )
     return expected
@@ -156,6 +158,23 @@ def test_a_constant_series_is_flat(database: FreshDatabase) -> None:
     got = ask(database.reader, "time_series_patterns")
     assert set(columns(got[2:], "trend", "anomaly")) == {("flat", False)}
     assert set(columns(got, "seasonality")) == {(Decimal(1),)}
+
+
+def test_what_leaves_a_constant_course_is_an_anomaly(database: FreshDatabase) -> None:
+    """By however little; but five periods before are too few to tell."""
+    for before, metric in ((5, "few"), (6, "enough"), (12, "many")):
+        values = [Decimal("7.10")] * before + [Decimal("7.11"), Decimal("7.10")]
+        months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(len(values))]
+        insert(
+            database.loader,
+            "time_series_data",
+            [point("crm_1", month, value, metric_type=metric) for month, value in zip(months, values, strict=True)],
+        )
+        got = ask(database.reader, "time_series_patterns", metric=metric)
+        points = {month: [value] for month, value in zip(months, values, strict=True)}
+        assert [tuple(row.values()) for row in got] == patterns(points, "month")
+        assert [row["period"] for row in got if row["anomaly"]] == ([months[before]] if before >= 6 else [])
+        assert got[before]["deviation"] is None
 
 
 def test_an_outlier_is_an_anomaly(database: FreshDatabase) -> None:

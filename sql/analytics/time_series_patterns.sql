@@ -50,7 +50,9 @@ measured AS (
 judged AS (
     SELECT *,
            CASE WHEN n >= 3 THEN (n * sxy - sx * sy) / (n * sxx - sx * sx) / nullif(abs(sy) / n, 0) END AS slope,
-           CASE WHEN earlier_n >= 6 THEN (value - earlier_mean) / nullif(earlier_deviation, 0) END AS deviation
+           CASE WHEN earlier_n >= 6 THEN (value - earlier_mean) / nullif(earlier_deviation, 0) END AS deviation,
+           -- Not by `deviation`, which there is none of after a course without any: whatever leaves that is an anomaly.
+           earlier_n >= 6 AND abs(value - earlier_mean) > 3 * earlier_deviation AS anomaly
     FROM measured
 )
 SELECT period, points, value,
@@ -65,6 +67,6 @@ SELECT period, points, value,
             WHEN slope < -0.01 THEN 'falling'
             ELSE 'flat' END AS trend,
        round(deviation, 6) AS deviation,
-       coalesce(abs(deviation) > 3, false) AS anomaly
+       coalesce(anomaly, false) AS anomaly
 FROM judged
 ORDER BY period
