@@ -123,13 +123,13 @@ def median(values: Sequence[Decimal]) -> Decimal | None:
 
 
 def some_entities(seed: int, count: int) -> list[dict[str, Any]]:
-    """Generated entities with what makes trouble: nulls in every dimension and amount, ties, tombstones, zeros."""
+    """Generated entities with what makes trouble: nulls in every dimension and amount, ties, tombstones, zeros, losses."""
     chance = random.Random(seed)
 
     def amount(nulls: float) -> Decimal | None:
         if chance.random() < nulls:
             return None
-        return Decimal(chance.choice([0, 100, 100, chance.randrange(10**8)])) / 100
+        return Decimal(chance.choice([0, 100, 100, -5000, chance.randrange(10**8)])) / 100
 
     def one_of(*choices: str) -> str | None:
         return chance.choice([*choices, None])

@@ -130,11 +130,12 @@ _ALL = (
         monthly=True,
         summary="Revenue by period and up to three dimensions, with subtotals, growth, percentiles, share and tier.",
         description=(
-            "`rollup` gives subtotals from everything (level 0) over the periods (1) down into the dimensions in the order given "
-            "(2, 3, 4); `cube` those of every combination of period and dimensions. `grouped_by` names what a row is "
+            "`rollup` gives subtotals from everything (level 0) over the periods (1) down into the dimensions in the order "
+            "given (2, 3, 4); `cube` those of every combination of period and dimensions. `grouped_by` names what a row is "
             "broken down by: a null there is a missing value, elsewhere a subtotal. `growth` is against the period before, if "
-            "there is one; `share` is of the period (of everything, where there is none, and for a period). `tier`: A for the "
-            "greatest that make up 80 percent of that among their kind, B up to 95, C the rest."
+            "there is one, as a share of its size: from below zero, too, positive is up. `share` is of the period (of "
+            "everything, where there is none, and for a period). `tier`: A for the greatest that make up 80 percent of that "
+            "among their kind, B up to 95, C the rest; null where that is not above zero."
         ),
         parameters=p.MultiDimensionalAnalytics,
         sql="multi_dimensional_analytics",
@@ -159,12 +160,13 @@ _ALL = (
         name="time_series_patterns",
         summary="The course of a metric: moving average, growth, volatility, seasonality, trend and anomalies.",
         description=(
-            "Adds the metric up over all entities by period. Moving average: of three periods. Volatility: standard deviation of "
-            "six growths. Seasonality: mean of the same season against the mean of all. Slope: least squares over six periods, "
-            "as a share of their mean; above one percent `rising`, below minus one `falling`, else `flat`; `volatile` above a "
-            "volatility of one half. Anomaly: more than three standard deviations from the mean of the twelve periods before, of "
-            "which at least six must be there; after a constant course whatever leaves it, with a null `deviation`. Periods "
-            "without points are listed with a null value."
+            "Adds the metric up over all entities by period. Moving average: of three periods. Growth: against the period "
+            "before, as a share of its size; from below zero, too, positive is up. Volatility: standard deviation of six "
+            "growths. Seasonality: mean of the same season against the mean of all. Slope: least squares over six periods, as "
+            "a share of their mean; above one percent `rising`, below minus one `falling`, else `flat`; `volatile` above a "
+            "volatility of one half. Anomaly: more than three standard deviations from the mean of the twelve periods before, "
+            "of which at least six must be there; after a constant course whatever leaves it, with a null `deviation`. "
+            "Periods without points are listed with a null value."
         ),
         parameters=p.TimeSeriesPatterns,
         sql="time_series_patterns",

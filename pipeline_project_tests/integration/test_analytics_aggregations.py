@@ -170,6 +170,16 @@ def test_every_combination(database: FreshDatabase, seed: int, dimensions: list[
     assert [tuple(row.values()) for row in got] == expected
 
 
+def test_growth_is_positive_where_it_goes_up(database: FreshDatabase) -> None:
+    months = [datetime(2025, month, 5, tzinfo=UTC) for month in range(1, 6)]
+    revenues = [Decimal(each) for each in (-100, -50, 50, -50, 0)]
+    rows = [entity(f"crm_{n}", revenue=revenues[n], source_updated_at=month) for n, month in enumerate(months)]
+    insert(database.loader, "entities", rows)
+    got = ask(database.reader, "multi_dimensional_analytics", timeframe="month", dimensions=["type"])
+    growths = [row["growth"] for row in got if row["grouped_by"] == ["period"]]
+    assert growths == [None, *map(Decimal, ("0.5", "2", "-2", "1"))]
+
+
 @pytest.mark.parametrize("subtotals", ["rollup", "cube"])
 def test_many_groups_many_of_them_equal(database: FreshDatabase, subtotals: str) -> None:
     """Tiers go by what is greater: where hundreds of groups tie, or have no revenue, none of their equals may count."""
@@ -248,9 +258,9 @@ def multi_dimensional(
                     *(shown.get(name) for name in NAMES),
                     *(len(group), own, rounded(Fraction(own) / len(values)) if own is not None else None),
                     *(median(values), values[-(-9 * len(values) // 10) - 1] if values else None),
-                    rounded(Fraction(own - earlier) / Fraction(earlier)) if own is not None and earlier else None,
+                    rounded(Fraction(own - earlier) / Fraction(abs(earlier))) if own is not None and earlier else None,
                     rounded(Fraction(own) / Fraction(whole)) if own is not None and whole else None,
-                    tier(own, whole, siblings) if own is not None and whole and set(combination) - {"period"} else None,
+                    tier(own, whole, siblings) if own is not None and set(combination) - {"period"} else None,
                 )
             )
         cells.sort(key=lambda cell: nulls_last(cell[2], *(cell[3 + list(NAMES).index(d)] for d in dimensions)))
@@ -263,7 +273,9 @@ def total(rows: Rows) -> Decimal | None:
     return sum(values, Decimal(0)) if values else None
 
 
-def tier(own: Decimal, whole: Decimal, siblings: list[Decimal]) -> str:
+def tier(own: Decimal, whole: Decimal | None, siblings: list[Decimal]) -> str | None:
+    if not whole or whole < 0:
+        return None
     greater = Fraction(sum(each for each in siblings if each > own)) / Fraction(whole)
     return "A" if greater < Fraction(80, 100) else "B" if greater < Fraction(95, 100) else "C"
 

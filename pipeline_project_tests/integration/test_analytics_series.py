@@ -86,7 +86,7 @@ def patterns(points: dict[date, list[Decimal]], period: str) -> list[tuple[Any, 
     values: Series = [Fraction(sum(sums[each])) if each in sums else None for each in calendar]
     growths: Series = [None]
     for earlier, value in pairwise(values):
-        growths.append((value - earlier) / earlier if earlier and value is not None else None)
+        growths.append((value - earlier) / abs(earlier) if earlier and value is not None else None)
     whole = mean(there(values))
     expected = []
     for n, begin in enumerate(calendar):
@@ -120,7 +120,7 @@ def some_points(seed: int) -> dict[date, list[Decimal]]:
     points: dict[date, list[Decimal]] = {}
     for n in range(900):
         if chance.random() < 0.06:  # sparse, so that whole periods are missing
-            level = Decimal(chance.choice([0, 500, 500, 1000 + n, 90_000 if n == 700 else 700])) / 4
+            level = Decimal(chance.choice([0, 500, 500, -600, 1000 + n, 90_000 if n == 700 else 700])) / 4
             points[date(2022, 1, 3) + timedelta(days=n)] = [level, level + 1]
     return points
 
@@ -158,6 +158,14 @@ def test_a_constant_series_is_flat(database: FreshDatabase) -> None:
     got = ask(database.reader, "time_series_patterns")
     assert set(columns(got[2:], "trend", "anomaly")) == {("flat", False)}
     assert set(columns(got, "seasonality")) == {(Decimal(1),)}
+
+
+def test_growth_is_positive_where_it_goes_up(database: FreshDatabase) -> None:
+    values = [-100, -50, 50, -50, -100, 0, -1]
+    points = [point("crm_1", date(2024, 1 + n, 1), Decimal(value)) for n, value in enumerate(values)]
+    insert(database.loader, "time_series_data", points)
+    got = [row["growth"] for row in ask(database.reader, "time_series_patterns")]
+    assert got == [None, *map(Decimal, ("0.5", "2", "-2", "-1", "1")), None]
 
 
 def test_what_leaves_a_constant_course_is_an_anomaly(database: FreshDatabase) -> None:

@@ -68,13 +68,13 @@ SELECT level,
        round(mean, 6) AS mean,
        (percentiles[1] + percentiles[2]) * 0.5 AS median,
        percentiles[3] AS percentile_90,
-       -- Against the period before and no earlier one: a gap has no growth.
+       -- Against the period before and no earlier one: a gap has no growth. Up is positive, from below zero, too.
        CASE WHEN earlier_period = (period - CASE %(timeframe)s::text
                WHEN 'week' THEN INTERVAL '1 week' WHEN 'month' THEN INTERVAL '1 month'
                WHEN 'quarter' THEN INTERVAL '3 months' WHEN 'year' THEN INTERVAL '1 year' END)::date
-           THEN round((revenue - earlier_revenue) / nullif(earlier_revenue, 0), 6) END AS growth,
+           THEN round((revenue - earlier_revenue) / nullif(abs(earlier_revenue), 0), 6) END AS growth,
        round(revenue / nullif(whole, 0), 6) AS share,
-       CASE WHEN subtotal | 8 = 15 OR revenue IS NULL OR coalesce(whole, 0) = 0 THEN NULL
+       CASE WHEN subtotal | 8 = 15 OR revenue IS NULL OR coalesce(whole, 0) <= 0 THEN NULL
             WHEN greater < 0.8 * whole THEN 'A'
             WHEN greater < 0.95 * whole THEN 'B'
             ELSE 'C' END AS tier

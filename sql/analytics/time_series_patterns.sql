@@ -24,7 +24,8 @@ calendar AS (
 ),
 series AS (
     SELECT period, place, season, value, coalesce(points, 0) AS points,
-           (value - lag(value) OVER course) / nullif(lag(value) OVER course, 0) AS growth
+           -- Against the size of the value before: up is positive, from below zero, too.
+           (value - lag(value) OVER course) / nullif(abs(lag(value) OVER course), 0) AS growth
     FROM calendar LEFT JOIN points USING (period)
     WINDOW course AS (ORDER BY period)
 ),
