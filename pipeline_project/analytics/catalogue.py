@@ -166,7 +166,9 @@ _ALL = (
             "a share of their mean; above one percent `rising`, below minus one `falling`, else `flat`; `volatile` above a "
             "volatility of one half. Anomaly: more than three standard deviations from the mean of the twelve periods before, "
             "of which at least six must be there; after a constant course whatever leaves it, with a null `deviation`. "
-            "Periods without points are listed with a null value."
+            "Periods without points are listed with a null value. Points count whether or not their entity is there (any "
+            "more): a customer who left had revenue, and a past without those who left would be no past. `count_analysis` "
+            "counts the living."
         ),
         parameters=p.TimeSeriesPatterns,
         sql="time_series_patterns",

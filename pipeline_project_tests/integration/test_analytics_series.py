@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline_project.analytics.catalogue import InvalidParameters
-from pipeline_project_tests.analytics_rows import ask, columns, insert, point, rounded
+from pipeline_project_tests.analytics_rows import ask, columns, entity, insert, point, rounded
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 Series = list[Fraction | None]
@@ -158,6 +158,17 @@ def test_a_constant_series_is_flat(database: FreshDatabase) -> None:
     got = ask(database.reader, "time_series_patterns")
     assert set(columns(got[2:], "trend", "anomaly")) == {("flat", False)}
     assert set(columns(got, "seasonality")) == {(Decimal(1),)}
+
+
+def test_the_past_of_those_who_left_stays(database: FreshDatabase) -> None:
+    """A deleted customer's points count, and those of one that has not arrived; where the living are counted they do not."""
+    insert(database.loader, "entities", [entity("crm_here"), entity("crm_left", deleted=True)])
+    rows = [point(each, date(2024, 2, 3), Decimal(5)) for each in ("crm_here", "crm_left", "crm_unknown")]
+    insert(database.loader, "time_series_data", rows)
+    [month] = ask(database.reader, "time_series_patterns")
+    assert (month["points"], month["value"]) == (3, 15)
+    [counted] = ask(database.reader, "count_analysis", metric="time_series_points")
+    assert (counted["entities"], counted["count"]) == (1, 1)
 
 
 def test_growth_is_positive_where_it_goes_up(database: FreshDatabase) -> None:

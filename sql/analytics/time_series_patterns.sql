@@ -1,6 +1,7 @@
 -- One metric of all entities added up by period, and what its course shows. Every measure looks at the past and the present only
 -- (seasonality excepted), so that a new period does not change what was said of the ones before it. Periods without
 -- points are there, with null for a value, and take no part in the measures.
+-- Points are not joined to living entities: the past of those who are left would be better than the past was.
 WITH points AS (
     SELECT date_trunc(%(analysis_period)s::text, metric_date::timestamp)::date AS period,
            sum(value) AS value, count(*) AS points
