@@ -186,6 +186,10 @@ def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool
 def _stream(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
     """A statement of the platform's own."""
     statement, arguments = query(f"analytics/{operation.sql}"), parameters.model_dump(mode="json")
+    field = operation.must_exist
+    named = arguments[field] if field and field in parameters.model_fields_set else None
+    if isinstance(named, list):
+        _refuse_unknown(connection, operation, named)
     with connection.cursor() as cursor:
         _pass_json_through(cursor)
         # Closed, since one that was not read to its end holds the connection's lock, and the rollback would wait for ever.
@@ -194,24 +198,30 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
             if first := list(islice(stream, BATCH_ROWS)):
                 yield _columns(cursor), chain([first], iter(lambda: list(islice(stream, BATCH_ROWS)), []))
                 return
-    named = operation.must_exist
-    if named and named in parameters.model_fields_set and getattr(parameters, named) is not None:
-        _refuse(connection, operation, named)
+    if isinstance(named, str):
+        _refuse_unknown(connection, operation, named)
     # A stream without rows does not say what its columns are; a cursor says so without running.
     with ServerCursor(connection, CURSOR) as described:
         described.execute(statement, arguments)
         yield _columns(described), iter(())
 
 
-def _refuse(connection: Connection, operation: Operation, field: str) -> None:
-    """Raise InvalidParameters for a name that gave no rows; not where there is nothing at all that could be named."""
+def _refuse_unknown(connection: Connection, operation: Operation, named: str | list[str]) -> None:
+    """Raise InvalidParameters for a name that gave no rows or, of a list, for those that are not there; not where there is
+    nothing at all that could be named."""
     message = "names nothing that is there"
     if operation.known:
         known = [name for (name,) in connection.execute(query(f"analytics/{operation.known}"))]
         if not known:
             return
+        if isinstance(named, list):
+            unknown = [name for name in named if name not in known]
+            if not unknown:
+                return
+            message += f": {', '.join(unknown)}"
         message += f"; there are {', '.join(known)}"
-    raise InvalidParameters(operation.name, [{"field": field, "rule": "exists", "message": message}])
+    errors = [{"field": str(operation.must_exist), "rule": "exists", "message": message}]
+    raise InvalidParameters(operation.name, errors)
 
 
 @contextmanager

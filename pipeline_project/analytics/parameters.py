@@ -218,7 +218,9 @@ class DataIntegrityAnalysis(Parameters):
         None,
         min_length=2,
         max_length=10,
-        description="The source systems to compare, pair by pair; all if not given.",
+        description=(
+            "The source systems to compare, pair by pair; all if not given. Unknown ones are refused with those there are."
+        ),
         json_schema_extra={"uniqueItems": True},
     )
     exhaustive_up_to: Integer = Field(

@@ -181,9 +181,15 @@ def test_a_system_that_nobody_knows_is_refused_with_those_there_are(database: Fr
     assert ask(database.reader, "data_integrity_analysis", systems="crm,erp") == []  # nothing has arrived yet
     insert(database.loader, "entities", [entity("crm_1")])
     assert ask(database.reader, "data_integrity_analysis", systems=None) == []
-    insert(database.loader, "entities", [entity("old_1")])
-    with pytest.raises(InvalidParameters, match="systems: names nothing that is there; there are crm, old"):
-        ask(database.reader, "data_integrity_analysis", systems="crm,erp")
+    insert(database.loader, "entities", [entity("old_1"), entity("gone_1", deleted=True)])
+    for systems, unknown in (("crm,erp", "erp"), ("crm,old,typo", "typo"), ("gone,old,typo,crm", "gone, typo")):
+        with pytest.raises(InvalidParameters) as refused:
+            ask(database.reader, "data_integrity_analysis", systems=systems)
+        message = f"names nothing that is there: {unknown}; there are crm, old"
+        assert refused.value.errors == [{"field": "systems", "rule": "exists", "message": message}]
+    assert columns(
+        ask(database.reader, "data_integrity_analysis", systems="old,crm"), "left_system", "right_system"
+    ) == [("crm", "old")]
 
 
 def test_work_stays_near_linear_where_a_name_repeats(database: FreshDatabase) -> None:
