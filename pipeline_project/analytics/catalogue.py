@@ -181,13 +181,14 @@ _ALL = (
         name="data_integrity_analysis",
         summary="The same company in several systems: matches by name, discrepancies, quality and what to do.",
         description=(
-            "For each pair of systems a row of totals and then its matches. Names that are equal without case, punctuation and "
-            "legal form match first; of the rest, each two that are one another's most similar. `resolve_duplicates`: a system "
-            "has the name more than once; `link`: equal and nothing differs; `link_and_correct`: equal, but attributes "
-            "differ (industry, country, revenue by more than 5 percent, employees by more than 10); `review`: similar. "
-            "`compared_by` in the totals: `trigrams`, and nothing similar is missed; `words`, where more than `exhaustive_up_to` "
-            "names have no equal: then only names are similar that have all words but one in common, or all letters without "
-            "blanks. `crowded_names`: how many of both systems were not compared with all of those, as they are too many."
+            "For each pair of systems a row of totals and then its matches. Names that are equal without case, punctuation "
+            "and legal form match first; of the rest, each two that are one another's most similar, by their first hundred "
+            "characters. `resolve_duplicates`: a system has the name more than once; `link`: equal and nothing differs; "
+            "`link_and_correct`: equal, but attributes differ (industry, country, revenue by more than 5 percent, employees "
+            "by more than 10); `review`: similar. `compared_by` in the totals: `trigrams`, and nothing similar is missed; "
+            "`words`, where more than `exhaustive_up_to` names have no equal: then only names are similar that have all words "
+            "but one in common, or all letters without blanks. `crowded_names`: how many of both systems were not compared "
+            "with all of those, as they are too many."
         ),
         parameters=p.DataIntegrityAnalysis,
         sql="data_integrity_analysis",

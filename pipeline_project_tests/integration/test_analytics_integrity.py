@@ -21,7 +21,7 @@ LEGAL_FORMS = re.compile(
 
 def match_name(name: str) -> str:
     words = re.sub(r"[^\w]+|_", " ", name.lower().replace(".", "").replace("'", "").replace("’", ""))
-    return (" ".join(LEGAL_FORMS.sub("", words).split()) or name.lower())[:100]
+    return " ".join(LEGAL_FORMS.sub("", words).split()) or name.lower()
 
 
 def trigrams(name: str) -> set[str]:
@@ -31,13 +31,14 @@ def trigrams(name: str) -> set[str]:
 
 
 def similarity(left: str, right: str) -> Fraction:
-    a, b = trigrams(left), trigrams(right)
+    """Of the first hundred characters."""
+    a, b = trigrams(left[:100]), trigrams(right[:100])
     return Fraction(len(a & b), len(a | b)) if a | b else Fraction(0)
 
 
 def parts(name: str) -> set[str]:
     """What two names have in common if they are to be compared by words."""
-    words = name.split(" ")
+    words = name[:100].split(" ")
     shortened = [words, *(words[:n] + words[n + 1 :] for n in range(len(words)))]
     return {" ".join(sorted(each)) for each in shortened} | {"".join(words)}
 
@@ -85,6 +86,7 @@ def some_companies(seed: int, systems: int) -> list[dict[str, Any]]:
                 rows.append(entity(f"{source}_{number}", name=name, revenue=Decimal(chance.choice([100, 104, 200]))))
     odd = ["Ltd", "???", "a", "日本電気 株式会社", "Ünïcode Straße AG", "O’Neill & Sons", "x" * 300, "B.V."]
     rows += [entity(f"{source}_odd{n}", name=name) for source in ("crm", "erp") for n, name in enumerate(odd)]
+    rows += [entity(f"{source}_long", name=f"{'Long Winded ' * 9}{source}") for source in ("crm", "erp")]
     return rows
 
 
@@ -175,6 +177,18 @@ def test_what_differs_and_what_to_do(database: FreshDatabase) -> None:
     total = got[0]
     assert (total["left_entities"], total["right_entities"], total["matches"], total["equal_names"]) == (6, 6, 5, 4)
     assert (total["with_discrepancies"], total["match_rate"]) == (1, Decimal(1))
+
+
+def test_names_that_differ_late_are_not_equal(database: FreshDatabase) -> None:
+    """Only their first hundred characters are compared, and are the same; the names are not."""
+    same, long = "Society for the Study of Rivers " * 5, "Institute of Very Long Names Which Few Can Remember " * 2
+    names = {"crm_1": same, "erp_1": same, "crm_2": f"{long} north", "erp_2": f"{long} south"}
+    assert long[:100] == f"{long} north"[:100]
+    insert(database.loader, "entities", [entity(each, name=name) for each, name in names.items()])
+    total, *got = ask(database.reader, "data_integrity_analysis")
+    told = columns(got, "left_id", "right_id", "similarity", "recommended_action")
+    assert sorted(told) == [("crm_1", "erp_1", 1, "link"), ("crm_2", "erp_2", 1, "review")]
+    assert (total["matches"], total["equal_names"]) == (2, 1)
 
 
 def test_a_system_that_nobody_knows_is_refused_with_those_there_are(database: FreshDatabase) -> None:

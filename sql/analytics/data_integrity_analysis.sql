@@ -18,16 +18,17 @@
 -- grows with the number of names and not with its square.
 WITH named AS MATERIALIZED (
     SELECT source, canonical_id, name, industry, country, revenue, employees,
-           -- A hundred characters tell names apart; one of ten thousand would be long at its walks.
-           left(coalesce(nullif(btrim(regexp_replace(
+           coalesce(nullif(btrim(regexp_replace(
                ' ' || regexp_replace(translate(lower(name), '.''’', ''), '[^[:alnum:]]+', ' ', 'g'),
                ' (inc|incorporated|ltd|limited|llc|llp|plc|gmbh|mbh|ag|kg|sa|sas|sarl|srl|spa|bv|nv|ab|as|oy|co|corp|'
-               || 'corporation|company)(?= |$)', '', 'g')), ''), lower(name)), 100) AS match_name
+               || 'corporation|company)(?= |$)', '', 'g')), ''), lower(name)) AS match_name
     FROM analytics.entities
     WHERE %(systems)s::text[] IS NULL OR source = ANY (%(systems)s::text[])
 ),
 names AS MATERIALIZED (
     SELECT source, match_name, count(*) AS entities, min(canonical_id) AS canonical_id,
+           -- What is compared of a name without an equal: one of ten thousand characters would be long at its walks.
+           left(match_name, 100) AS compared_name,
            row_number() OVER ()::int AS name_id
     FROM named
     GROUP BY source, match_name
@@ -50,7 +51,7 @@ open AS MATERIALIZED (
            (cardinality(trigrams) - ceil(%(min_similarity)s::numeric * cardinality(trigrams)))::smallint AS spare,
            (SELECT bit_or(1::bigint << (hashtext(trigram) & 63)) FROM unnest(trigrams) AS trigram) AS bits
     FROM (
-        SELECT name_id, source, match_name, extensions.show_trgm(match_name) AS trigrams
+        SELECT name_id, source, compared_name AS match_name, extensions.show_trgm(compared_name) AS trigrams
         FROM names LEFT JOIN (SELECT name_id, count(*) AS systems FROM settled GROUP BY name_id) AS settled USING (name_id)
         WHERE coalesce(settled.systems, 0) < (SELECT count(*) - 1 FROM systems)
     ) AS unsettled
@@ -176,7 +177,7 @@ alike AS (
     FROM candidates
     JOIN names l ON l.name_id = left_id
     JOIN names r ON r.name_id = right_id
-    CROSS JOIN LATERAL (SELECT extensions.similarity(l.match_name, r.match_name) AS similarity) AS compared
+    CROSS JOIN LATERAL (SELECT extensions.similarity(l.compared_name, r.compared_name) AS similarity) AS compared
     WHERE similarity >= %(min_similarity)s::real
       AND NOT EXISTS (SELECT FROM settled WHERE settled.name_id = left_id AND settled.source = r.source)
       AND NOT EXISTS (SELECT FROM settled WHERE settled.name_id = right_id AND settled.source = l.source)
