@@ -39,10 +39,13 @@ def amounts(rows: Sequence[dict[str, Any]], metric: str) -> list[Decimal]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_revenue_analysis(database: FreshDatabase, seed: int) -> None:
     entities = some_entities(seed, 400)
+    # Segments with fewer entities than are listed, one of them far below and one above all others.
+    entities += [entity(f"crm_low{n}", industry="mining", country="CH", revenue=Decimal(n - 10**6)) for n in range(3)]
+    entities += [entity("crm_high", industry="banks", country="CH", revenue=Decimal(10**9))]
     insert(database.loader, "entities", entities)
     for metric in MoneyMetric:
         for dimension in Dimension:
-            for top_n in (1, 7):
+            for top_n in (1, 7, 100):
                 got = ask(database.reader, "revenue_analysis", metric=metric, group_by=dimension, top_n=top_n)
                 assert [tuple(row.values()) for row in got] == revenue_analysis(entities, metric, dimension, top_n)
 
