@@ -88,13 +88,13 @@ starts AS MATERIALIZED (
     ) AS met
     WHERE shared
 ),
--- What is still to be shared where many begin alike: the trigrams besides those of the common part.
+-- What is still to be shared where many begin alike: the trigrams besides those of the common part. (Joined before they are
+-- unnested: the planner would unnest those of all names and join then.)
+crowds AS MATERIALIZED (
+    SELECT start_id, trigrams, extensions.show_trgm(part) AS given FROM starts JOIN open USING (name_id) WHERE crowded
+),
 trigrams AS MATERIALIZED (
-    SELECT start_id, trigram
-    FROM (
-        SELECT start_id, trigrams, extensions.show_trgm(part) AS given FROM starts JOIN open USING (name_id) WHERE crowded
-    ) AS crowds, unnest(trigrams) AS trigram
-    WHERE trigram <> ALL (given)
+    SELECT start_id, trigram FROM crowds CROSS JOIN unnest(trigrams) AS trigram WHERE trigram <> ALL (given)
 ),
 rarity AS MATERIALIZED (
     SELECT trigram, row_number() OVER (ORDER BY count(*), trigram)::int AS rarity
