@@ -59,7 +59,9 @@ open AS MATERIALIZED (
     WHERE trigrams <> '{}'
 ),
 rule AS MATERIALIZED (
-    SELECT by_words, CASE WHEN by_words THEN 50 ELSE 200 END AS crowd, CASE WHEN by_words THEN 3 ELSE 5 END AS deepest
+    SELECT by_words, CASE WHEN by_words THEN 50 ELSE 200 END AS crowd, CASE WHEN by_words THEN 3 ELSE 5 END AS deepest,
+           -- How many walks are gone at a time. By words one takes a few steps, by trigrams a hundred.
+           CASE WHEN by_words THEN 200000 ELSE 25000 END AS at_a_time
     FROM (SELECT count(*) > %(exhaustive_up_to)s::bigint AS by_words FROM open) AS counted
 ),
 -- Where a name's walks begin: with every other name or, by words, with those that have a part in common: all words, all but one,
@@ -108,7 +110,8 @@ elements AS MATERIALIZED (
 -- A node is known by the hash of the way there; should two ways have the same, it costs comparisons and changes nothing. Nodes
 -- that only one system gets to lead nowhere, nor do those whose names have all left out the same trigram on their last step: they
 -- share it, and meet on the way through it. The tree's depth is bounded, since a crowd that shares more is mostly alike.
--- Walked in sixteen parts, by the first step, so that the walks of a million names need a sixteenth of the temporary space.
+-- Walked in parts, by the first step, so that temporary space is needed for those of a part only; each part begins anew with all
+-- first steps, though.
 -- By words a crowd at the end is not compared; its names are told by a pair without a right side.
 candidates AS MATERIALIZED (
     SELECT l.name_id AS left_id, r.name_id AS right_id
@@ -120,7 +123,8 @@ candidates AS MATERIALIZED (
     SELECT name_id, NULL FROM starts LEFT JOIN elements USING (start_id) WHERE crowded AND coalesce(elements, 0) <= spare
     UNION
     SELECT left_id, right_id
-    FROM generate_series(0, 15) AS sixteenth CROSS JOIN LATERAL (
+    FROM (SELECT 1 + count(*) / at_a_time AS parts FROM rule CROSS JOIN elements GROUP BY at_a_time) AS divided
+    CROSS JOIN generate_series(0, parts - 1) AS part CROSS JOIN LATERAL (
         WITH RECURSIVE walks AS (
             SELECT start_id, name_id, system, size, spare, bits, elements, 0::smallint AS depth, 0::smallint AS place, node, true AS crowded
             FROM starts JOIN elements USING (start_id)
@@ -142,7 +146,7 @@ candidates AS MATERIALIZED (
                         FROM rule CROSS JOIN walks JOIN elements USING (start_id)
                         WHERE crowded AND depth < deepest
                     ) AS step
-                    WHERE depth > 1 OR ranks[place] & 15 = sixteenth
+                    WHERE depth > 1 OR ranks[place] %% parts = part
                 ) AS stepped
                 WINDOW same AS (PARTITION BY node)
             ) AS counted
