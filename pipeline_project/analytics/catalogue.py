@@ -35,8 +35,8 @@ class Operation:
 
     `must_exist`: the parameter that, if it was given, names nothing if there are no rows; one that is a list is looked at
     before, since the others of the list give rows. `known`: a SQL file that lists what it can name, if that can be listed; for a
-    list it must be. `nested_loops`: whether the planner may use them;
-    not where it knows nothing of the sizes and every join is an equality.
+    list it must be. `nested_loops`: whether the planner may use them; not where it knows nothing of the sizes and
+    every join is an equality (limits.sql).
     """
 
     name: str
