@@ -1,5 +1,5 @@
 """Operations at full size: their time through `execute` against psql with the same SQL and settings in the same run, the
-integrity analysis at growing sizes, the guard, and a million rows streamed into a file store.
+integrity analysis and what awkward data makes slow at growing sizes, the guard, and a million rows streamed into a file store.
 """
 
 import math
@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline_project_tests.custom_sql_corpus import LEGITIMATE
 
 DATABASE = "analytics"
 DATA = Path(__file__).with_name("analytics_data.sql")
+SHAPES = Path(__file__).with_name("analytics_shapes.sql")
 ROUNDS = 3
 # Operation, parameters, and the goal in seconds at full size.
 CASES: list[tuple[str, dict[str, Any], float | None]] = [
@@ -42,12 +44,18 @@ CASES: list[tuple[str, dict[str, Any], float | None]] = [
     ("time_series_patterns", {}, 5),
 ]
 INTEGRITY = [(["small_a", "small_b"], 30.0), (["crm", "erp"], None), (None, None)]
+SHAPED: list[tuple[str, str, dict[str, Any], float]] = [
+    ("as many groups", "multi_dimensional_analytics", {"dimensions": ["industry", "region"]}, 4),
+    ("all in cycles", "relationship_network", {"root": "crm_1", "depth": 10}, 1),
+]
+SHAPE_SIZES = (5_000, 20_000)
 MOST_SECONDS = 240
 """Of one operation, so that the suite stays below twelve minutes."""
 STREAM_ROWS = 1_000_000
 MOST_TO_PSQL = 1.15
 MOST_GROWTH = 2.0
-"""Of integrity's time for an entity, from two systems of 100,000 to a million entities of five: ten pairs of systems."""
+"""Of the time for an entity, from the smallest to larger sizes. Integrity: from two systems of 100,000 to a million entities of
+five, ten pairs of systems."""
 LEAST_ROWS_PER_SECOND = 100_000
 MOST_MEGABYTES = 150
 
@@ -55,10 +63,11 @@ MOST_MEGABYTES = 150
 def run(scale: float = 1.0) -> list[dict[str, Any]]:
     with server() as postgres:
         postgres.create(DATABASE)
-        _fill(postgres, scale)
+        _fill(postgres, DATABASE, DATA, scale=scale)
         figures = [
             *_operations(postgres),
             *_integrity(postgres),
+            *_shapes(postgres, scale),
             _guard(),
             *_streams(postgres, int(STREAM_ROWS * scale)),
         ]
@@ -77,11 +86,12 @@ def _holds(figure: dict[str, Any]) -> bool:
     )
 
 
-def _fill(postgres: BenchServer, scale: float) -> None:
+def _fill(postgres: BenchServer, database: str, data: Path, **variables: float) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(f"\\set scale {scale}\n{DATA.read_text('utf-8')}")
+        script.writelines(f"\\set {name} {value}\n" for name, value in variables.items())
+        script.write(data.read_text("utf-8"))
         script.flush()
-        postgres.psql(DATABASE, "owner", Path(script.name))
+        postgres.psql(database, "owner", Path(script.name))
 
 
 def _operations(postgres: BenchServer) -> list[dict[str, Any]]:
@@ -121,6 +131,30 @@ def _integrity(postgres: BenchServer) -> list[dict[str, Any]]:
             figure["failed"] = str(error)
         figures.append(figure)
     return figures
+
+
+def _shapes(postgres: BenchServer, scale: float) -> list[dict[str, Any]]:
+    """What is quadratic shows here: many values of a dimension, and a network full of cycles."""
+    figures: dict[str, list[dict[str, Any]]] = {name: [] for _, name, _, _ in SHAPED}
+    for size in SHAPE_SIZES:
+        entities = max(100, int(size * scale))
+        database = f"{DATABASE}_{size}"
+        postgres.create(database)
+        _fill(postgres, database, SHAPES, entities=entities)
+        drain = partial(_drain, postgres.database(database, "reader"))
+        for shape, name, given, goal in SHAPED:
+            seconds = statistics.median(_seconds(partial(drain, name, given)) for _ in range(ROUNDS))
+            figure = {
+                "case": f"{name}, {shape}",
+                "entities": entities,
+                "goal_seconds": goal,
+                "seconds": seconds,
+                "us_per_entity": seconds / entities * 1e6,
+            }
+            smallest = (figures[name] or [figure])[0]
+            figures[name].append(figure | {"growth": figure["us_per_entity"] / smallest["us_per_entity"]})
+        postgres.drop(database)
+    return [figure for each in figures.values() for figure in each]
 
 
 def _against_psql(postgres: BenchServer, name: str, given: dict[str, Any], rounds: int) -> tuple[float, float]:
