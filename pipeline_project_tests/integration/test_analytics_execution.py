@@ -1,5 +1,7 @@
 """Running operations: limits, cancel, snapshot, errors. The custom SQL has a suite of its own."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import nullcontext
@@ -26,6 +28,7 @@ from pipeline_project.database import Database
 from pipeline_project.errors import Transient
 from pipeline_project_tests.analytics_rows import entity, insert
 from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.live_stack import until
 
 STATEMENTS = {
     "many": b"SELECT n, n::text AS text FROM generate_series(1, 5000) AS n",
@@ -104,6 +107,35 @@ def test_the_backend_can_be_cancelled(database: FreshDatabase) -> None:
     with pytest.raises(QueryCancelled):
         read(database.reader, "slow", on_backend=started)
     threads[0].join()
+
+
+ENDLESS = """
+import sys
+from pipeline_project.analytics.catalogue import operation
+from pipeline_project.analytics.execution import execute
+from pipeline_project.database import Database
+query = "SELECT count(*) FROM generate_series(1, 1000000) AS a, generate_series(1, 1000000) AS b"
+custom = operation("custom_complex_query")
+limits = {"timeout_seconds": 900, "on_backend": lambda pid: print(pid, flush=True)}
+with execute(Database(lambda: sys.argv[1]), custom, custom.validate({"query": query}), **limits) as rows:
+    list(rows)
+"""
+
+
+def test_what_a_killed_process_has_asked_for_ends(database: FreshDatabase) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS, database.reader.conninfo()], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout, psycopg.connect(database.admin, autocommit=True) as admin:
+        pid = int(process.stdout.readline())
+
+        def works() -> bool:
+            running = "SELECT FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE 'FETCH%%'"
+            return admin.execute(running, (pid,)).rowcount > 0
+
+        until(works)
+        process.kill()
+        process.wait()
+        until(lambda: not works())
 
 
 def test_a_session_that_was_ended_is_transient(database: FreshDatabase) -> None:

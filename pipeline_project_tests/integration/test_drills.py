@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
-from pipeline_project.analytics.execution import data_version
+from pipeline_project.analytics.execution import versions
 from pipeline_project.canonical.migrations import migrate
 from pipeline_project.cli import app
 from pipeline_project.errors import Transient
@@ -140,7 +140,7 @@ def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_ag
     in_database(database, "pg_dump", "--format=custom", "--file", str(backup))
     upload(platform, "crm-data/third.json", range(55, 70), revenue=3)
     assert list_and_load(platform) == ["loaded"]
-    before, version = digest(database), data_version(platform.reader)
+    before, version = digest(database), versions(platform.reader).data
     assert before[1] == 70
 
     with psycopg.connect(database.server.admin(), autocommit=True) as admin:
@@ -153,9 +153,9 @@ def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_ag
     migrate(database.admin, database.server.passwords)  # after a restore there is nothing to be done; it does no harm
 
     assert digest(database)[1] == 60
-    assert data_version(platform.reader) < version
+    assert versions(platform.reader).data < version
     assert CliRunner(env=platform.settings.environment_variables()).invoke(app, ["restored"]).exit_code == 0
-    assert data_version(platform.reader) > version, "a cached answer of the lost state would be given for another"
+    assert versions(platform.reader).data > version, "a cached answer of the lost state would be given for another"
     assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
     assert list_and_load(platform) == ["loaded"]
     assert differences(platform) == {}
