@@ -29,8 +29,11 @@ ANALYTICS_POOL = "analytics"
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
 MONTHLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=32))
 REFRESH = (
-    # Every load writes to the ledger; what it has touched, the other tables tell.
-    dg.AutomationCondition.any_deps_updated().ignore(dg.AssetSelection.assets(table_key(LEDGER))).since_last_handled()
+    # Every load writes to the ledger; what it has touched, the other tables tell. Only a request makes it old news: data
+    # that came after one was made waits for the next, whatever has become of the result meanwhile.
+    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+    .ignore(dg.AssetSelection.assets(table_key(LEDGER)))
+    .since(dg.AutomationCondition.newly_requested())
     & ~dg.AutomationCondition.in_progress()
 ).with_label("new data")
 PREVIEWED = 20

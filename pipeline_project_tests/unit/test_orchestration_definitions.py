@@ -1,5 +1,7 @@
 """What the definitions offer, without settings, database or network."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
 
@@ -17,6 +19,7 @@ from pipeline_project.sources.registry import sources
 
 REPOSITORY = defs.get_repository_def()
 GRAPH = REPOSITORY.asset_graph
+[ENTITIES] = [table_key(table) for table in TABLES if table.name == "entities"]
 
 
 def test_lineage_runs_from_the_bucket_to_the_results() -> None:
@@ -79,8 +82,7 @@ def test_columns_tell_where_they_come_from() -> None:
         "str",
         "datetime",
     )
-    [entities] = [table for table in TABLES if table.name == "entities"]
-    up = GRAPH.get(table_key(entities)).metadata["dagster/column_lineage"].deps_by_column
+    up = GRAPH.get(ENTITIES).metadata["dagster/column_lineage"].deps_by_column
     assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
 
 
@@ -96,21 +98,55 @@ def test_spellings_of_a_field_without_an_alias() -> None:
     assert spellings("valid_from", field) == ["valid_from"]
 
 
-def test_new_data_refreshes_what_depends_on_it() -> None:
-    instance = dg.DagsterInstance.ephemeral()
-    results = dg.AssetSelection.groups("analytics")
-    first = dg.evaluate_automation_conditions(defs, instance, asset_selection=results)
-    [entities] = [table_key(table) for table in TABLES if table.name == "entities"]
-    instance.report_runless_asset_event(dg.AssetMaterialization(entities))
-    second = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=first.cursor)
-    requested = {key for key in GRAPH.get_all_asset_keys() if second.get_num_requested(key)}
+class Automation:
+    """The ticks of the sensor that refreshes results, and what happens between them."""
+
+    def __init__(self) -> None:
+        self._instance = dg.DagsterInstance.ephemeral()
+        self._cursor: Any = None
+
+    def tick(self) -> set[dg.AssetKey]:
+        """What it asks for."""
+        results = dg.AssetSelection.groups("analytics")
+        found = dg.evaluate_automation_conditions(defs, self._instance, asset_selection=results, cursor=self._cursor)
+        self._cursor = found.cursor
+        return {key for key in GRAPH.get_all_asset_keys() if found.get_num_requested(key)}
+
+    def materialize(self, *keys: dg.AssetKey) -> None:
+        for key in keys:
+            self._instance.report_runless_asset_event(dg.AssetMaterialization(key))
+
+
+@pytest.fixture
+def automation() -> Automation:
+    """It has looked at everything once."""
+    found = Automation()
+    found.tick()
+    return found
+
+
+def readers_of_entities() -> set[dg.AssetKey]:
     quick = [operation for operation in refreshed_operations() if not (operation.long or operation.monthly)]
-    readers = [each for each in quick if "entities" in {table.name for table in tables_read(each)}]
-    assert requested == {result_key(operation.name) for operation in readers}
+    return {result_key(each.name) for each in quick if "entities" in {table.name for table in tables_read(each)}}
+
+
+def test_new_data_refreshes_what_depends_on_it(automation: Automation) -> None:
+    automation.materialize(ENTITIES)
+    requested = automation.tick()
+    assert requested == readers_of_entities()
     assert result_key("time_series_patterns") not in requested
     assert result_key("multi_dimensional_analytics") not in requested
-    third = dg.evaluate_automation_conditions(defs, instance, asset_selection=results, cursor=second.cursor)
-    assert third.total_requested == 0
+    assert automation.tick() == set()
+
+
+def test_data_that_comes_just_after_a_request_is_not_forgotten(automation: Automation) -> None:
+    automation.materialize(ENTITIES)
+    requested = automation.tick()
+    automation.materialize(*requested)
+    automation.materialize(ENTITIES)
+    assert automation.tick() == requested == readers_of_entities()
+    automation.materialize(*requested)
+    assert automation.tick() == automation.tick() == set()
 
 
 def test_each_day_all_results_but_the_monthly_ones() -> None:
