@@ -35,6 +35,10 @@ REFRESH = (
     .ignore(dg.AssetSelection.assets(table_key(LEDGER)))
     .since(dg.AutomationCondition.newly_requested())
     & ~dg.AutomationCondition.in_progress()
+    # Once the check passes, it is made up for by itself.
+    & ~dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.any_checks_match(dg.AutomationCondition.check_failed(), blocking_only=True)
+    )
 ).with_label("new data")
 PREVIEWED = 20
 PLOTTED = 5_000
@@ -68,14 +72,14 @@ def refresh_sensor() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.groups(ANALYTICS),
         minimum_interval_seconds=AUTOMATION_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Refreshes the results that are quick to make, once new data has come.",
+        description="Refreshes the results that are quick to make, once new data has come. Not while a blocking check fails.",
     )
 
 
 def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
     @dg.asset(
         key=result_key(operation.name),
-        # The ledger too: where it does not add up, no result is made.
+        # The ledger too: where its blocking checks fail, neither the clock nor new data makes a result. A person may.
         deps=[table_key(table) for table in dict.fromkeys([*tables_read(operation), LEDGER])],
         group_name=ANALYTICS,
         kinds={"sql", "postgres", "s3"},

@@ -6,13 +6,13 @@ import dagster as dg
 import pytest
 
 from pipeline_project.analytics.catalogue import OPERATIONS
-from pipeline_project.canonical.checks import checks
+from pipeline_project.canonical.checks import Check, checks
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.canonical.tables import TABLES
 from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.analytics_assets import refreshed_operations, tables_read
-from pipeline_project.orchestration.checks import BUCKET_CHECK
+from pipeline_project.orchestration.checks import BUCKET_CHECK, SEVERITIES
 from pipeline_project.orchestration.columns import spellings
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
 from pipeline_project.sources.registry import sources
@@ -116,6 +116,12 @@ class Automation:
         for key in keys:
             self._instance.report_runless_asset_event(dg.AssetMaterialization(key))
 
+    def check(self, check: Check, *, passed: bool) -> None:
+        """It was evaluated, with this outcome."""
+        severity = SEVERITIES[check.severity]
+        evaluation = dg.AssetCheckEvaluation(table_key(check.table), check.name, passed, {}, severity=severity)
+        self._instance.report_runless_asset_event(evaluation)
+
 
 @pytest.fixture
 def automation() -> Automation:
@@ -147,6 +153,24 @@ def test_data_that_comes_just_after_a_request_is_not_forgotten(automation: Autom
     assert automation.tick() == requested == readers_of_entities()
     automation.materialize(*requested)
     assert automation.tick() == automation.tick() == set()
+
+
+@pytest.mark.parametrize("name", ["entities_from_known_objects", "objects_add_up"])
+def test_no_result_is_made_of_a_table_while_its_blocking_check_fails(automation: Automation, name: str) -> None:
+    [check] = [each for each in checks() if each.name == name and each.blocking]
+    automation.check(check, passed=False)
+    automation.materialize(ENTITIES)
+    assert automation.tick() == automation.tick() == set()
+    automation.check(check, passed=True)
+    assert automation.tick() == readers_of_entities()
+    assert automation.tick() == set()
+
+
+def test_other_checks_stop_nothing(automation: Automation) -> None:
+    for check in checks():
+        automation.check(check, passed=check.blocking)
+    automation.materialize(ENTITIES)
+    assert automation.tick() == readers_of_entities()
 
 
 def test_each_day_all_results_but_the_monthly_ones() -> None:
