@@ -10,7 +10,6 @@ import dagster as dg
 from dagster._config.config_schema import UserConfigSchema
 from dagster._core.instance import DagsterInstance
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from pipeline_project.orchestration.launcher import WatchedRunLauncher
@@ -18,9 +17,8 @@ from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask, is_remote, resolved
 
 WORKER_TAG = ".pipeline/worker"
-"""The address of the server whose worker has the run. Dagster's UI hides tags that begin with a dot."""
-COLD_TAGS = (GRPC_INFO_TAG, "ecs/task_arn")
-"""What the other launchers note of a run that they have started."""
+"""The address of the server whose worker has the run; empty for one that has started cold, as a run that is executed again
+begins with the tags of the one before it. Dagster's UI hides tags that begin with a dot."""
 TESTED = "1.13."
 """Versions of Dagster whose internals the workers are known to fit."""
 
@@ -73,7 +71,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
         if self._address is None or run.tags.get(WEIGHT_TAG) == HEAVY:
-            self._cold.launch_run(context)
+            self._launch_cold(context)
             return
         try:
             if not dg.__version__.startswith(TESTED):
@@ -84,7 +82,11 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
             ask(address, {"ask": "start", "run_id": run.run_id})
         except WorkersUnavailable as reason:
             self._instance.report_engine_event(f"No warm worker ({reason}): the run starts cold", run, cls=type(self))
-            self._cold.launch_run(context)
+            self._launch_cold(context)
+
+    def _launch_cold(self, context: LaunchRunContext) -> None:
+        self._instance.add_run_tags(context.dagster_run.run_id, {WORKER_TAG: ""})
+        self._cold.launch_run(context)
 
     def terminate(self, run_id: str) -> bool:
         run = self._instance.get_run_by_id(run_id)
@@ -124,10 +126,8 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
 
     @staticmethod
     def _worker(run: dg.DagsterRun | None) -> str | None:
-        """None: the run was not given to a worker, or started cold after all."""
-        if run is None or WORKER_TAG not in run.tags or any(tag in run.tags for tag in COLD_TAGS):
-            return None
-        return run.tags[WORKER_TAG]
+        """None: the run has started cold."""
+        return (run.tags.get(WORKER_TAG) or None) if run else None
 
 
 def _launcher(configured: Mapping[str, Any]) -> RunLauncher:

@@ -27,6 +27,10 @@ def health(workers: Workers, run_id: str) -> tuple[WorkerStatus, str | None]:
     return found.status, found.msg
 
 
+def is_at_work(workers: Workers, run_id: str) -> bool:
+    return any("Started execution of step" in message for message in workers.messages(run_id))
+
+
 def test_a_worker_executes_several_runs_and_captures_what_they_print(workers: Workers) -> None:
     runs = [workers.executed("speaking") for _ in range(3)]
     found = [workers.metadata(run.run_id) for run in runs]
@@ -65,7 +69,7 @@ def test_a_failed_run_fails_ends_its_worker_and_can_be_executed_again(workers: W
 
 def test_termination_reaches_the_run(workers: Workers) -> None:
     run_id = workers.launch("waiting")
-    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    workers.until(lambda: is_at_work(workers, run_id))
     assert health(workers, run_id) == (WorkerStatus.RUNNING, None)
     assert workers.terminate(run_id) == "TerminateRunSuccess"
     assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
@@ -96,7 +100,7 @@ def test_workers_die_with_their_server_and_the_next_one_takes_over(workers: Work
 
 def test_a_server_that_is_to_end_lets_its_runs_end(workers: Workers) -> None:
     run_id = workers.launch("waiting")
-    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    workers.until(lambda: is_at_work(workers, run_id))
     server = workers.ask_to_end()
     workers.until(lambda: "ending, after" in workers.log())
     run = workers.executed("speaking")
@@ -126,15 +130,39 @@ def test_without_a_server_runs_start_in_processes_of_their_own(workers: Workers)
     assert any("No warm worker (" in message for message in workers.messages(run.run_id))
 
 
+def test_a_run_belongs_to_whom_it_was_given_and_not_to_whom_its_parent_was(workers: Workers) -> None:
+    """Dagster's UI gives a run that is executed again the tags of the one before it, launchers' own included."""
+    workers.kill()
+    cold = workers.launch("waiting")
+    workers.until(lambda: is_at_work(workers, cold))
+    assert workers.terminate(cold) == "TerminateRunSuccess"
+    assert workers.ended(cold).status is dg.DagsterRunStatus.CANCELED
+
+    workers.start()
+    warm = workers.launch_again(cold)
+    workers.until(lambda: is_at_work(workers, warm))
+    assert workers.run(warm).tags[WORKER_TAG] == workers.address
+    assert health(workers, warm) == (WorkerStatus.RUNNING, None)
+    assert workers.terminate(warm) == "TerminateRunSuccess"
+    assert workers.ended(warm).status is dg.DagsterRunStatus.CANCELED
+
+    workers.kill()
+    again = workers.launch_again(warm)
+    workers.until(lambda: is_at_work(workers, again))
+    assert health(workers, again) == (WorkerStatus.RUNNING, None)
+    assert workers.terminate(again) == "TerminateRunSuccess"
+    assert workers.ended(again).status is dg.DagsterRunStatus.CANCELED
+
+
 def test_heavy_runs_start_in_processes_of_their_own(workers: Workers) -> None:
     run = workers.executed("speaking", **{WEIGHT_TAG: HEAVY})
-    assert WORKER_TAG not in run.tags
+    assert not run.tags[WORKER_TAG]
     assert not any("No warm worker (" in message for message in workers.messages(run.run_id))
 
 
 def test_a_heavy_run_can_be_terminated(workers: Workers) -> None:
     run_id = workers.launch("waiting", **{WEIGHT_TAG: HEAVY})
-    workers.until(lambda: any("Started execution of step" in message for message in workers.messages(run_id)))
+    workers.until(lambda: is_at_work(workers, run_id))
     assert health(workers, run_id)[0] is WorkerStatus.RUNNING
     assert workers.terminate(run_id) == "TerminateRunSuccess"
     assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
