@@ -14,7 +14,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from pipeline_project.orchestration.launcher import WatchedRunLauncher
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
-from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask, is_remote, resolved
+from pipeline_project.orchestration.worker_protocol import NobodyListens, WorkersUnavailable, ask, is_remote, resolved
 
 WORKER_TAG = ".pipeline/worker"
 """The address of the server whose worker has the run; empty for one that has started cold, as a run that is executed again
@@ -109,8 +109,8 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """A worker dies with its server; so a server that answers and does not know the run is proof of its end.
 
-        One on this machine that does not answer is being started anew. One on another does not come back: a task that
-        ended is replaced by one at another address.
+        One on this machine at whose address nobody listens is being started anew. One on another does not come back: a
+        task that ended is replaced by one at another address. Silence alone proves nothing.
         """
         address = self._worker(run)
         if address is None:
@@ -118,7 +118,8 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         try:
             found = ask(address, {"ask": "health", "run_id": run.run_id})
         except WorkersUnavailable as reason:
-            status = WorkerStatus.FAILED if is_remote(address) else WorkerStatus.RUNNING
+            has_ended = isinstance(reason, NobodyListens) and is_remote(address)
+            status = WorkerStatus.FAILED if has_ended else WorkerStatus.RUNNING
             return CheckRunHealthResult(status, f"the worker server is away ({reason})")
         if found["alive"]:
             return CheckRunHealthResult(WorkerStatus.RUNNING)

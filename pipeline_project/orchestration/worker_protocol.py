@@ -20,6 +20,10 @@ class WorkersUnavailable(Exception):
     """Nobody answers, or not what was asked."""
 
 
+class NobodyListens(WorkersUnavailable):
+    """There is nobody to connect to. Whoever is connected to, and silent, may be alive and busy."""
+
+
 def is_remote(address: str) -> bool:
     return not address.startswith("/")
 
@@ -54,7 +58,11 @@ def listen(address: str) -> socket.socket:
 def ask(address: str, message: dict[str, Any]) -> dict[str, Any]:
     """The server's answer. Raises WorkersUnavailable, with the reason that it gives if it gives one."""
     try:
-        with _connected(address) as connection:
+        connection = _connected(address)
+    except OSError as error:
+        raise NobodyListens(f"{type(error).__name__} at {address}") from error
+    try:
+        with connection:
             send(connection, message)
             answer = receive(connection)
     except (OSError, ValueError) as error:

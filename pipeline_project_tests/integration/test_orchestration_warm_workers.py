@@ -3,6 +3,8 @@
 import inspect
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -12,12 +14,14 @@ from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 
-from pipeline_project.orchestration import warm_worker
+from pipeline_project.orchestration import warm_worker, worker_protocol
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
 from pipeline_project.orchestration.pooled_storage import SCHEMA_QUESTIONS
 from pipeline_project.orchestration.warm_launcher import WORKER_TAG, WarmRunLauncher
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 from pipeline_project_tests.fix_warm_workers import Workers, lives
+
+IMPATIENT_SECONDS = 0.5
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are forked on Linux only")
 
@@ -25,6 +29,18 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="wo
 def health(workers: Workers, run_id: str) -> tuple[WorkerStatus, str | None]:
     found = workers.instance.run_launcher.check_run_worker_health(workers.run(run_id))
     return found.status, found.msg
+
+
+@contextmanager
+def silent(workers: Workers) -> Iterator[None]:
+    """The server stands still for as long as this lasts, and the launcher does not wait for it as long as it would."""
+    os.kill(workers.pid, signal.SIGSTOP)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(worker_protocol, "SECONDS", IMPATIENT_SECONDS)
+            yield
+    finally:
+        os.kill(workers.pid, signal.SIGCONT)
 
 
 def is_at_work(workers: Workers, run_id: str) -> bool:
@@ -122,6 +138,14 @@ def test_workers_of_another_machine(remote_workers: Workers) -> None:
     assert health(remote_workers, run_id)[0] is WorkerStatus.FAILED  # a task that has ended does not come back
     run = remote_workers.executed("speaking")
     assert any("No warm worker (" in message for message in remote_workers.messages(run.run_id))
+
+
+def test_a_server_of_another_machine_that_is_slow_to_answer_has_not_ended(remote_workers: Workers) -> None:
+    run_id = remote_workers.launch("waiting")
+    remote_workers.worker(run_id)
+    with silent(remote_workers):
+        assert health(remote_workers, run_id)[0] is WorkerStatus.RUNNING
+    remote_workers.until(lambda: health(remote_workers, run_id) == (WorkerStatus.RUNNING, None))
 
 
 def test_without_a_server_runs_start_in_processes_of_their_own(workers: Workers) -> None:
