@@ -7,11 +7,14 @@ start runs, as with Dagster's code server: file modes guard the one, a security 
 import contextlib
 import json
 import os
+import select
 import socket
 from typing import Any
 
 SECONDS = 5.0
 """The server answers in milliseconds; whoever waits longer does without it."""
+REQUEST_SECONDS = 0.5
+"""A launcher says at once what it wants; one that does not holds up the others no longer than this."""
 LONGEST_LINE = 64 * 1024
 BACKLOG = 64
 
@@ -87,6 +90,11 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
         if len(line) > LONGEST_LINE:
             raise ValueError("the message is too long")
     return json.loads(line)
+
+
+def is_waiting(connection: socket.socket) -> bool:
+    """Whether who has said what it wants still waits for the answer: there is nothing more to read, and no end either."""
+    return not select.select([connection], [], [], 0)[0]
 
 
 def _parts(address: str) -> tuple[str, int]:

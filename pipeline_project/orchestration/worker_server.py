@@ -29,7 +29,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from pipeline_project import logs
 from pipeline_project.orchestration import warm_worker
-from pipeline_project.orchestration.worker_protocol import SECONDS, listen, receive, send
+from pipeline_project.orchestration.worker_protocol import REQUEST_SECONDS, is_waiting, listen, receive, send
 
 DEFINITIONS = "pipeline_project.definitions"
 PACKAGE = "pipeline_project"
@@ -113,10 +113,11 @@ class WorkerServer:
     def _answer(self) -> None:
         connection, _ = self._listener.accept()
         with connection:
-            connection.settimeout(SECONDS)
+            connection.settimeout(REQUEST_SECONDS)
             try:
                 message = receive(connection)
-                if message is not None:
+                # Who did not wait has started its run in another way.
+                if message is not None and is_waiting(connection):
                     send(connection, self._handle(message))
             except (OSError, ValueError, KeyError) as error:
                 log.warning("a launcher was not answered: %s", error)

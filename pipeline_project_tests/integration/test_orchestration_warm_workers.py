@@ -3,6 +3,7 @@
 import inspect
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +147,22 @@ def test_a_server_of_another_machine_that_is_slow_to_answer_has_not_ended(remote
     with silent(remote_workers):
         assert health(remote_workers, run_id)[0] is WorkerStatus.RUNNING
     remote_workers.until(lambda: health(remote_workers, run_id) == (WorkerStatus.RUNNING, None))
+
+
+def test_a_run_that_started_cold_meanwhile_is_not_started_again(workers: Workers) -> None:
+    with silent(workers):
+        run = workers.executed("speaking")
+    assert any("No warm worker (TimeoutError" in message for message in workers.messages(run.run_id))
+    # It answers in turn: what it was asked before is done.
+    assert ask(workers.address, {"ask": "health", "run_id": run.run_id})["end"] == "its worker server was started anew"
+    assert sum(message.startswith("Started process for run") for message in workers.messages(run.run_id)) == 1
+
+
+def test_one_who_says_nothing_does_not_hold_up_the_others(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_protocol, "SECONDS", worker_protocol.SECONDS / 2)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.connect(workers.address)
+        assert ask(workers.address, {"ask": "health", "run_id": "none"})
 
 
 def test_without_a_server_runs_start_in_processes_of_their_own(workers: Workers) -> None:
