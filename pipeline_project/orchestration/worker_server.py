@@ -43,6 +43,8 @@ TOP_UP_SECONDS = 2.0
 """A new worker is made only then after one was taken: most runs are short, and their workers come back …"""
 TOP_UP_SECONDS_IF_NONE = 0.3
 """… but sooner if none is left. Not at once: the run comes first."""
+PAUSE_SECONDS = 1.0
+"""After a worker that could not be made, or died while it waited: it may be something that the next would die of, too."""
 POLL_SECONDS = 0.2
 REMEMBERED = 1_000
 """Ends of runs that are kept for run monitoring."""
@@ -92,7 +94,7 @@ class WorkerServer:
             if self._is_ending and not self._has_runs():
                 sys.exit(0)
             if time.monotonic() >= self._top_up_at and self._spare_workers() < self._spare:
-                self._fork()
+                self._top_up()
                 continue
             for key, _ in self._selector.select(POLL_SECONDS):
                 key.data()
@@ -111,17 +113,17 @@ class WorkerServer:
     # --- what the launcher asks
 
     def _answer(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection:
-            connection.settimeout(REQUEST_SECONDS)
-            try:
+        try:
+            connection, _ = self._listener.accept()
+            with connection:
+                connection.settimeout(REQUEST_SECONDS)
                 message = receive(connection)
                 # Who did not wait has started its run in another way.
                 if message is not None and is_waiting(connection):
                     send(connection, self._handle(message))
-            except (OSError, ValueError, KeyError) as error:
-                log.warning("a launcher was not answered: %s", error)
-                return
+        except Exception as error:  # whatever it is, the runs of the others go on
+            log.warning("a launcher was not answered: %r", error)
+            time.sleep(POLL_SECONDS)  # without a descriptor to accept it with, the same one comes again at once
         if self._is_stale():
             self._end_for_new_code()
 
@@ -166,11 +168,23 @@ class WorkerServer:
 
     # --- workers
 
+    def _top_up(self) -> None:
+        try:
+            self._fork()
+        except OSError as error:  # no memory, process or descriptor is left, just now
+            log.warning("no worker could be made: %s", error)
+            self._top_up_at = time.monotonic() + PAUSE_SECONDS
+
     def _fork(self) -> Worker:
         assert_forkable()
         ours, theirs = socket.socketpair()
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             status = 1
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -235,7 +249,7 @@ class WorkerServer:
             self._remember(worker.run_id, f"its worker (pid {pid}) was {how}" if code < 0 else f"its worker {how}")
         elif code:
             log.warning("a waiting worker (pid %d) %s", pid, how)
-            self._top_up_at = time.monotonic() + 1  # it may be something that the next one would die of, too
+            self._top_up_at = time.monotonic() + PAUSE_SECONDS
 
     def _remember(self, run_id: str, end: str) -> None:
         self._ended[run_id] = end

@@ -2,13 +2,16 @@
 
 import inspect
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 from dagster._cli import api
 from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
@@ -23,6 +26,8 @@ from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, a
 from pipeline_project_tests.fix_warm_workers import Workers, lives
 
 IMPATIENT_SECONDS = 0.5
+NO_DESCRIPTOR_MORE = 3
+"""The limit of open files of a process that has opened more than standard input, output and error already."""
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are forked on Linux only")
 
@@ -234,10 +239,31 @@ def test_an_untested_dagster_is_left_alone(workers: Workers, monkeypatch: pytest
 
 def test_the_server_refuses_what_it_does_not_understand(workers: Workers) -> None:
     with pytest.raises(WorkersUnavailable, match="unknown request"):
-        ask(str(workers.socket), {"ask": "dance"})
-    with pytest.raises(WorkersUnavailable):
-        ask(str(workers.socket), {})
-    assert workers.executed("speaking")
+        ask(workers.address, {"ask": "dance"})
+    strange: list[Any] = [{}, [], None, "start", {"ask": "start"}, {"ask": []}]
+    for message in strange:
+        with pytest.raises(WorkersUnavailable):
+            ask(workers.address, message)
+    assert workers.executed("speaking").tags[WORKER_TAG]
+
+
+def test_a_server_that_has_nothing_left_to_fork_with_keeps_its_runs(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = workers.launch("waiting")
+    workers.until(lambda: is_at_work(workers, run_id))
+    before = resource.prlimit(workers.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(workers.pid, resource.RLIMIT_NOFILE, (NO_DESCRIPTOR_MORE, before[1]))
+    for child in psutil.Process(workers.pid).children():
+        if child.pid != workers.worker(run_id):
+            child.kill()
+    workers.until(lambda: "no worker could be made" in workers.log())
+    with monkeypatch.context() as patch, pytest.raises(WorkersUnavailable):
+        patch.setattr(worker_protocol, "SECONDS", IMPATIENT_SECONDS)
+        ask(workers.address, {"ask": "health", "run_id": run_id})
+    resource.prlimit(workers.pid, resource.RLIMIT_NOFILE, before)
+    assert health(workers, run_id) == (WorkerStatus.RUNNING, None)
+    assert workers.executed("speaking").tags[WORKER_TAG]
 
 
 def test_dagster_is_as_the_workers_expect_it() -> None:
