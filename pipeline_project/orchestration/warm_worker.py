@@ -1,6 +1,7 @@
 """What a forked worker does: wait for runs with everything at hand, and execute them as `dagster api execute_run` would.
 
-It ends after a few runs, and at once after one that did not end well or left anything behind.
+It ends after a few runs, and at once after one that did not end well or left anything behind. If it ends before its run, one
+more forked process says so.
 """
 
 import contextlib
@@ -28,15 +29,15 @@ RUNS = 20
 SETTLE_SECONDS = 0.5
 """How long a run's threads may take to end after it."""
 PR_SET_PDEATHSIG = 1
+CANCELING = dg.DagsterRunStatus.CANCELING
 
 log = logging.getLogger("pipeline.workers")
 
 
-def work(channel: socket.socket, instance_ref: InstanceRef, parent: int) -> int:
+def work(channel: socket.socket, ref: InstanceRef) -> int:
     """Serve runs until the server closes the channel; the process's exit status."""
-    _become_a_process_of_its_own(parent)
     try:
-        with dg.DagsterInstance.from_ref(instance_ref) as instance:
+        with dg.DagsterInstance.from_ref(ref) as instance:
             _touch(instance)
             done = None
             for _ in range(RUNS):
@@ -64,15 +65,7 @@ def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
     return dg.DagsterEventType.RUN_SUCCESS.value in ends
 
 
-def _touch(instance: dg.DagsterInstance) -> None:
-    """Open the connections that a run needs; or find out that PostgreSQL has been restarted, and drop the old ones."""
-    with contextlib.suppress(Exception):
-        instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
-    with contextlib.suppress(Exception):
-        instance.all_logs("none")
-
-
-def _become_a_process_of_its_own(parent: int) -> None:
+def become_a_process_of_its_own(parent: int) -> None:
     """Forget what belongs to the server, and die with it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -83,6 +76,25 @@ def _become_a_process_of_its_own(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     random.seed()
+
+
+def report_end(ref: InstanceRef, run_id: str, end: str) -> int:
+    """Bring a run to its end whose worker has ended, unless it got there by itself; the process's exit status."""
+    with dg.DagsterInstance.from_ref(ref) as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return 0
+        report = instance.report_run_canceled if run.status is CANCELING else instance.report_run_failed
+        report(run, f"The run has no process any more: {end}")
+    return 0
+
+
+def _touch(instance: dg.DagsterInstance) -> None:
+    """Open the connections that a run needs; or find out that PostgreSQL has been restarted, and drop the old ones."""
+    with contextlib.suppress(Exception):
+        instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
+    with contextlib.suppress(Exception):
+        instance.all_logs("none")
 
 
 def _surroundings() -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Keeps warm workers: a small single-threaded server that has imported everything and forks a process for runs to come.
 
     launcher ──start──► server ──run id──► idle worker ──► run        SIGINT to the worker ends its run
-             ◄──pid───         ◄──done────                            a worker's death is kept for run monitoring
+             ◄──pid───         ◄──done────                            a worker's death is told in the log of its run
 
 `python -m pipeline_project.orchestration.worker_server ADDRESS DAGSTER_HOME [MODULE]`. It opens no connection and starts
 no thread, since a fork would copy both broken; it ends when the project's code has changed, to be started anew with it.
@@ -47,7 +47,7 @@ PAUSE_SECONDS = 1.0
 """After a worker that could not be made, or died while it waited: it may be something that the next would die of, too."""
 POLL_SECONDS = 0.2
 REMEMBERED = 1_000
-"""Ends of runs that are kept for run monitoring."""
+"""Ends of runs that are kept: run monitoring asks for them where they could not be reported."""
 STALE_SECONDS = 1.0
 """How often the project's files are looked at."""
 CODE_CHANGED = 3
@@ -66,11 +66,11 @@ class Worker:
 
 
 class WorkerServer:
-    """Answers the launcher at `address`; `work` is what a worker does with its end of the channel."""
+    """Answers the launcher at `address`; its workers open `instance`."""
 
-    def __init__(self, address: str, work: Callable[[socket.socket, int], int], *, spare: int = SPARE) -> None:
-        self._work = work
-        self._spare = spare
+    def __init__(self, address: str, instance: InstanceRef) -> None:
+        self._instance = instance
+        self._spare = SPARE
         self._workers: dict[int, Worker] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._selector = selectors.DefaultSelector()
@@ -145,7 +145,7 @@ class WorkerServer:
     def _start(self, run_id: str) -> dict[str, Any]:
         idle = [worker for worker in self._workers.values() if worker.is_idle]
         waiting = idle or [worker for worker in self._workers.values() if worker.run_id is None]
-        worker = waiting[0] if waiting else self._fork()
+        worker = waiting[0] if waiting else self._make_worker()
         try:
             send(worker.channel, {"run_id": run_id})
         except OSError:
@@ -170,39 +170,45 @@ class WorkerServer:
 
     def _top_up(self) -> None:
         try:
-            self._fork()
+            self._make_worker()
         except OSError as error:  # no memory, process or descriptor is left, just now
             log.warning("no worker could be made: %s", error)
             self._top_up_at = time.monotonic() + PAUSE_SECONDS
 
-    def _fork(self) -> Worker:
-        assert_forkable()
+    def _make_worker(self) -> Worker:
         ours, theirs = socket.socketpair()
-        parent = os.getpid()
-        try:
-            pid = os.fork()
-        except OSError:
+
+        def serve_runs() -> int:
             ours.close()
-            theirs.close()
-            raise
-        if pid == 0:
-            status = 1
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            try:
-                ours.close()
-                self._close_inherited()
-                status = self._work(theirs, parent)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(status)
-        theirs.close()
+            return warm_worker.work(theirs, self._instance)
+
+        with theirs, contextlib.ExitStack() as unless_forked:
+            unless_forked.callback(ours.close)
+            pid = self._fork(serve_runs)
+            unless_forked.pop_all()
         worker = Worker(pid, ours)
         self._workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(worker))
         return worker
+
+    def _fork(self, do: Callable[[], int]) -> int:
+        """A process that has nothing of the server's, does this and exits with its result; the id of the process."""
+        assert_forkable()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            warm_worker.become_a_process_of_its_own(parent)
+            self._close_inherited()
+            status = do()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
 
     def _close_inherited(self) -> None:
         self._selector.close()
@@ -246,10 +252,19 @@ class WorkerServer:
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         if worker.run_id is not None:
-            self._remember(worker.run_id, f"its worker (pid {pid}) was {how}" if code < 0 else f"its worker {how}")
+            end = f"its worker (pid {pid}) was {how}" if code < 0 else f"its worker {how}"
+            self._remember(worker.run_id, end)
+            self._report(worker.run_id, end)
         elif code:
             log.warning("a waiting worker (pid %d) %s", pid, how)
             self._top_up_at = time.monotonic() + PAUSE_SECONDS
+
+    def _report(self, run_id: str, end: str) -> None:
+        """In the run's log, at once: run monitoring asks only of runs that have begun. The server has no connection."""
+        try:
+            self._fork(lambda: warm_worker.report_end(self._instance, run_id, end))
+        except OSError as error:
+            log.warning("nobody could tell of the end of run %s: %s", run_id, error)
 
     def _remember(self, run_id: str, end: str) -> None:
         self._ended[run_id] = end
@@ -316,7 +331,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # a collection in a worker would write to, and so copy, every page
     log.info("ready at %s", address)
-    WorkerServer(address, lambda channel, parent: warm_worker.work(channel, instance, parent)).serve()
+    WorkerServer(address, instance).serve()
 
 
 if __name__ == "__main__":

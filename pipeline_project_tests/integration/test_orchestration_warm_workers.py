@@ -100,12 +100,39 @@ def test_termination_reaches_the_run(workers: Workers) -> None:
 
 
 def test_the_death_of_a_worker_is_known_with_its_cause(workers: Workers) -> None:
-    run_id = workers.launch("dying")
-    workers.until(lambda: health(workers, run_id)[0] is WorkerStatus.FAILED)
-    assert "killed by SIGKILL" in str(health(workers, run_id)[1])
+    run = workers.ended(workers.launch("dying"))
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    assert any("has no process any more: " in message for message in workers.messages(run.run_id))
+    assert health(workers, run.run_id)[0] is WorkerStatus.FAILED
+    assert "killed by SIGKILL" in str(health(workers, run.run_id)[1])
     launcher = workers.instance.run_launcher
     assert launcher.supports_resume_run is dg.DefaultRunLauncher().supports_resume_run is False
     assert workers.executed("speaking")
+
+
+def test_a_run_whose_worker_dies_before_it_has_begun_fails(workers: Workers) -> None:
+    workers.executed("speaking")  # so that its worker waits for another
+    waiting = psutil.Process(workers.pid).children()
+    for worker in waiting:
+        worker.suspend()
+    run_id = workers.launch("speaking")
+    assert workers.run(run_id).status is dg.DagsterRunStatus.STARTING
+    for worker in waiting:
+        worker.kill()
+    assert workers.ended(run_id).status is dg.DagsterRunStatus.FAILURE
+    assert any("was killed by SIGKILL" in message for message in workers.messages(run_id))
+    assert workers.executed("speaking").tags[WORKER_TAG]
+
+
+def test_a_run_whose_worker_dies_of_its_termination_is_canceled(workers: Workers) -> None:
+    run_id = workers.launch("waiting")
+    workers.until(lambda: is_at_work(workers, run_id))
+    worker = psutil.Process(workers.worker(run_id))
+    worker.suspend()
+    assert workers.terminate(run_id) == "TerminateRunSuccess"
+    assert workers.run(run_id).status is dg.DagsterRunStatus.CANCELING
+    worker.kill()
+    assert workers.ended(run_id).status is dg.DagsterRunStatus.CANCELED
 
 
 def test_workers_die_with_their_server_and_the_next_one_takes_over(workers: Workers) -> None:
