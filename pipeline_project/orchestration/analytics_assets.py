@@ -18,14 +18,13 @@ from pipeline_project.canonical.tables import LEDGER, TABLES, Table
 from pipeline_project.ingest.report import markdown_table
 from pipeline_project.orchestration.columns import result_lineage
 from pipeline_project.orchestration.images import image
-from pipeline_project.orchestration.names import ANALYTICS, OWNERS, result_key, table_key
+from pipeline_project.orchestration.names import ANALYTICS, ANALYTICS_POOL, OWNERS, result_key, table_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.results.encoders import Format, as_text
 from pipeline_project.results.store import Manifest, refresh
 from pipeline_project.settings import Settings
 
-ANALYTICS_POOL = "analytics"
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
 MONTHLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=32))
 REFRESH = (

@@ -10,8 +10,7 @@ from pipeline_project.jobs.launch import TRACE_TAG
 from pipeline_project.jobs.model import State
 from pipeline_project.jobs.run import run_job
 from pipeline_project.notify import metrics
-from pipeline_project.orchestration.analytics_assets import ANALYTICS_POOL
-from pipeline_project.orchestration.names import ANALYTICS_JOB
+from pipeline_project.orchestration.names import ANALYTICS_JOB, ANALYTICS_POOL
 from pipeline_project.orchestration.resources import Platform
 
 FAILURES = (State.FAILED, State.TIMED_OUT)

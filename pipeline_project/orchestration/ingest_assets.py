@@ -21,6 +21,7 @@ from pipeline_project.orchestration.images import image
 from pipeline_project.orchestration.names import (
     CANONICAL,
     INGEST_JOB,
+    INGEST_POOL,
     OWNERS,
     SOURCE_TAG,
     ingest_key,
@@ -35,7 +36,6 @@ from pipeline_project.sources.source import Source
 ARRIVAL_DAY = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
 DAYS_A_RUN = 31
 """Of a backfill: days are mostly small, and a run each would cost more than loading them."""
-INGEST_POOL = "ingest"
 SILENCE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
 """How long a source may send nothing."""
 WHOLE_OBJECTS = "whole_objects"

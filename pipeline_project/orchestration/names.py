@@ -16,6 +16,8 @@ BATCH_TAG = "pipeline/batch"
 SOURCE_TAG = "pipeline/source"
 WEIGHT_TAG = "pipeline/weight"
 HEAVY = "heavy"
+INGEST_POOL = "ingest"
+ANALYTICS_POOL = "analytics"
 INGEST_JOB = "ingest_job"
 ANALYTICS_JOB = DAGSTER_JOB["jobName"]
 
