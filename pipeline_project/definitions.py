@@ -14,7 +14,7 @@ from pipeline_project.orchestration.ingest_assets import ingest_assets, ingest_j
 from pipeline_project.orchestration.landing_assets import landing_assets
 from pipeline_project.orchestration.landing_sensors import landing_sensors
 from pipeline_project.orchestration.resources import Platform
-from pipeline_project.orchestration.run_sensors import backlog_sensor, ingest_events, job_sensor, run_failure_events
+from pipeline_project.orchestration.run_sensors import backlog_sensor, ingest_events, job_sensor, run_events
 from pipeline_project.orchestration.schedules import refresh_jobs, refresh_schedules
 from pipeline_project.orchestration.table_assets import table_assets
 
@@ -25,7 +25,7 @@ def definitions(platform: Platform) -> dg.Definitions:
         assets=[*landing_assets(), *ingest_assets(), *table_assets(), *analytics_assets()],
         asset_checks=table_checks(),
         jobs=[ingest_job(), analytics_job, *refresh_jobs(), housekeeping],
-        sensors=[*landing_sensors(), refresh_sensor(), run_failure_events, ingest_events, job_sensor, backlog_sensor],
+        sensors=[*landing_sensors(), refresh_sensor(), run_events, ingest_events, job_sensor, backlog_sensor],
         schedules=refresh_schedules(),
         resources={"platform": platform},
         # A process for each step would cost seconds a run; the steps of a run are few and mostly wait for PostgreSQL.

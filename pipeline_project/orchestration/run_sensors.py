@@ -7,7 +7,7 @@ import dagster as dg
 
 from pipeline_project.jobs.launch import JOB_TAG, launch
 from pipeline_project.jobs.model import timestamp
-from pipeline_project.jobs.outbox import cloud_event
+from pipeline_project.jobs.outbox import Event, cloud_event
 from pipeline_project.jobs.reconcile import Run, reconcile
 from pipeline_project.notify import metrics
 from pipeline_project.notify.ingest import UNROUTABLE, announce, backlog
@@ -19,29 +19,55 @@ MEASURE_SECONDS = 60
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
 """How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""
+OVERLAP = timedelta(minutes=1)
+"""How far back one with a cursor looks again: the end of a run is written a moment after the time that it bears."""
+MOST_FAILURES = 200
+"""Runs of one look; what is left is for the next."""
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
 
-@dg.run_failure_sensor(
+@dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells of failed runs over SNS. The end of a submitted job is told by the job itself.",
+    description="Puts failed runs among the events that the job sensor sends. The end of a submitted job is told by the job.",
 )
-def run_failure_events(context: dg.RunFailureSensorContext, platform: dg.ResourceParam[Platform]) -> None:
-    run = context.dagster_run
-    if JOB_TAG in run.tags:
-        return
+def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+    # Dagster's own sensor for failures goes on after one that it could not tell of, and takes five at a time.
+    now = datetime.now(UTC)
+    since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
+    failed = context.instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since - timedelta.resolution),
+        limit=MOST_FAILURES,
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    events = [
+        _failure(context.instance, record, platform.settings.dagster_url)
+        for record in failed
+        if JOB_TAG not in record.dagster_run.tags
+    ]
+    new = sum(platform.outbox.put(event) for event in events)
+    next_since = failed[-1].update_timestamp if len(failed) == MOST_FAILURES else max(since, now - OVERLAP)
+    return dg.SensorResult(skip_reason=f"new events: {new}", cursor=next_since.isoformat())
+
+
+def _failure(instance: dg.DagsterInstance, record: dg.RunRecord, dagster_url: str) -> Event:
+    run = record.dagster_run
+    told = [
+        entry.get_dagster_event().message
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+    ]
     data = {
         "run_id": run.run_id,
         "job": run.job_name,
         "source": run.tags.get(SOURCE_TAG),
         "partition": run.tags.get("dagster/partition"),
-        "message": (context.failure_event.message or "")[:LONGEST_MESSAGE],
-        "url": f"{platform.settings.dagster_url.rstrip('/')}/runs/{run.run_id}",
+        "message": (told[-1] or "")[:LONGEST_MESSAGE] if told else None,
+        "url": f"{dagster_url.rstrip('/')}/runs/{run.run_id}",
     }
-    event = cloud_event(f"run-{run.run_id}", "run.failed", f"runs/{run.run_id}", timestamp(datetime.now(UTC)), data)
-    if platform.outbox.put(event):
-        platform.delivery.send(event)
+    return cloud_event(
+        f"run-{run.run_id}", "run.failed", f"runs/{run.run_id}", timestamp(record.update_timestamp), data
+    )
 
 
 @dg.sensor(

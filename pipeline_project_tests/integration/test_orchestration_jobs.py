@@ -17,7 +17,7 @@ from pipeline_project.orchestration import analytics_assets
 from pipeline_project.orchestration.analytics_assets import refreshed_operations
 from pipeline_project.orchestration.names import ANALYTICS_JOB, result_key
 from pipeline_project.orchestration.resources import Platform
-from pipeline_project.orchestration.run_sensors import job_sensor, run_failure_events, states
+from pipeline_project.orchestration.run_sensors import job_sensor, states
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -98,41 +98,6 @@ def test_the_run_of_a_job_that_fails_fails(
     assert not run.success
     [failure] = run.filter_events(lambda event: event.is_step_failure)
     assert "invalid_parameters" in str(failure.step_failure_data.user_failure_data)
-
-
-def test_a_failed_run_is_told_once(platform: Platform, instance: dg.DagsterInstance) -> None:
-    queue = platform.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
-    arn = platform.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-    platform.client("sns").subscribe(
-        TopicArn=platform.settings.events_topic_arn, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"]
-    )
-
-    @dg.op
-    def breaks() -> None:
-        raise dg.Failure("the reason")
-
-    @dg.job(tags={"pipeline/source": "crm"})
-    def broken() -> None:
-        breaks()
-
-    run = broken.execute_in_process(instance=instance, raise_on_error=False)
-    context = dg.build_run_status_sensor_context(
-        "run_failure_events",
-        dagster_event=run.get_run_failure_event(),
-        dagster_instance=instance,
-        dagster_run=run.dagster_run,
-        resources={"platform": platform},
-    ).for_run_failure()
-    for _ in range(2):
-        run_failure_events(context)
-    received = platform.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=2, MaxNumberOfMessages=10)
-    [message] = received["Messages"]
-    event = json.loads(json.loads(message["Body"])["Message"])
-    assert (event["type"], event["data"]["run_id"], event["data"]["source"]) == (
-        "pipeline.run.failed.v1",
-        run.run_id,
-        "crm",
-    )
 
 
 def test_the_job_sensor_settles_and_says_what_it_did(platform: Platform, instance: dg.DagsterInstance) -> None:
