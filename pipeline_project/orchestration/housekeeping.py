@@ -45,12 +45,13 @@ def housekeeping() -> None:
 
 
 def prune(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Delete ended runs that were created before; how many. What was last said of an asset or a partition stays, so the
-    asset graph looks as it did."""
+    """Delete ended runs that were created before, with what they printed; how many. What was last said of an asset or a
+    partition stays, so the asset graph looks as it did."""
     kept = newest_runs(instance)
     deleted = 0
     for run_id in list(_old_runs(instance, before)):
         if run_id not in kept:
+            instance.compute_log_manager.delete_logs(prefix=[run_id])  # first: without its run nobody would find them
             instance.delete_run(run_id)
             deleted += 1
     return deleted

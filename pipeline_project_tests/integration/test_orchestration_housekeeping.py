@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
@@ -31,6 +32,17 @@ def test_what_was_last_said_of_a_partition_stays(instance: dg.DagsterInstance) -
     assert {run.run_id for run in instance.get_runs()} == {second, other, going}
     assert not instance.all_logs(first)
     assert instance.get_materialized_partitions(KEY) == {"2025-01-01", "2025-01-02"}
+
+
+def test_what_a_run_printed_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: { enabled: false }", "utf-8")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        old, new = (materialize(instance, "2025-01-01") for _ in range(2))
+        printed = {run_id: tmp_path / "storage" / run_id for run_id in (old, new)}
+        assert printed[old].is_dir() and printed[new].is_dir()
+        assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == 1
+    assert not printed[old].exists()
+    assert printed[new].is_dir()
 
 
 def test_more_runs_than_fit_on_a_page(instance: dg.DagsterInstance) -> None:
