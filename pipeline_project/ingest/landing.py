@@ -136,7 +136,8 @@ class Landing:
     def watch(
         self, living: Callable[[], Living], turns: Turns, *, seconds: float, linger: float, runs_per_source: int
     ) -> list[Batch]:
-        """Listen for up to `seconds`; return at the first objects that can be given to a run.
+        """Listen for up to `seconds`, but ask the queue once in any case; return at the first objects that can be given to a
+        run.
 
         After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together, and
         until its turn has come.
@@ -161,6 +162,7 @@ class Landing:
         linger: float,
         runs_per_source: int,
     ) -> list[Batch]:
+        has_listened = False
         while True:
             its_turn = self._clock() >= turns.next
             batches, backlog = self.assign(connection, living, runs_per_source) if its_turn else ([], True)
@@ -168,8 +170,9 @@ class Landing:
                 turns.next = self._clock() + turns.every
                 return batches
             left = deadline - self._clock()
-            if left < 1:  # SQS waits for whole seconds
+            if left < 1 and has_listened:  # SQS waits for whole seconds
                 return []
+            has_listened = True
             if not its_turn:
                 self._gather(connection, min(turns.next, deadline), deadline)
             elif self._take(connection, self._receive(min(left, BACKLOG_WAIT) if backlog else left)):
@@ -196,7 +199,7 @@ class Landing:
         answer = self._sqs.receive_message(
             QueueUrl=self._settings.landing_queue_url,
             MaxNumberOfMessages=MESSAGES,
-            WaitTimeSeconds=min(int(seconds), LONGEST_WAIT),
+            WaitTimeSeconds=min(max(0, int(seconds)), LONGEST_WAIT),
         )
         messages = answer.get("Messages", [])
         told = [from_event(message["Body"]) for message in messages]

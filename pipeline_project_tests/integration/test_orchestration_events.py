@@ -36,7 +36,7 @@ def load(platform: Platform) -> None:
         platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=content)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     for _ in range(len(FILES)):
-        for batch in platform.landing.watch(landing.Living, landing.Turns(0), seconds=2, linger=0.1, runs_per_source=2):
+        for batch in platform.landing.watch(landing.Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2):
             list(worker.ingest(batch.object_ids))
         with platform.loader.connect() as connection:
             [settled] = connection.execute(SETTLED).fetchone() or []

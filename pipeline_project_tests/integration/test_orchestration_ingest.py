@@ -1,5 +1,6 @@
 """From the upload to the rows, through the sensor and the run that it asks for; real PostgreSQL and AWS emulator."""
 
+import itertools
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from pipeline_project.orchestration.names import (
 )
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.live_stack import until
 
 HEAVY_BYTES = 2**20
 
@@ -123,14 +125,14 @@ def test_a_second_tick_does_not_ask_for_what_a_run_has(
     assert len(batch.object_ids) == len(second.object_ids) == 1
     assert set(batch.object_ids).isdisjoint(second.object_ids)
     backdate(database)
-    assert watch(platform, landing.Living(batches=[batch.id, second.id])) == []
+    assert watch(platform, landing.Living(batches=[batch.id, second.id]), seconds=1) == []
     # The run of the first is gone without having done anything; that of the second lives.
     [again] = watch(platform, landing.Living(batches=[second.id]))
     assert (again.object_ids, again.id != batch.id) == (batch.object_ids, True)
     assert execute(repository, instance, run_request(again, HEAVY_BYTES)).success
     assert execute(repository, instance, run_request(second, HEAVY_BYTES)).success
     assert set(states(database).values()) == {"loaded"}
-    assert watch(platform) == []
+    assert watch(platform, seconds=1) == []
 
 
 def test_while_a_source_has_its_runs_objects_gather(platform: Platform, database: FreshDatabase) -> None:
@@ -159,7 +161,7 @@ def test_the_listing_finds_what_no_event_told_of(
 
 def test_a_message_outlives_a_ledger_that_is_away(platform: Platform, database: FreshDatabase) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
-    before = messages(platform)
+    before = until(lambda: messages(platform))
     with database.owner.connect() as connection:
         connection.execute("REVOKE INSERT ON ingest.objects FROM pipeline_loader")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -251,9 +253,9 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
     assert (found.of("crm"), found.of("erp")) == (2, 0)
 
 
-def watch(platform: Platform, living: landing.Living | None = None) -> list[landing.Batch]:
+def watch(platform: Platform, living: landing.Living | None = None, seconds: float = 5) -> list[landing.Batch]:
     found = living or landing.Living()
-    return platform.landing.watch(lambda: found, landing.Turns(0), seconds=1.5, linger=0.1, runs_per_source=2)
+    return platform.landing.watch(lambda: found, landing.Turns(0), seconds=seconds, linger=0.1, runs_per_source=2)
 
 
 def backdate(database: FreshDatabase) -> None:
@@ -263,11 +265,21 @@ def backdate(database: FreshDatabase) -> None:
 
 def test_several_listeners_take_turns(platform: Platform, database: FreshDatabase) -> None:
     turns = landing.Turns(1.5)
-    platform.landing.watch(landing.Living, turns, seconds=1.5, linger=0.1, runs_per_source=1)
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     [first] = platform.landing.watch(landing.Living, turns, seconds=5, linger=0.1, runs_per_source=1)
-    put(platform, "crm-data/2.json", [{"id": 2, "name": "B"}])
     began = time.monotonic()
+    put(platform, "crm-data/2.json", [{"id": 2, "name": "B"}])
     [second] = platform.landing.watch(landing.Living, turns, seconds=5, linger=0.1, runs_per_source=1)
     assert time.monotonic() - began > 1
     assert set(first.object_ids).isdisjoint(second.object_ids)
+
+
+def test_a_listener_without_time_left_asks_once(platform: Platform, database: FreshDatabase) -> None:
+    put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
+    until(lambda: messages(platform))
+    hours = itertools.count(step=3600.0)
+    late = landing.Landing(
+        platform.loader, platform.client("sqs"), platform.s3, platform.settings, clock=lambda: next(hours)
+    )
+    [batch] = late.watch(landing.Living, landing.Turns(0), seconds=1.5, linger=0.1, runs_per_source=1)
+    assert len(batch.object_ids) == 1
