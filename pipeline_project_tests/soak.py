@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -52,7 +53,8 @@ class Soak:
     def __init__(self, stack: LiveStack, seed: int) -> None:
         self._stack = stack
         self._random = random.Random(seed)
-        self._recent: list[tuple[float, int]] = []
+        self._recent: dict[int, float] = {}
+        """When each of the last uploads was acknowledged; those under way, never yet."""
         self._lock = threading.Lock()
         self.files = 0
         self.expected: dict[str, int] = {}
@@ -68,10 +70,20 @@ class Soak:
             )
             self.expected[f"soak-{customer}"] = max(number, self.expected.get(f"soak-{customer}", 0))
         content = msgspec.json.encode(records)
+        self._note(number, float("inf"))
         self._insist(lambda: self._stack.upload(f"{FOLDER}{number}.json", content))
+        self._note(number, time.monotonic())
+
+    def _note(self, number: int, acknowledged: float) -> None:
         with self._lock:
-            self._recent = [each for each in self._recent if each[0] > time.monotonic() - UNSURE_SECONDS]
-            self._recent.append((time.monotonic(), number))
+            self._recent[number] = acknowledged
+
+    def unsure(self) -> list[int]:
+        """Uploads that the emulator may not keep if it dies now."""
+        with self._lock:
+            oldest = time.monotonic() - UNSURE_SECONDS
+            self._recent = {number: at for number, at in self._recent.items() if at > oldest}
+            return list(self._recent)
 
     def upload_for(self, seconds: float) -> None:
         begin = time.monotonic()
@@ -102,9 +114,7 @@ class Soak:
             process.send_signal(signal.SIGKILL)
             self.killed[name] += 1
             if name == "aws_server":
-                with self._lock:
-                    unsure = [number for at, number in self._recent if at > time.monotonic() - UNSURE_SECONDS]
-                for number in unsure:
+                for number in self.unsure():
                     self.upload(number)
 
     @staticmethod
@@ -185,13 +195,13 @@ def keep_logs(stack: LiveStack, folder: Path) -> Iterator[None]:
 def soak(stack: LiveStack, seconds: float, seed: int) -> tuple[Soak, list[str]]:
     """Files and kills for so long; then what is wrong."""
     found, stop = Soak(stack, seed), threading.Event()
-    killer = threading.Thread(target=found.kill_until, args=(stop,))
-    killer.start()
-    try:
-        found.upload_for(seconds)
-    finally:
-        stop.set()
-        killer.join()
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(found.kill_until, stop)
+        try:
+            found.upload_for(seconds)
+        finally:
+            stop.set()
+    killing.result()  # what it could not upload again is missing
     return found, found.verify()
 
 
