@@ -1,6 +1,7 @@
 """A Dagster instance of one test's own with a worker server, and what the web UI would ask of it: real processes."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,6 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.cli import execute_query
 
-from pipeline_project.local.postgres import free_port
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 
 MODULE = "pipeline_project_tests.warm_definitions"
@@ -191,7 +191,11 @@ def workers(tmp_path: Path, code_server: Path) -> Iterator[Workers]:
 @pytest.fixture
 def remote_workers(tmp_path: Path, code_server: Path) -> Iterator[Workers]:
     """As on AWS, where the server is reached over the network."""
-    found = Workers(tmp_path, code_server, f"localhost:{free_port()}")
-    found.start()
-    yield found
-    found.close()
+    with socket.socket() as reserved:
+        # Nobody else is given the port; and as it is not listened at, the server may bind to it, too.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        found = Workers(tmp_path, code_server, f"localhost:{reserved.getsockname()[1]}")
+        found.start()
+        yield found
+        found.close()

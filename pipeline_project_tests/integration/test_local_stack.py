@@ -22,7 +22,7 @@ from pipeline_project_tests.live_stack import PIPELINE_LOCAL, SECONDS, Console, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PARTS = {"postgres", "aws", "code-server", "dagster-webserver", "dagster-daemon"}
+PARTS = {"postgres", "aws", "code-server", "run-workers", "dagster-webserver", "dagster-daemon"}
 FILES, CUSTOMERS = 20, 5_000
 CLAIMED = b"SELECT count(*) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state NOT IN ('discovered')"
 LOADED = b"SELECT count(*), sum(inserted) FROM ingest.objects WHERE key LIKE 'crm-data/load/%' AND state = 'loaded'"

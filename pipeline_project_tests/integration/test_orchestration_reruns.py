@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -15,6 +16,7 @@ from pipeline_project import aws
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.orchestration.landing_sensors import LOOP_SECONDS
 from pipeline_project_tests.live_stack import LiveStack, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -49,6 +51,8 @@ def quiet(stack: LiveStack) -> Iterator[LiveStack]:
     landing = [sensor for sensor in found if sensor["name"].startswith("landing_sensor")]
     for sensor in landing:
         stack.graphql(STOP, id=sensor["id"])
+    until(lambda: not any(ticks(stack)))
+    time.sleep(LOOP_SECONDS + 1)  # a tick that was due before may have begun since
     until(lambda: not any(ticks(stack)))
     yield stack
     for sensor in landing:

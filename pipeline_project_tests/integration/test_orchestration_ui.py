@@ -89,8 +89,9 @@ def test_what_an_engineer_looks_at(stack: LiveStack) -> None:
 def break_and_fail(stack: LiveStack) -> str:
     """A run that failed, of a reason that has gone."""
     stack.sql(b"REVOKE SELECT ON analytics.entities FROM pipeline_reader")
-    selection = [{"path": [RESULT]}]
-    run_id = stack.launch("__ASSET_JOB", selector={"assetSelection": selection})
-    assert stack.ended(run_id) == "FAILURE"
-    stack.sql(b"GRANT SELECT ON analytics.entities TO pipeline_reader")
+    try:
+        run_id = stack.launch("__ASSET_JOB", selector={"assetSelection": [{"path": [RESULT]}]})
+        assert stack.ended(run_id) == "FAILURE"
+    finally:
+        stack.sql(b"GRANT SELECT ON analytics.entities TO pipeline_reader")
     return run_id
