@@ -19,6 +19,7 @@ from dagster_postgres.utils import create_pg_engine, get_conn_string, pg_config,
 from sqlalchemy import Engine
 
 from pipeline_project import aws, database
+from pipeline_project.orchestration import internals
 from pipeline_project.settings import Settings
 
 KEPT = 4
@@ -97,6 +98,8 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             inst_data=inst_data,
             token_provider=password,
         )
+        if not internals.are_known():
+            return storage
         if is_first:
             engine = create_pg_engine(
                 url,

@@ -8,9 +8,9 @@ import logging
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution import context_creation_job
 
 from pipeline_project import logs
+from pipeline_project.orchestration import internals
 
 LOGGER = "pipeline.runs"
 META = "dagster_meta"
@@ -52,6 +52,10 @@ def install() -> None:
     text, is no setting.
     """
     logs.configure()
+    if not internals.are_known():
+        return
+    from dagster._core.execution import context_creation_job  # noqa: PLC0415 an unknown one may not have it
+
     context_creation_job.default_system_loggers = _loggers  # pyright: ignore[reportPrivateImportUsage] see above
 
 

@@ -12,6 +12,7 @@ from dagster._core.instance import DagsterInstance
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
+from pipeline_project.orchestration import internals
 from pipeline_project.orchestration.launcher import WatchedRunLauncher
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
 from pipeline_project.orchestration.worker_protocol import NobodyListens, WorkersUnavailable, ask, is_remote, resolved
@@ -19,8 +20,6 @@ from pipeline_project.orchestration.worker_protocol import NobodyListens, Worker
 WORKER_TAG = ".pipeline/worker"
 """The address of the server whose worker has the run; empty for one that has started cold, as a run that is executed again
 begins with the tags of the one before it. Dagster's UI hides tags that begin with a dot."""
-TESTED = "1.13."
-"""Versions of Dagster whose internals the workers are known to fit."""
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
@@ -74,7 +73,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
             self._launch_cold(context)
             return
         try:
-            if not dg.__version__.startswith(TESTED):
+            if not internals.are_known():
                 raise WorkersUnavailable(f"they are not known to fit Dagster {dg.__version__}")
             address = resolved(self._address)
             # Before the run starts: run monitoring must never find it without.

