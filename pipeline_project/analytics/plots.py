@@ -12,9 +12,11 @@ from pipeline_project.analytics.execution import Column, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 MOST_BARS = 30
-PNG_DPI = 110
+LARGE = 1_000
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,22 @@ CHARTS: Mapping[str, Chart] = {
 def plot(operation: str, columns: Sequence[Column], rows: Sequence[Row]) -> bytes:
     """A PNG. An operation without a chart of its own (a person's query) is drawn as its first number over its first column."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+
+    target = io.BytesIO()
+    FigureCanvasAgg(figure(operation, columns, rows)).print_png(target, pil_kwargs={"optimize": True})
+    return target.getvalue()
+
+
+def figure(operation: str, columns: Sequence[Column], rows: Sequence[Row]) -> "Figure":
+    """What `plot` makes a picture of."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     chart = CHARTS.get(operation) or _guessed(columns)
     names = [column.name for column in columns]
     kept = [row for row in (dict(zip(names, row, strict=True)) for row in rows) if chart.keep(row)]
     # Not pyplot: it keeps figures, and is not meant for threads.
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.add_subplot()
+    found = Figure(figsize=(9, 5), layout="constrained")
+    axes = found.add_subplot()
     axes.set_title(operation.replace("_", " "))
     if not kept or chart.value not in names:
         axes.text(0.5, 0.5, "no data", ha="center", va="center")
@@ -64,9 +74,7 @@ def plot(operation: str, columns: Sequence[Column], rows: Sequence[Row]) -> byte
         _lines(axes, chart, kept)
     else:
         _bars(axes, chart, kept)
-    target = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(target, pil_kwargs={"optimize": True})
-    return target.getvalue()
+    return found
 
 
 def _guessed(columns: Sequence[Column]) -> Chart:
@@ -86,9 +94,11 @@ def _number(value: Any) -> float:
 
 
 def _bars(axes: "Axes", chart: Chart, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One bar a label, the first row of each (further ones repeat it), the greatest on top."""
-    first = {_text(row, chart): row for row in reversed(rows)}
-    ranked = sorted(first.items(), key=lambda item: _number(item[1][chart.value] or 0))[-MOST_BARS:]
+    """One bar a label, the first row of each (further ones repeat it), the greatest on top. What has no label or no value has
+    no bar."""
+    told = [row for row in rows if row[chart.value] is not None and any(row[name] is not None for name in chart.label)]
+    first = {_text(row, chart): row for row in reversed(told)}
+    ranked = sorted(first.items(), key=lambda item: _number(item[1][chart.value]))[-MOST_BARS:]
     labels = [label for label, _ in ranked]
     series = (chart.value, *chart.also)
     height = 0.8 / len(series)
@@ -97,6 +107,7 @@ def _bars(axes: "Axes", chart: Chart, rows: Sequence[Mapping[str, Any]]) -> None
         axes.barh(places, [_number(row[name] or 0) for _, row in ranked], height=height, label=name.replace("_", " "))
     axes.set_yticks([place + height * (len(series) - 1) / 2 for place in range(len(labels))], labels)
     axes.set_xlabel(chart.value.replace("_", " "))
+    _write_large_numbers(axes.xaxis)
     if chart.also:
         axes.legend()
 
@@ -117,3 +128,12 @@ def _lines(axes: "Axes", chart: Chart, rows: Sequence[Mapping[str, Any]]) -> Non
         )
     axes.legend()
     axes.tick_params(axis="x", rotation=30)
+    _write_large_numbers(axes.yaxis)
+
+
+def _write_large_numbers(axis: "Axis") -> None:
+    """60 M, where matplotlib would write 6 and 1e7 at the end of the axis. Small ones as they are: not 200 m for 0.2."""
+    from matplotlib.ticker import EngFormatter  # noqa: PLC0415
+
+    if max(map(abs, axis.get_view_interval())) >= LARGE:
+        axis.set_major_formatter(EngFormatter())

@@ -11,7 +11,7 @@ import pytest
 from pipeline_project.analytics.catalogue import OPERATIONS, InvalidParameters, UnknownOperation, operation
 from pipeline_project.analytics.documentation import markdown
 from pipeline_project.analytics.execution import Column
-from pipeline_project.analytics.plots import CHARTS, plot
+from pipeline_project.analytics.plots import CHARTS, figure, plot
 from pipeline_project.canonical.sql_files import SQL, query
 from pipeline_project_tests.custom_sql_corpus import LEGITIMATE
 
@@ -156,3 +156,17 @@ def test_every_operation_has_a_plot(name: str, count: int) -> None:
         for n in range(count)
     ]
     assert plot(name, columns, rows).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("factor", "tick"), [(1_000_000, "60 M"), (Decimal("0.1"), "6")])
+def test_a_plot_is_read_at_a_glance(factor: Decimal, tick: str) -> None:
+    columns = [Column("segment", "text"), Column("segment_total", "numeric")]
+    drawn = figure(
+        "revenue_analysis",
+        columns,
+        [("Energy", 60 * factor), ("Food", 20 * factor), (None, 50 * factor), ("Steel", None)],
+    )
+    drawn.draw_without_rendering()
+    [axes] = drawn.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Food", "Energy"]
+    assert tick in {label.get_text() for label in axes.get_xticklabels()}
