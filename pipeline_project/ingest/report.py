@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
+from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.ledger import Outcome
 
 COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
@@ -99,13 +100,14 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
     """A Markdown table with a line for each object, the urgent ones first, and with the counts that any of them has."""
     ordered = sorted(outcomes, key=lambda outcome: (URGENCY.get(outcome.state, 3), outcome.key))
     counts = [name for name in COUNTS if any(getattr(outcome, name) for outcome in outcomes)]
-    rows = [
-        [outcome.key, outcome.state, *(getattr(outcome, name) for name in counts), _reason(outcome)]
-        for outcome in ordered[:LINES]
-    ]
-    table = markdown_table(["object", "state", *counts, "reason"], rows)
-    left = len(ordered) - len(rows)
-    return f"{table}\n\n… and {left:,} more" if left else table
+    rows = [[outcome.key, outcome.state, *(getattr(outcome, name) for name in counts)] for outcome in ordered]
+    return _first_lines(["object", "state", *counts], rows)
+
+
+def faults_table(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table of what objects were refused for; empty if none was. By itself, as a sentence needs the width."""
+    rows = [[outcome.key, _reason(outcome.fault)] for outcome in outcomes if outcome.fault]
+    return _first_lines(["object", "reason"], sorted(rows)) if rows else ""
 
 
 def counts_plot(sums: Mapping[str, int]) -> str:
@@ -136,11 +138,14 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
-def _reason(outcome: Outcome) -> str:
-    if outcome.fault is None:
-        return ""
-    place = f" (line {outcome.fault.line})" if outcome.fault.line else ""
-    return f"{outcome.fault.message}{place}"
+def _first_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    table = markdown_table(columns, rows[:LINES])
+    left = len(rows) - LINES
+    return f"{table}\n\n… and {left:,} more" if left > 0 else table
+
+
+def _reason(fault: ObjectFault) -> str:
+    return f"{fault.message} (line {fault.line})" if fault.line else fault.message
 
 
 def _cell(value: object) -> str:

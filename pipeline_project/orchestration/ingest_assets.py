@@ -144,7 +144,9 @@ def _result(
         entities = report.first_entities(connection, outcomes)
         log_tables(context, connection, [share.dataset for share in shares])
     totals = report.totals(outcomes)
-    table = dg.MetadataValue.md(report.outcomes_table(outcomes))
+    tables = {"outcomes": dg.MetadataValue.md(report.outcomes_table(outcomes))}
+    if faults := report.faults_table(outcomes):
+        tables["failure reasons"] = dg.MetadataValue.md(faults)
     reasons_table = dg.MetadataValue.md(report.reasons_table(reasons))
     metadata: dict[str, Any] = {
         **({"days": ", ".join(context.partition_keys)} if len(context.partition_keys) > 1 else {}),
@@ -154,7 +156,7 @@ def _result(
         "bytes": sum(share.bytes for share in shares),
         "seconds": round(seconds, 3),
         "records per second": round(totals["records"] / seconds) if seconds else 0,
-        "outcomes": table,
+        **tables,
         "plot": image("svg+xml", report.counts_plot(totals).encode()),
         "dagster/row_count": totals["records"] - totals["rejected"],
         "dagster/uri": f"s3://{platform.settings.landing_bucket}/{source.prefix}/",
@@ -183,7 +185,7 @@ def _result(
         metadata=metadata,
         check_results=[
             dg.AssetCheckResult(
-                check_name=WHOLE_OBJECTS, passed=not failed, metadata={"objects failed": failed, "outcomes": table}
+                check_name=WHOLE_OBJECTS, passed=not failed, metadata={"objects failed": failed, **tables}
             ),
             dg.AssetCheckResult(
                 check_name=REJECT_RATE,

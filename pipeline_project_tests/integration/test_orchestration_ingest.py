@@ -102,7 +102,8 @@ def test_uploads_become_rows(
     }
     metadata = materialization(run, ingest_key("crm"))
     assert (metadata["objects"], metadata["inserted"], metadata["rejected"]) == (3, 2, 1)
-    assert "truncated" in metadata["outcomes"] or "ends" in metadata["outcomes"]
+    assert "| crm-data/bad.json | failed |" in metadata["outcomes"]
+    assert "| crm-data/bad.json | the file ends" in metadata["failure reasons"]
     assert "name" in metadata["reject reasons"]
     assert metadata["reject list"] == "pipeline rejects list --prefix crm-data/some.jsonl"
     assert "| crm\\_1 | A | customer |" in metadata["preview"] and "crm\\_2" in metadata["preview"]

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.ledger import Outcome
-from pipeline_project.ingest.report import BAR, LINES, counts_plot, markdown_table, outcomes_table, totals
+from pipeline_project.ingest.report import BAR, LINES, counts_plot, faults_table, markdown_table, outcomes_table, totals
 
 
 def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
@@ -27,8 +27,19 @@ def test_what_needs_somebody_comes_first_and_the_rest_is_cut() -> None:
     bad = outcome(9999)
     bad.refuse(ObjectFault("truncated", "the file ends\nin a record", line=7))
     table = outcomes_table([*(outcome(number) for number in range(LINES)), bad]).splitlines()
-    assert "9999" in table[2] and "the file ends in a record (line 7)" in table[2]
+    assert table[2].startswith("| crm-data/9999.json | failed |")
     assert table[-1] == "… and 1 more"
+
+
+def test_why_an_object_failed_stands_by_itself() -> None:
+    good, one, other = outcome(1), outcome(3), outcome(2)
+    one.refuse(ObjectFault("truncated", "the file ends\nin a record", line=7))
+    other.refuse(ObjectFault("empty", "the file is empty"))
+    assert faults_table([good, one, other]).splitlines()[2:] == [
+        "| crm-data/0002.json | the file is empty |",
+        "| crm-data/0003.json | the file ends in a record (line 7) |",
+    ]
+    assert faults_table([good]) == ""
 
 
 def test_a_cell_cannot_break_the_table_nor_become_markup() -> None:
