@@ -18,6 +18,7 @@ from pipeline_project.ingest.worker import Worker
 from pipeline_project.notify import metrics
 from pipeline_project.orchestration.columns import record_columns
 from pipeline_project.orchestration.images import image
+from pipeline_project.orchestration.landing_assets import log_objects
 from pipeline_project.orchestration.names import (
     CANONICAL,
     INGEST_JOB,
@@ -143,6 +144,9 @@ def _result(
         reasons = report.reject_reasons(connection, loaded)
         entities = report.first_entities(connection, outcomes)
         log_tables(context, connection, [share.dataset for share in shares])
+    size = sum(share.bytes for share in shares)
+    if outcomes:
+        log_objects(context, source, len(outcomes), size)
     totals = report.totals(outcomes)
     tables = {"outcomes": dg.MetadataValue.md(report.outcomes_table(outcomes))}
     if faults := report.faults_table(outcomes):
@@ -153,7 +157,7 @@ def _result(
         "objects": len(outcomes),
         "objects not needed": len(object_ids) - len(outcomes),
         **{name.replace("_", " "): count for name, count in totals.items()},
-        "bytes": sum(share.bytes for share in shares),
+        "bytes": size,
         "seconds": round(seconds, 3),
         "records per second": round(totals["records"] / seconds) if seconds else 0,
         **tables,
@@ -164,11 +168,11 @@ def _result(
     if entities:
         preview = report.markdown_table(report.EntityLine._fields, entities)
         metadata["preview"] = dg.MetadataValue.md(preview)
-    figures = {
+    figures: dict[str, float] = {
         "RecordsLoaded": totals["inserted"] + totals["updated"],
         "RecordsRejected": totals["rejected"],
         "BatchObjects": len(outcomes),
-        "BatchBytes": metadata["bytes"],
+        "BatchBytes": size,
     }
     if lags := [share.longest_lag for share in shares if share.longest_lag is not None]:
         metadata["longest lag in seconds"] = figures["IngestLagSeconds"] = round(max(lags), 3)

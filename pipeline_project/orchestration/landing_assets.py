@@ -1,10 +1,11 @@
-"""The folders of the landing bucket, as assets that others fill."""
+"""The folders of the landing bucket, as assets that others fill: each run says what it took from them."""
 
 import dagster as dg
 
 from pipeline_project.orchestration.columns import landing_columns
 from pipeline_project.orchestration.names import LANDING, OWNERS, landing_key
 from pipeline_project.sources.registry import DATASETS, sources
+from pipeline_project.sources.source import Source
 
 
 def landing_assets() -> list[dg.AssetSpec]:
@@ -23,3 +24,9 @@ def landing_assets() -> list[dg.AssetSpec]:
         )
         for source in sources().values()
     ]
+
+
+def log_objects(context: dg.AssetExecutionContext, source: Source, objects: int, size: int) -> None:
+    """Note in the run that these objects of the source, with so many bytes, had arrived."""
+    metadata = {"objects": objects, "bytes": size}
+    context.log_event(dg.AssetObservation(landing_key(source.name), metadata=metadata))

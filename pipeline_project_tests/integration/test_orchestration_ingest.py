@@ -25,6 +25,7 @@ from pipeline_project.orchestration.names import (
     SOURCE_TAG,
     WEIGHT_TAG,
     ingest_key,
+    landing_key,
     table_key,
 )
 from pipeline_project.orchestration.resources import Platform
@@ -112,6 +113,13 @@ def test_uploads_become_rows(
     told = {"bytes", "seconds", "records per second", "longest lag in seconds", "objects failed"}
     assert all(metadata[name] > 0 for name in told)
     assert table_key(TABLES[0]) in {event.asset_key for event in run.get_asset_materialization_events()}
+    [observation] = run.get_asset_observation_events()
+    observed = observation.asset_observation_data.asset_observation
+    assert observed.asset_key == landing_key("crm")
+    assert {name: value.value for name, value in observed.metadata.items()} == {
+        "objects": 3,
+        "bytes": metadata["bytes"],
+    }
     checks = {each.check_name: each.passed for each in run.get_asset_check_evaluations()}
     assert checks == {"whole_objects": False, "reject_rate": False}
 
