@@ -34,6 +34,11 @@ READY = "Ctrl-C"
 """What `up` says when everything is there."""
 LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+BACKFILL = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILLED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status } ... on PythonError { message } } }"""
+BACKFILL_SECONDS = 300
 RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
@@ -126,6 +131,14 @@ class LiveStack:
     def ended(self, run_id: str) -> str:
         """The run's status once it is at an end."""
         return until(lambda: (status := self.status(run_id)) in ("SUCCESS", "FAILURE", "CANCELED") and status)
+
+    def backfill(self, assets: Sequence[str], partitions: Sequence[str]) -> None:
+        """Materialize these partitions of the assets; returns when all are."""
+        selection = [{"path": [asset]} for asset in assets]
+        started = self.graphql(BACKFILL, p={"assetSelection": selection, "partitionNames": partitions})
+        assert started["__typename"] == "LaunchBackfillSuccess", started
+        backfill_id = started["backfillId"]
+        until(lambda: self.graphql(BACKFILLED, id=backfill_id)["status"] == "COMPLETED_SUCCESS", BACKFILL_SECONDS)
 
     def pids(self) -> dict[str, int]:
         """Of the parts that run."""

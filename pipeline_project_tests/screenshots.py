@@ -7,13 +7,18 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from pipeline_project.local.examples import example_files
+from pipeline_project.local.examples import EXAMPLES, example_files
+from pipeline_project.orchestration.ingest_assets import ARRIVAL_DAY
+from pipeline_project.orchestration.names import ingest_key
+from pipeline_project.sources.registry import sources
 from pipeline_project_tests import browser
 from pipeline_project_tests.live_stack import LiveStack, live_stack, until
 
 TARGET = Path(__file__).parent.parent / "docs" / "images"
 SETTLE_MILLISECONDS = 2_500
 """Status and freshness of assets come a moment after the page."""
+GOOD = ("erp-data/partners.json", "legacy-data/accounts.jsonl", "crm-data/customers.json")
+LOADED = b"SELECT count(*) FROM ingest.objects WHERE state = 'loaded'"
 WAITING = b"SELECT count(*) FROM ingest.objects WHERE state NOT IN ('discovered', 'claimed')"
 
 
@@ -25,9 +30,11 @@ def lineage(page: Page) -> None:
 
 
 def run(page: Page) -> None:
-    page.goto("/assets/canonical_crm__records?view=events")
-    page.locator("a[href*='/runs/']", has_text=re.compile("^[0-9a-f]{8}$")).first.click()
-    expect(page.get_by_text("STEP_SUCCESS").first).to_be_visible()
+    """The latest: it found warm workers."""
+    page.goto("/runs?q[0]=job:ingest_job")
+    run_id = page.locator("a[href^='/runs/']", has_text=re.compile("^[0-9a-f]{8}$")).first.get_attribute("href")
+    page.goto(str(run_id))
+    expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible()
 
 
 def batch(page: Page) -> None:
@@ -58,15 +65,31 @@ def show_plot(page: Page) -> None:
     expect(page.locator("img[src^='data:image/']").first).to_be_visible()
 
 
-PICTURES: tuple[Callable[[Page], None], ...] = (lineage, run, batch, batch_plot, checks, result)
-
-
-def fill(stack: LiveStack) -> None:
+def examples(stack: LiveStack) -> None:
+    """Just started, with files that have something to object to."""
     files = example_files()
     for key, path in files.items():
         stack.upload(key, path.read_bytes())
     until(lambda: stack.sql(WAITING) == [(len(files),)])
+    assert stack.ended(stack.launch("daily_refresh")) == "SUCCESS"
+
+
+def in_use(stack: LiveStack) -> None:
+    """All days before have been looked at, good files came, and the results were refreshed."""
+    stack.backfill([ingest_key(source).to_user_string() for source in sources()], ARRIVAL_DAY.get_partition_keys()[:-1])
+    for _ in range(2):  # the second finds everything warm
+        [(known,)] = stack.sql(LOADED)
+        for key in GOOD:
+            stack.upload(key, (EXAMPLES / key).read_bytes())
+        until(lambda known=known: stack.sql(LOADED) == [(known + len(GOOD),)])
     assert stack.ended(stack.launch("monthly_refresh")) == "SUCCESS"
+
+
+STORY: tuple[tuple[Callable[[LiveStack], None], tuple[Callable[[Page], None], ...]], ...] = (
+    (examples, (batch, batch_plot, checks)),
+    (in_use, (lineage, run, result)),
+)
+"""What happens, and the pictures that are taken then."""
 
 
 def main() -> None:
@@ -74,12 +97,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
         path = Path(folder)
         with live_stack(path / "stack", path / "api.zip") as stack:
-            fill(stack)
-            for picture in PICTURES:
-                with browser.page(stack.settings.dagster_url) as page:
-                    picture(page)
-                    page.wait_for_timeout(SETTLE_MILLISECONDS)
-                    page.screenshot(path=TARGET / f"{picture.__name__}.png")
+            for happens, pictures in STORY:
+                happens(stack)
+                for picture in pictures:
+                    with browser.page(stack.settings.dagster_url) as page:
+                        picture(page)
+                        page.wait_for_timeout(SETTLE_MILLISECONDS)
+                        page.screenshot(path=TARGET / f"{picture.__name__}.png")
 
 
 if __name__ == "__main__":

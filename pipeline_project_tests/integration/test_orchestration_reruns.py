@@ -30,10 +30,6 @@ START = "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typ
 TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } } }"
 AGAIN = """mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-BACKFILL = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-BACKFILLED = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
-  ... on PartitionBackfill { status } ... on PythonError { message } } }"""
 PARTITIONS = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   assetMaterializations(limit: 500) { partition runId } } } }"""
 MESSAGES = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
@@ -156,9 +152,7 @@ def test_a_month_is_read_again(quiet: LiveStack) -> None:
     # A mapping was mended since, say: what the tables hold is not what the objects say any more.
     quiet.sql(b"UPDATE canonical.entities SET mapping_version = 0 WHERE canonical_id LIKE 'crm_day-%'")
 
-    started = quiet.graphql(BACKFILL, p={"assetSelection": [{"path": [ASSET]}], "partitionNames": days})
-    assert started["__typename"] == "LaunchBackfillSuccess", started
-    until(lambda: quiet.graphql(BACKFILLED, id=started["backfillId"])["status"] == "COMPLETED_SUCCESS", seconds=200)
+    quiet.backfill([ASSET], days)
 
     found = quiet.graphql(PARTITIONS, key={"path": [ASSET]})["assetMaterializations"]
     runs = {each["runId"] for each in found if each["partition"] in days}
