@@ -44,7 +44,9 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Versions(NamedTuple):
-    """`data` rises with every load, in the load's own transaction; `schema` is that of the last migration."""
+    """`data` rises with every load that changes something, in the load's own transaction; `schema` is that of the last
+    migration.
+    """
 
     data: int
     schema: str
