@@ -5,11 +5,13 @@ give the same row.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import compress, repeat
 from operator import itemgetter
+from struct import Struct
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,7 +38,11 @@ from pipeline_project.sources.source import Source
 
 ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
 """What the short way gives back of an entity beside its hot columns."""
+COPY_BEGIN, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+"""What stands around the rows of a COPY in binary format."""
 
+_TIME_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _NO_FIELDS: dict[str, Any] = {}
 
 
@@ -45,8 +51,8 @@ class Peeks(NamedTuple):
 
     keys: list[str]
     """Canonical ids."""
-    lines: list[str]
-    """For COPY into `peeked`."""
+    rows: list[bytes]
+    """For COPY into `peeked`, in PostgreSQL's binary format."""
 
 
 class EntityMapper(Mapper):
@@ -126,8 +132,8 @@ class EntityMapper(Mapper):
         ordinals = [chunk.first_ordinal + place for place in found.places]
         lines = [
             f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}\t{version}\t"
-            f"{record_digest}"
-            for key, time, ordinal, content, record_digest in zip(
+            f"{hashed.hexdigest()[:32]}"
+            for key, time, ordinal, content, hashed in zip(
                 keys, time_texts, ordinals, contents, self._digests(chunk, found.places), strict=True
             )
         ]
@@ -153,13 +159,13 @@ class EntityMapper(Mapper):
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
 
-    def _digests(self, chunk: Chunk, places: Iterable[int]) -> Iterator[str]:
-        """digest of each record behind the seed, which is hashed but once."""
+    def _digests(self, chunk: Chunk, places: Iterable[int]) -> Iterator[Any]:
+        """The SHA-256 of each record behind the seed, which is hashed but once."""
         seed = hashlib.sha256(self._digest_seed)
         for place in places:
             hashed = seed.copy()
             hashed.update(chunk.records[place])
-            yield hashed.hexdigest()[:32]
+            yield hashed
 
     @cached_property
     def _peek(self) -> msgspec.json.Decoder[Any] | None:
@@ -190,18 +196,25 @@ class EntityMapper(Mapper):
         good = [time is not None and (not time or time[0] <= position.modified_at) for time in updated]
         if not all(source_ids):
             good = [each and bool(source_id) for each, source_id in zip(good, source_ids, strict=True)]
-        if not _plain([source_id for source_id in source_ids if source_id], 0):
-            good = [each and _plain([source_id], 0) for each, source_id in zip(good, source_ids, strict=True)]
+        if "\0" in "".join(filter(None, source_ids)):
+            good = [each and "\0" not in source_id for each, source_id in zip(good, source_ids, strict=True)]
         if not all(good):
             places = list(compress(places, good))
             source_ids, updated = list(compress(source_ids, good)), list(compress(updated, good))
-        here = position.modified_at.isoformat()
         keys = list(map(f"{self.source.name}_".__add__, source_ids))
-        lines = [
-            f"{key}\t{time[1] if time else here}\t{position.line}\t{chunk.first_ordinal + place}\t{record_digest}\n"
-            for key, time, place, record_digest in zip(keys, updated, places, self._digests(chunk, places), strict=True)
+        modified_at = _microseconds(position.modified_at)
+        at = [_microseconds(time[0]) if time else modified_at for time in updated]
+        object_id, first = position.object_id, chunk.first_ordinal
+        rows = [
+            # Text takes PostgreSQL three times as long: two times and a uuid to parse.
+            _packer(len(key))(
+                6, len(key), key, 8, time, 8, modified_at, 8, object_id, 4, first + place, 16, hashed.digest()
+            )
+            for key, time, place, hashed in zip(
+                map(str.encode, keys), at, places, self._digests(chunk, places), strict=True
+            )
         ]
-        return Peeks(keys, lines)
+        return Peeks(keys, rows)
 
     def _key(self, record: EntityRecord) -> str:
         return self._canonical(record.source_id)
@@ -237,6 +250,17 @@ class EntityMapper(Mapper):
             return None
         text = str(value).strip()
         return self._canonical(text) if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
+
+
+@cache
+def _packer(length: int) -> Callable[..., bytes]:
+    """Packs a row of `peeked` whose key has so many bytes: how many columns, then each behind its length."""
+    return Struct(f">hi{length}siqiqiqiii16s").pack
+
+
+def _microseconds(time: datetime) -> int:
+    """A time as PostgreSQL has it in binary."""
+    return (time - _TIME_ZERO) // _MICROSECOND
 
 
 def _is_deleted(record: EntityRecord) -> bool:

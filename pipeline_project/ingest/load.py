@@ -27,7 +27,7 @@ from psycopg import sql
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.entity_mapping import EntityMapper
+from pipeline_project.ingest.entity_mapping import COPY_BEGIN, COPY_END, EntityMapper
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
@@ -238,25 +238,25 @@ class _Load:
 
     # --- decoding side
 
-    def _peek(self, piece: Piece) -> list[str]:
-        """Lines for COPY into `peeked`."""
+    def _peek(self, piece: Piece) -> list[bytes]:
+        """Rows for COPY into `peeked`."""
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper) or self._totals:
             return []
         if unprobed := self._unprobed.get((self._source.name, self._dataset)):
             self._unprobed[self._source.name, self._dataset] = unprobed - 1
             return []
-        lines: list[str] = []
+        rows: list[bytes] = []
         for _, of_object in groupby(piece, lambda each: id(each[0])):
             found = [mapper.peek_all(chunk, opened.position) for opened, chunk in of_object]
             keys = list(chain.from_iterable(peeks.keys for peeks in found))
-            of_these = chain.from_iterable(peeks.lines for peeks in found)
+            of_these = chain.from_iterable(peeks.rows for peeks in found)
             if len(set(keys)) < len(keys):
                 # Of two records for one entity the newer counts, if it is good: that is known after mapping.
                 times = Counter(keys)
-                of_these = (line for key, line in zip(keys, of_these, strict=True) if times[key] == 1)
-            lines += of_these
-        return lines
+                of_these = (row for key, row in zip(keys, of_these, strict=True) if times[key] == 1)
+            rows += of_these
+        return rows
 
     def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
@@ -320,13 +320,13 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, piece: Piece, peeks: list[str], *, whole: bool) -> Known:
+    def _probe(self, piece: Piece, peeks: list[bytes], *, whole: bool) -> Known:
         """The records that are there already; they are counted, and confirmed unless `whole`."""
         parameters = {"repeats": self._repeats, "mapping_version": self._source.mapping_version}
         self._connection.execute("TRUNCATE peeked, known")
         with self._connection.cursor() as cursor:
-            with cursor.copy("COPY peeked FROM STDIN (NULL '')") as copy:
-                copy.write("".join(peeks).encode())
+            with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
+                copy.write(b"".join((COPY_BEGIN, *peeks, COPY_END)))
             rows = cursor.execute(query("ingest/probe_entities"), parameters).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:

@@ -1,7 +1,7 @@
 """Many records at once, or a glimpse of each, against the long way of each by itself; and what holds for any record."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -150,12 +150,30 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
     peeks = mapper.peek_all(Chunk(3, raws), POSITION)
-    for peeked, line in zip(*peeks, strict=True):
-        key, updated_at, _, _, ordinal, digest = line.rstrip("\n").split("\t")
-        row = mapper.map(raws[int(ordinal) - 3], int(ordinal), POSITION)
+    for key, peeked in zip(*peeks, strict=True):
+        canonical_id, updated_at, modified_at, object_id, ordinal, digest = copied(peeked)
+        row = mapper.map(raws[int.from_bytes(ordinal) - 3], int.from_bytes(ordinal), POSITION)
         if isinstance(row, Row):
-            assert (peeked, key, updated_at) == (row.key, row.key, columns(row, source)["source_updated_at"])
-            assert row.line.endswith(digest)
+            assert (key, canonical_id.decode()) == (row.key, row.key)
+            assert (moment(updated_at), moment(modified_at)) == (row.updated_at, POSITION.modified_at)
+            assert int.from_bytes(object_id) == POSITION.object_id
+            assert row.line.endswith(digest.hex())
+
+
+def copied(row: bytes) -> list[bytes]:
+    """The columns of a row in COPY's binary format."""
+    count, rest = int.from_bytes(row[:2]), row[2:]
+    values: list[bytes] = []
+    while rest:
+        end = 4 + int.from_bytes(rest[:4])
+        values.append(rest[4:end])
+        rest = rest[end:]
+    assert len(values) == count
+    return values
+
+
+def moment(microseconds: bytes) -> datetime:
+    return datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=int.from_bytes(microseconds, signed=True))
 
 
 @given(
