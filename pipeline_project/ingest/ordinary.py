@@ -262,12 +262,13 @@ class OrdinaryRecords:
                 if not _blank(value):
                     rest[name] = value
         content = [column for name, column in zip(self._names, columns, strict=True) if name not in NO_CONTENT]
+        gaps = [column for column in content if not all(column)]
         group = Ordinary(
             [place for i, place in enumerate(places) if i not in left_out],
             columns[: self._width],
             rests,
             kinds <= _SIMPLE,
-            [values.count("") for values in zip(*content, strict=True)],
+            [values.count("") for values in zip(*gaps, strict=True)] if gaps else [0] * len(rests),
         )
         return group, [places[i] for i in sorted(others)]
 
@@ -321,6 +322,8 @@ def _objects(records: Sequence[RawRecord], places: Sequence[int]) -> tuple[list[
         values = [_decode(records[place]) for place in places]
     except UNREADABLE:
         values = [_decoded(records[place]) for place in places]
+    if set(map(type, values)) <= {dict}:
+        return list(places), values
     found = [(place, value) for place, value in zip(places, values, strict=True) if type(value) is dict]
     return [place for place, _ in found], [value for _, value in found]
 
