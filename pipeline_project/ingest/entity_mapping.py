@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache, cached_property
-from itertools import compress, repeat
+from functools import cache
+from itertools import chain, compress, repeat
 from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
 
-import msgspec
-
+from pipeline_project.ingest.few_fields import FewFields
 from pipeline_project.ingest.json_records import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping import (
     DEEPEST,
@@ -32,7 +31,16 @@ from pipeline_project.ingest.mapping import (
     escape,
     unstorable,
 )
-from pipeline_project.ingest.ordinary import NO_CONTENT, Column, Ordinary, OrdinaryRecords, ids, times
+from pipeline_project.ingest.ordinary import (
+    NO_CONTENT,
+    Column,
+    Ordinary,
+    OrdinaryRecords,
+    amounts,
+    ids,
+    times,
+    unquoted,
+)
 from pipeline_project.sources.records import ID_LENGTH, EntityRecord
 from pipeline_project.sources.source import Source
 
@@ -78,11 +86,12 @@ class EntityMapper(Mapper):
         super().__init__(source)
         columns = {*self.hot_columns, "source_id", "entity_type", "updated_at", "deleted"}
         self._attributes = [name for name in self.model.model_fields if name not in columns]
-        self._id_names = tuple(self._peeked("source_id"))
-        self._update_names = tuple(self._peeked("updated_at"))
+        self._peek = FewFields({name: self._spellings[name] for name in ("source_id", "updated_at")})
         self._hot = itemgetter(*self.hot_columns)
         ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
-        self._ordinary = ordinary if ordinary.complete and {*source.totals.values()} <= {*self.hot_columns} else None
+        self._total_columns = sorted({*source.totals.values()})
+        self._ordinary = ordinary if ordinary.complete and {*self._total_columns} <= {*self.hot_columns} else None
+        self._summed_up = FewFields({name: self._spellings[name] for name in self._total_columns})
         # By how many of the model's fields were not sent.
         fields = len(self._spellings.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
@@ -147,14 +156,31 @@ class EntityMapper(Mapper):
 
     def _summed(self, hot: Sequence[Column]) -> Iterable[dict[str, Any]]:
         """Of each record the fields that there are control totals for."""
-        names = sorted({*self.source.totals.values()})
-        if not names:
+        if not self._total_columns:
             return repeat(_NO_FIELDS)
-        columns = [hot[self.hot_columns.index(name)] for name in names]
+        columns = [hot[self.hot_columns.index(name)] for name in self._total_columns]
         return (
-            {name: Decimal(text) for name, text in zip(names, texts, strict=True) if text}
+            {name: Decimal(text) for name, text in zip(self._total_columns, texts, strict=True) if text}
             for texts in zip(*columns, strict=True)
         )
+
+    def sums_of_known(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> dict[str, Decimal]:
+        """Of records that are there already, and so need no mapping, the sums that there are control totals for."""
+        if not self._total_columns:
+            return {}
+        try:
+            sent = self._summed_up.read([chunk.records[place] for place in places])
+        except UNREADABLE:
+            columns: list[Column] = [[] for _ in self._total_columns]
+            odd = places
+        else:
+            columns = [amounts(unquoted(sent[name])) for name in self._total_columns]
+            odd = [place for place, *texts in zip(places, *columns, strict=True) if None in texts]
+        rows = super().map_all(chunk, odd, position).rows  # what only the models can tell
+        return {
+            name: sum(map(Decimal, filter(None, chain(column, (row.fields[name] for row in rows)))), Decimal(0))
+            for name, column in zip(self._total_columns, columns, strict=True)
+        }
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
@@ -167,32 +193,14 @@ class EntityMapper(Mapper):
             hashed.update(chunk.records[place])
             yield hashed
 
-    @cached_property
-    def _peek(self) -> msgspec.json.Decoder[Any] | None:
-        """Reads id and update time and skips all else; None where they lie in nested objects."""
-        paths = {**self._peeked("source_id"), **self._peeked("updated_at")}
-        if any(len(path) > 1 for path in paths.values()):
-            return None
-        keys = msgspec.defstruct(
-            "Peek", [(name, Any, None) for name in paths], rename={name: path[0] for name, path in paths.items()}
-        )
-        return msgspec.json.Decoder(keys)
-
-    def _peeked(self, name: str) -> dict[str, tuple[str, ...]]:
-        """The spellings of a field, each with the name it has in a peek."""
-        return {f"{name}_{i}": path for i, path in enumerate(self._spellings[name])}
-
     def peek_all(self, chunk: Chunk, position: ObjectPosition) -> Peeks:
         """Of the records that look ordinary; others have to be mapped to know."""
-        if self._peek is None:
-            return Peeks([], [])
         places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
         try:
-            seen = [self._peek.decode(chunk.records[place]) for place in places]
+            seen = self._peek.read([chunk.records[place] for place in places])
         except UNREADABLE:
             return Peeks([], [])  # which of them will be found in mapping them
-        source_ids = ids(_first_sent(seen, self._id_names))
-        updated = times(_first_sent(seen, self._update_names))
+        source_ids, updated = ids(seen["source_id"]), times(seen["updated_at"])
         good = [time is not None and (not time or time[0] <= position.modified_at) for time in updated]
         if not all(source_ids):
             good = [each and bool(source_id) for each, source_id in zip(good, source_ids, strict=True)]
@@ -265,17 +273,6 @@ def _microseconds(time: datetime) -> int:
 
 def _is_deleted(record: EntityRecord) -> bool:
     return record.deleted or (record.status is not None and record.status.lower() == "deleted")
-
-
-def _first_sent(records: Sequence[Any], names: Sequence[str]) -> Column:
-    """Of the spellings of a field the first that is there; "" where none is."""
-    first = [getattr(record, names[0]) for record in records]
-    if all(first):
-        return first
-    return [
-        next((value for name in names if (value := getattr(record, name)) is not None and value != ""), "")
-        for record in records
-    ]
 
 
 def _plain(texts: Sequence[str], tabs: int) -> bool:

@@ -13,7 +13,7 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -241,7 +241,7 @@ class _Load:
     def _peek(self, piece: Piece) -> list[bytes]:
         """Rows for COPY into `peeked`."""
         mapper = self._mapper
-        if not isinstance(mapper, EntityMapper) or self._totals:
+        if not isinstance(mapper, EntityMapper):
             return []
         if unprobed := self._unprobed.get((self._source.name, self._dataset)):
             self._unprobed[self._source.name, self._dataset] = unprobed - 1
@@ -271,9 +271,8 @@ class _Load:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, self._note_bad(opened, each, line)))
-            for column in self._totals.values():
-                sent = (row.fields.get(column) for row in mapped.rows)
-                opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
+            if self._totals:
+                self._sum_up(opened, chunk, mapped.rows, here)
             self._add(rows.setdefault(opened, {}), mapped.rows, opened.outcome)
         if whole:
             for opened in rows:
@@ -287,6 +286,16 @@ class _Load:
         self._steps.append(self._postgres.submit(self._merge, accepted, bad, confirmed))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()
+
+    def _sum_up(self, opened: Opened, chunk: Chunk, rows: list[Row], known: Collection[int]) -> None:
+        """Add to the object's totals its rows and the records, by ordinal, that are known."""
+        for column in {*self._totals.values()}:
+            sent = (row.fields.get(column) for row in rows)
+            opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
+        if known and isinstance(self._mapper, EntityMapper):
+            places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place in known]
+            for column, known_sum in self._mapper.sums_of_known(chunk, places, opened.position).items():
+                opened.totals[column] += known_sum
 
     def _add(self, to: dict[str, Row], rows: list[Row], outcome: Outcome) -> None:
         """Add an object's rows by key: of several for one entity the newest."""

@@ -81,7 +81,7 @@ def ids(values: Column) -> Column:
     return _id_text(values)
 
 
-def _unquoted(values: Column) -> Column:
+def unquoted(values: Column) -> Column:
     """With plain numbers out of texts: a CSV has no others."""
     if str not in set(map(type, filter(None, values))):
         return values
@@ -94,14 +94,14 @@ def _plain_number(text: str) -> Any:
     return Decimal(text) if _DECIMAL.fullmatch(text) else text
 
 
-def _money(values: Column) -> Column:
+def amounts(values: Column) -> Column:
     return [_number(value) for value in values]
 
 
 def _number(value: Any) -> str | None:
     # A Decimal is never compared with a text: that takes it a microsecond.
     if type(value) is not Decimal and type(value) is not int:
-        return "" if _blank(value) else None
+        return "" if is_blank(value) else None
     text = str(value)
     if len(text) > DIGITS or "E" in text:
         return None
@@ -111,17 +111,18 @@ def _number(value: Any) -> str | None:
 
 
 def _amount(values: Column) -> Column:
-    return [None if text is not None and text[:1] == "-" else text for text in _money(values)]
+    return [None if text is not None and text[:1] == "-" else text for text in amounts(values)]
 
 
 def _count(values: Column) -> Column:
     return [
-        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if _blank(value) else None for value in values
+        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if is_blank(value) else None
+        for value in values
     ]
 
 
 def _flag(values: Column) -> Column:
-    return [value if type(value) is bool else "" if _blank(value) else None for value in values]
+    return [value if type(value) is bool else "" if is_blank(value) else None for value in values]
 
 
 def _day(values: Column) -> Column:
@@ -149,7 +150,7 @@ def times(values: Column) -> Column:
             return list(zip(msgspec.convert(values, _ZONED_TIMES), texts, strict=True))
     except (TypeError, msgspec.ValidationError):
         pass  # one by one, then
-    return ["" if _blank(value) else _time(value) for value in values]
+    return ["" if is_blank(value) else _time(value) for value in values]
 
 
 def _time(value: Any) -> tuple[datetime, str] | None:
@@ -166,7 +167,7 @@ _READERS: list[tuple[Any, Callable[[Column], Column]]] = [
     (Id, ids),
     (Label, _text(200)),
     (Text, _text(10_000)),
-    (Money, _money),
+    (Money, amounts),
     (Amount, _amount),
     (Count, _count),
     (Day, _day),
@@ -212,7 +213,7 @@ class OrdinaryRecords:
         self._width = len(columns)
         self._readers = [reader for reader in readers if reader is not None]
         # Of an attribute it would be seen in the result.
-        self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (_money, _amount, _count)]
+        self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (amounts, _amount, _count)]
         # A value in a nested object stands beside the others under its path, as a tuple, which no name can be.
         self._spellings: list[list[Spelling]] = [
             [path[0] if len(path) == 1 else path for path in spellings[name]] for name in self._names
@@ -235,16 +236,16 @@ class OrdinaryRecords:
             places, rests = list(compress(places, flat)), list(compress(rests, flat))
         first: dict[Any, Any] = rests[0] if rests else {}
         chosen = [
-            next((name for name in choices if not _blank(first.get(name))), choices[0]) for choices in self._spellings
+            next((name for name in choices if not is_blank(first.get(name))), choices[0]) for choices in self._spellings
         ]
         columns = [[rest.pop(name, "") for rest in rests] for name in chosen]
         if not all(map(all, map(dict.values, rests))):
-            rests = [{name: value for name, value in rest.items() if not _blank(value)} for rest in rests]
+            rests = [{name: value for name, value in rest.items() if not is_blank(value)} for rest in rests]
         kinds = set(map(type, chain.from_iterable(map(dict.values, rests))))
         others = self._spelled_otherwise(chosen, rests, columns)
         as_sent = columns[self._width :]
         for place in self._numbers:
-            columns[place] = _unquoted(columns[place])
+            columns[place] = unquoted(columns[place])
         sent, columns = columns, [read(column) for read, column in zip(self._readers, columns, strict=True)]
         # A column that is as it was sent is good as it is.
         doubtful = [column for column, before in zip(columns, sent, strict=True) if column is not before]
@@ -259,7 +260,7 @@ class OrdinaryRecords:
                 self._put_back(rest)
         for name, column in zip(self._names[self._width :], as_sent, strict=True):
             for rest, value in zip(rests, column, strict=True):
-                if not _blank(value):
+                if not is_blank(value):
                     rest[name] = value
         content = [column for name, column in zip(self._names, columns, strict=True) if name not in NO_CONTENT]
         gaps = [column for column in content if not all(column)]
@@ -277,7 +278,7 @@ class OrdinaryRecords:
         for outer in self._outer & rest.keys():
             if type(rest[outer]) is not dict:
                 return False
-            inner = {name: value for name, value in rest.pop(outer).items() if not _blank(value)}
+            inner = {name: value for name, value in rest.pop(outer).items() if not is_blank(value)}
             for path in self._nested:
                 if path[0] == outer and path[1] in inner:
                     rest[path] = inner.pop(path[1])
@@ -304,11 +305,12 @@ class OrdinaryRecords:
             i
             for i in mixed
             for choices, name, column in zip(self._spellings, chosen, columns, strict=True)
-            if not rests[i].keys().isdisjoint(choices if _blank(column[i]) else choices[: choices.index(name)])
+            if not rests[i].keys().isdisjoint(choices if is_blank(column[i]) else choices[: choices.index(name)])
         }
 
 
-def _blank(value: Any) -> bool:
+def is_blank(value: Any) -> bool:
+    """Whether that counts as not sent."""
     return value is None or (type(value) is str and not value)
 
 

@@ -273,12 +273,36 @@ def test_an_unknown_mapping_is_not_needed_for_known_rows(
     ingest(database.loader, landing, landing.put("legacy-data/1", content))
     again = landing.put("legacy-data/2", content)
 
+    map_nothing(monkeypatch)
+    assert ingest(database.loader, landing, again)["legacy-data/2"].unchanged == 20
+
+
+def test_known_rows_count_in_control_totals_without_being_mapped(
+    database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(total: str) -> bytes:
+        records = ",".join(
+            f'{{"businessId": {number}, "businessName": "A", "financials": {{"annualRevenue": {number}.10}}}}'
+            for number in range(20)
+        )
+        return f'{{"records": [{records}], "summary": {{"totalRevenue": {total}}}}}'.encode()
+
+    outcome = ingest(database.loader, landing, landing.put("erp-data/1", export("192.00")))["erp-data/1"]
+    assert (outcome.state, outcome.inserted) == ("loaded", 20)
+    map_nothing(monkeypatch)
+    outcome = ingest(database.loader, landing, landing.put("erp-data/2", export("192")))["erp-data/2"]
+    assert (outcome.state, outcome.unchanged) == ("loaded", 20)
+    outcome = ingest(database.loader, landing, landing.put("erp-data/3", export("192.01")))["erp-data/3"]
+    assert outcome.fault is not None
+    assert outcome.fault.code == "total_mismatch"
+
+
+def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> Mapped:
         assert not places
         return Mapped([], [])
 
     monkeypatch.setattr(EntityMapper, "map_all", map_all)
-    assert ingest(database.loader, landing, again)["legacy-data/2"].unchanged == 20
 
 
 def test_each_load_raises_the_data_version_with_its_data(database: FreshDatabase, landing: Landing, rows: Rows) -> None:

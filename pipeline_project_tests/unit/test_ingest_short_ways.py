@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -158,6 +159,15 @@ def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes],
             assert (moment(updated_at), moment(modified_at)) == (row.updated_at, POSITION.modified_at)
             assert int.from_bytes(object_id) == POSITION.object_id
             assert row.line.endswith(digest.hex())
+
+
+@given(raws=st.lists(raw_records(), min_size=1, max_size=6))
+def test_what_known_records_are_summed_up_to_is_what_mapping_them_gives(raws: list[bytes]) -> None:
+    mapper = EntityMapper(sources()["erp"])
+    alone = {place: mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)}
+    good = {place: row.fields for place, row in alone.items() if isinstance(row, Row)}
+    expected = sum((fields["revenue"] or Decimal(0) for fields in good.values()), Decimal(0))
+    assert mapper.sums_of_known(Chunk(3, raws), list(good), POSITION) == {"revenue": expected}
 
 
 def copied(row: bytes) -> list[bytes]:
