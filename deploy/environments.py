@@ -133,7 +133,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Deploys to this account only; unset: to that of the credentials at hand."""
     log_retention_days: Retention
     job_result_days: Annotated[int, Meta(ge=30)]
-    """How long result files of jobs are kept; not less than the job records (`job_retention_days`)."""
+    """How long jobs and their result files are kept."""
     traces: bool
     """X-Ray traces of the API, its function, and runs."""
     network: Network

@@ -126,6 +126,7 @@ class Rest:
                 "PIPELINE_RESULTS_BUCKET": storage.results_bucket.bucket_name,
                 "PIPELINE_LANDING_QUEUE_URL": storage.landing_queue.queue_url,
                 "PIPELINE_TABLE_NAME": storage.table.table_name,
+                "PIPELINE_JOB_RETENTION_DAYS": str(storage.job_result_days),
                 "PIPELINE_EVENTS_TOPIC_ARN": events_topic.topic_arn,
                 "PIPELINE_READER_SECRET": reader_secret,
                 "PIPELINE_DAGSTER_URL": dagster_url,

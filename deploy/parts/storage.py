@@ -55,6 +55,7 @@ class Storage:
         self._access_logs = access_logs
         self.landing_queue, self.dead_letter_queue = self._queues()
         self.landing_bucket = self._landing_bucket()
+        self.job_result_days = job_result_days
         self.results_bucket = self._results_bucket(job_result_days)
         self.table = self._table()
 

@@ -95,6 +95,7 @@ class DataStack(cdk.Stack):
             "PIPELINE_RESULTS_BUCKET": self.storage.results_bucket.bucket_name,
             "PIPELINE_LANDING_QUEUE_URL": self.storage.landing_queue.queue_url,
             "PIPELINE_TABLE_NAME": self.storage.table.table_name,
+            "PIPELINE_JOB_RETENTION_DAYS": str(self.storage.job_result_days),
             "PIPELINE_EVENTS_TOPIC_ARN": self.events_topic.topic_arn,
             "PIPELINE_LOADER_SECRET": self.secrets["loader"].secret_arn,
             "PIPELINE_READER_SECRET": self.secrets["reader"].secret_arn,

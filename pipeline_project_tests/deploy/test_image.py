@@ -33,9 +33,11 @@ from dagster_shared.serdes import serialize_value
 from psycopg import sql
 
 from pipeline_project.errors import Transient
+from pipeline_project.jobs.launch import JOB_TAG
 from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
 from pipeline_project.operate.serve import NEEDED, Part
+from pipeline_project.orchestration.names import BATCH_TAG, SOURCE_TAG
 from pipeline_project.orchestration.warm_launcher import WarmRunLauncher
 from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
 from pipeline_project.settings import PREFIX, Settings
@@ -170,6 +172,11 @@ def test_no_key_of_the_instance_is_in_two_files() -> None:
     }
     assert not parts["instance.yaml"] & (parts["local.yaml"] | parts["aws.yaml"])
     assert parts["local.yaml"] <= parts["aws.yaml"], "a laptop has what AWS lacks"
+
+
+def test_a_cold_run_s_task_has_the_tags_that_people_look_for() -> None:
+    launcher = yaml.safe_load((DAGSTER / "aws.yaml").read_bytes())["run_launcher"]["config"]["cold"]["config"]
+    assert set(launcher["propagate_tags"]["allow_list"]) == {SOURCE_TAG, BATCH_TAG, JOB_TAG}
 
 
 def test_what_the_files_take_from_the_environment_are_settings_that_are_asked_for() -> None:
