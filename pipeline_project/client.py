@@ -82,7 +82,8 @@ class Client:
 
     def ask(self, operation: str, parameters: Mapping[str, Any] | None = None) -> Document:
         """The answer with its `rows`; or a job (with a `state`), if it is long or large."""
-        return self._call("POST", "/analytics", _question(operation, parameters)).document
+        # The key is for the job that it may become.
+        return self._call("POST", "/analytics", _question(operation, parameters), _once()).document
 
     def submit(
         self,
@@ -94,8 +95,7 @@ class Client:
     ) -> Document:
         """The new job. The same `idempotency_key` gives the same job again."""
         body = {**_question(operation, parameters), "format": result_format}
-        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        return self._call("POST", "/analytics/jobs", body, headers).document
+        return self._call("POST", "/analytics/jobs", body, _once(idempotency_key)).document
 
     def job(self, job_id: str, *, wait: int = 0) -> Document:
         """The job as it stands, or at its end if that comes within `wait` seconds (at most 25)."""
@@ -211,6 +211,11 @@ class _NoRedirects(urllib.request.HTTPErrorProcessor):
         return response if response.status == 303 else super().http_response(request, response)
 
     https_response = http_response
+
+
+def _once(idempotency_key: str | None = None) -> dict[str, str]:
+    """Headers by which a repeated call does not make a second job."""
+    return {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
 
 
 def _question(operation: str, parameters: Mapping[str, Any] | None) -> Document:

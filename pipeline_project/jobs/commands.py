@@ -1,5 +1,6 @@
 """`pipeline jobs …`: the job API for people and scripts, through the REST facade and nothing else."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 
 from pipeline_project.client import FINAL_STATES, Client, Document
-from pipeline_project.errors import Permanent
+from pipeline_project.errors import ConfigurationError, Permanent
 from pipeline_project.settings import Settings
 
 app = typer.Typer(
@@ -33,10 +34,7 @@ def connect(
     url: Annotated[str | None, typer.Option(envvar="PIPELINE_API_URL", help="Address of the API.")] = None,
     api_key: Annotated[str | None, typer.Option(envvar="PIPELINE_API_KEY", help="Sent as X-Api-Key.")] = None,
 ) -> None:
-    address = url or Settings.load().api_url
-    if address is None:
-        raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
-    context.obj = Client(address, api_key=api_key)
+    context.obj = (url, api_key)
 
 
 @app.command()
@@ -134,7 +132,13 @@ def download(
 
 
 def _client(context: typer.Context) -> Client:
-    return context.obj
+    url, api_key = context.obj
+    if url is None:
+        with contextlib.suppress(ConfigurationError):  # here is no platform, perhaps: the address is all that is needed
+            url = Settings.load().api_url
+    if url is None:
+        raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
+    return Client(url, api_key=api_key)
 
 
 def _watched(context: typer.Context, job_id: str, timeout: float | None) -> Document:

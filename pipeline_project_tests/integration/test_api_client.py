@@ -1,9 +1,10 @@
 """The Python client and `pipeline jobs` against the Lambda behind the emulator's gateway; and against a gateway that fails."""
 
 import json
+import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pipeline_project.client import ApiError, ApiUnavailable, Client, DamagedDownload
+from pipeline_project.client import ApiError, ApiUnavailable, Client, DamagedDownload, Document
+from pipeline_project.errors import Permanent
 from pipeline_project.jobs.commands import app
+from pipeline_project.settings import PREFIX
 from pipeline_project_tests.fix_live_api import LiveApi
 
 pytestmark = pytest.mark.slow
@@ -105,10 +108,12 @@ def troubled(statuses: list[int]) -> Iterator[tuple[Client, Moods]]:
         thread.join()
 
 
-def test_a_busy_api_is_asked_again_under_the_same_key() -> None:
+@pytest.mark.parametrize("call", [Client.submit, Client.ask])
+def test_a_busy_api_is_asked_again_under_the_same_key(call: Callable[..., Document]) -> None:
     with troubled([503, 0, 429, 202]) as (client, moods):
-        assert client.submit("simple_demo")["id"] == "1"
+        assert call(client, "simple_demo")["id"] == "1"
     assert len(set(moods.keys)) == 1
+    assert moods.keys[0] is not None
     assert len(moods.keys) == 4
     assert moods.slept[0] == moods.slept[2] == 7  # Retry-After
 
@@ -119,6 +124,15 @@ def test_an_api_that_stays_away() -> None:
 
 
 # --- the commands
+
+
+def test_the_commands_need_an_address_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)  # where no platform was started
+    assert CliRunner().invoke(app, ["submit", "--help"]).exit_code == 0
+    with pytest.raises(Permanent, match="give --url or set PIPELINE_API_URL"):
+        CliRunner().invoke(app, ["list"], catch_exceptions=False)
 
 
 def test_commands(live_api: LiveApi, tmp_path: Path) -> None:
