@@ -1,4 +1,4 @@
-# Everything sets itself up: only Python >= 3.11 and make are needed.
+# Everything sets itself up: only Python 3.11 to 3.13 and make are needed.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -10,9 +10,12 @@ export PYTHONUTF8 = 1
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
+WRONG_PYTHON = "$(PYTHON) is not Python 3.11 to 3.13; name one that is: make $(MAKECMDGOALS) PYTHON=python3.12"
+
 # One environment a requirements file; a changed file installs again. `.pyc` files are written at once, since a first
 # start without them takes four times as long.
 define install
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit($(WRONG_PYTHON))'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode -r $(1)
