@@ -1,4 +1,4 @@
-"""docs/scaling.md: its sums add up, and it counts what the stacks have."""
+"""docs/scaling.md: its sums add up, it counts what the stacks have, and its figures are those of docs/performance.md."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,20 @@ from pipeline_project_tests.fix_stacks import Synthesis
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "scaling.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 DAGSTER = ROOT / "deploy" / "dagster"
 
 
-def costs() -> dict[str, list[str]]:
-    """The table of costs: cells of three sizes by the row's name."""
-    table = PAGE.read_text("utf-8").partition("| | small")[2].partition("\n\n")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+def table(page: Path, head: str) -> dict[str, list[str]]:
+    """The table that begins like this: cells by the row's name."""
+    lines = page.read_text("utf-8").partition(f"\n{head}")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
     return {name: cells for name, *cells in rows}
+
+
+def costs() -> dict[str, list[str]]:
+    """Cells of three sizes."""
+    return table(PAGE, "| | small")
 
 
 def amount(cell: str) -> int:
@@ -30,6 +36,31 @@ def test_costs_add_up() -> None:
     rows = costs()
     sums = [amount(cell) for cell in rows.pop("sum")]
     assert [sum(amount(cells[size]) for cells in rows.values()) for size in range(3)] == sums
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    page = " ".join(PAGE.read_text("utf-8").split())
+    mapping, merge = map(int, table(PERFORMANCE, "| | Python | PostgreSQL |")["new"])
+    day = f"{mapping / 6:.0f} core-minutes + {merge / 6:.0f} of the database's"
+    assert f"{mapping} + {merge} µs a new row: 10 million/day = {day}" in page
+    assert f"100 million rows take {mapping} µs each to map, {mapping / 36:.1f} core-hours" in page
+
+    run = float(table(PERFORMANCE, "| | measured |")["CPU of a run, isolated"][0].removesuffix(" s"))
+    assert f"{run:g} CPU-s a run, batches of up to 200 files: 100,000 files/day" in page
+    assert f"to {run * 100 / 3.6:.0f} core-hours" in page
+    daemon = float(table(PERFORMANCE, "| | before | after |")["daemon"][1].removesuffix(" %"))
+    assert f"it uses about {daemon:.0f} % of a core" in page
+
+    revenue = table(PERFORMANCE, "| operation | seconds |")["revenue_analysis"][0]
+    assert f"revenue_analysis {revenue} s at a million: 25 s" in page
+    assert f"at {25 / float(revenue):.0f} million" in page
+    rest = table(PERFORMANCE, "| | p50 | p95 | bound |")
+    (not_cached,) = (name for name in rest if name.startswith("handler, not cached"))
+    bare = int(re.findall(r"\d+", not_cached)[0])
+    said = (
+        f"{float(rest['handler, cached'][0]):g} ms cached, {rest[not_cached][0]} ms not, {bare} of them the database's"
+    )
+    assert f"{said}: a core of it answers {1000 // bare} misses/s" in page
 
 
 @pytest.mark.slow
