@@ -12,6 +12,7 @@ from pipeline_project.api.services import Services
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.errors import Permanent
 from pipeline_project.jobs.cache import Refusal, cache_key
+from pipeline_project.jobs.model import Reason
 
 if TYPE_CHECKING:
     from pipeline_project.analytics.execution import Versions
@@ -40,9 +41,9 @@ class Answer(NamedTuple):
 class TooMuch(Permanent):
     """It cannot be answered at once. `reason` is what the job's record will say."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
-        self.reason = reason
+        self.reason: Reason = reason
 
 
 def answer(

@@ -23,7 +23,7 @@ from pipeline_project.api.replies import (
 from pipeline_project.api.requests import Request
 from pipeline_project.api.services import Services
 from pipeline_project.errors import Transient
-from pipeline_project.jobs.model import FORMATS, Job, State, moment, now, timestamp
+from pipeline_project.jobs.model import FORMATS, Job, Reason, State, moment, now, timestamp
 from pipeline_project.settings import request_trace
 
 WATCH_SECONDS = 0.25
@@ -65,7 +65,7 @@ def submit_job(request: Request, services: Services) -> Reply:
     return submit(request, services, asked_in_body(request), None)
 
 
-def submit(request: Request, services: Services, asked: Asked, reason: str | None) -> Reply:
+def submit(request: Request, services: Services, asked: Asked, reason: Reason | None) -> Reply:
     """202 with the job. The record is there before the run is launched: a sensor launches what was not."""
     job, new = services.jobs.submit(
         asked.operation.name,

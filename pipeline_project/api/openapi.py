@@ -8,9 +8,11 @@ import sys
 from typing import Any
 
 from pipeline_project.analytics.catalogue import OPERATIONS, Operation
+from pipeline_project.api.job_routes import LONGEST_PAGE, USUAL_PAGE
 from pipeline_project.api.problems import CONTENT_TYPE, GATEWAY_KINDS, KINDS
 from pipeline_project.api.replies import LONGEST_WAIT_SECONDS
-from pipeline_project.jobs.model import FORMATS, State
+from pipeline_project.api.requests import IDEMPOTENCY_KEY
+from pipeline_project.jobs.model import FORMATS, REASONS, State
 
 Json = dict[str, Any]
 EVERYWHERE = {400, 401, *(kind.status for kind in GATEWAY_KINDS.values())}
@@ -254,7 +256,7 @@ def _parameters() -> Json:
         "idempotency": header(
             "Idempotency-Key",
             "The same key and body give the same job, however often they are sent",
-            {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            {"type": "string", "pattern": f"^{IDEMPOTENCY_KEY.pattern}$"},
         ),
         "state": query(
             "state",
@@ -264,7 +266,11 @@ def _parameters() -> Json:
         "of": query("operation", "Only jobs of this operation", operations),
         "from": query("created_from", "Only jobs made then or later", moment),
         "before": query("created_before", "Only jobs made earlier", moment),
-        "limit": query("limit", "How many", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
+        "limit": query(
+            "limit",
+            "How many",
+            {"type": "integer", "minimum": 1, "maximum": LONGEST_PAGE, "default": USUAL_PAGE},
+        ),
         "cursor": query("cursor", "`next_cursor` of the page before", {"type": "string"}),
         "wait": query(
             "wait",
@@ -337,7 +343,7 @@ def _schemas() -> Json:
                 "parameters": anything,
                 "format": {"enum": list(FORMATS)},
                 "state": {"enum": list(State)},
-                "reason": {"enum": ["asked", "long", "slow", "large", None]},
+                "reason": {"enum": [*REASONS, None]},
                 **dict.fromkeys(("created_at", "updated_at", "expires_at"), moment),
                 **{name: _or_null(moment) for name in ("started_at", "finished_at")},
                 "attempts": number,

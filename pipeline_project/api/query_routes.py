@@ -9,6 +9,7 @@ from pipeline_project.api.problems import Problem
 from pipeline_project.api.replies import Reply
 from pipeline_project.api.requests import Request, parse_json
 from pipeline_project.api.services import Services
+from pipeline_project.jobs.model import Reason
 
 
 def operations(request: Request, _services: Services) -> Reply:
@@ -88,7 +89,7 @@ def _cache_status(found: Answer) -> str:
     return "pipeline; hit" if found.hit else "pipeline; fwd=miss; stored"
 
 
-def _promoted(request: Request, services: Services, asked: Asked, reason: str) -> Reply:
+def _promoted(request: Request, services: Services, asked: Asked, reason: Reason) -> Reply:
     reply = submit(request, services, asked, reason)
     return reply._replace(headers={**reply.headers, **_applied(request)})
 

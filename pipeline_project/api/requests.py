@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pipeline_project.api.problems import Problem
 
 LARGEST_BODY = 64 * 1024
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 # RFC 7240: preferences are tokens with values; those we do not know are to be ignored.
 PREFERENCE = re.compile(r"\s*(respond-async|wait\s*=\s*\"?(\d{1,6})\"?)\s*(?:;.*)?", re.IGNORECASE)
 

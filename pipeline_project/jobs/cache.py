@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline_project.jobs.model import now
+from pipeline_project.jobs.model import Reason, now
 from pipeline_project.jobs.table import EXPIRY, Raw, decode, encode
 
 LARGEST = 380 * 1024
@@ -42,7 +42,7 @@ def cache_key(
 class Refusal(msgspec.Struct, frozen=True):
     """That a question cannot be answered at once. `seconds`: what it was given; None if more would not help."""
 
-    reason: str
+    reason: Reason
     detail: str
     seconds: float | None
 

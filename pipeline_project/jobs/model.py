@@ -10,7 +10,7 @@ A job whose run is lost goes back to SUBMITTED, until its attempts are used up. 
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -44,6 +44,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 OPEN = tuple(state for state in State if TRANSITIONS[state])
 FORMATS = ("json", "ndjson", "csv", "parquet")
+Reason = Literal["asked", "long", "slow", "large"]
+"""Why a synchronous request became a job."""
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +81,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     fingerprint: str
     """Of what was asked; tells a repeated request from another one under the same Idempotency-Key."""
-    reason: str | None = None
-    """Why a synchronous request became a job."""
+    reason: Reason | None = None
     trace: str | None = None
     """X-Ray's header of the request that submitted it, where requests are traced."""
     created_at: str

@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.jobs import outbox
-from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Result, State, moment, now, timestamp
+from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Reason, Result, State, moment, now, timestamp
 from pipeline_project.jobs.table import BY_STATE, BY_TIME, EXPIRY, Change, Item, Raw, decode, encode
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
@@ -77,7 +77,7 @@ class JobStore:
         *,
         idempotency_key: str | None = None,
         result_format: str = "json",
-        reason: str | None = None,
+        reason: Reason | None = None,
         trace: str | None = None,
     ) -> tuple[Job, bool]:
         """The job, and whether it is new. Its state is SUBMITTED; nothing is launched yet.
