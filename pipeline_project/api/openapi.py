@@ -66,15 +66,21 @@ def _paths() -> Json:
                     _ref("parameters", "operation"),
                     _ref("parameters", "parameters"),
                     _ref("parameters", "match"),
+                    _ref("parameters", "fresh"),
                 ],
             ),
             "post": _operation(
                 "ask",
                 "queries",
                 "Answer a question at once, or make it a job if it is long or large",
-                {"200": _answer(), "202": _job_accepted("It became a job; `reason` says why")},
+                {
+                    "200": _answer("Preference-Applied"),
+                    "202": _job_accepted(
+                        "It became a job; `reason` says why", "Idempotency-Replayed", "Preference-Applied"
+                    ),
+                },
                 *(400, 413, 415, 422, 429, 503),
-                parameters=[_ref("parameters", "prefer"), _ref("parameters", "idempotency")],
+                parameters=[_ref("parameters", name) for name in ("prefer", "idempotency", "fresh")],
                 body=True,
             ),
         },
@@ -94,7 +100,7 @@ def _paths() -> Json:
                 "submitJob",
                 "jobs",
                 "Submit a job",
-                {"202": _job_accepted("Accepted; it is not lost any more")},
+                {"202": _job_accepted("Accepted; it is not lost any more", "Idempotency-Replayed")},
                 *(400, 413, 415, 422, 429, 503),
                 parameters=[_ref("parameters", "idempotency")],
                 body=True,
@@ -169,6 +175,7 @@ def _operation(
     body: bool = False,
 ) -> Json:
     responses = {**answers, **{str(status): _problem(status) for status in sorted({*EVERYWHERE, *problems})}}
+    responses = {status: _with_headers(answer, ("X-Request-Id",)) for status, answer in responses.items()}
     found: Json = {"operationId": name, "tags": [tag], "summary": summary, "responses": responses}
     if parameters:
         found["parameters"] = parameters
@@ -196,21 +203,22 @@ def _ok(schema: str, links: Json | None = None, *headers: str) -> Json:
     return _with_headers(found, headers)
 
 
-def _answer() -> Json:
-    return _with_headers(_json(_schema("Answer"), "The answer"), ("ETag", "Cache-Status"))
+def _answer(*headers: str) -> Json:
+    return _with_headers(_json(_schema("Answer"), "The answer"), ("ETag", "Cache-Status", *headers))
 
 
 def _empty(description: str, *headers: str) -> Json:
     return _with_headers({"description": description}, headers)
 
 
-def _job_accepted(description: str) -> Json:
+def _job_accepted(description: str, *headers: str) -> Json:
     found = {**_json(_schema("Job"), description), "links": _links("getJob", "cancelJob")}
-    return _with_headers(found, ("Location", "Retry-After"))
+    return _with_headers(found, ("Location", "Retry-After", *headers))
 
 
 def _with_headers(answer: Json, names: tuple[str, ...]) -> Json:
-    return {**answer, "headers": {name: _ref("headers", name) for name in names}} if names else answer
+    headers = {**answer.get("headers", {}), **{name: _ref("headers", name) for name in names}}
+    return {**answer, "headers": headers} if headers else answer
 
 
 def _links(*names: str) -> Json:
@@ -250,6 +258,11 @@ def _parameters() -> Json:
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
         "match": header("If-None-Match", "The ETag of an answer you have", {"type": "string"}),
+        "fresh": header(
+            "Cache-Control",
+            "`no-cache` asks the database whatever is kept",
+            {"type": "string", "examples": ["no-cache"]},
+        ),
         "prefer": header(
             "Prefer", "`respond-async`, or `wait=N` for seconds (RFC 7240)", {"type": "string", "examples": ["wait=2"]}
         ),
@@ -297,8 +310,11 @@ def _headers() -> Json:
     return {
         "ETag": header("Of the answer", text),
         "Cache-Status": header("Whether the answer was kept (RFC 9211)", text),
+        "Idempotency-Replayed": header("The job was there already, under the same key", {**text, "const": "true"}),
         "Location": header("Where to go on", text),
+        "Preference-Applied": header("What of `Prefer` was heeded (RFC 7240)", text),
         "Retry-After": header("Seconds", {"type": "integer"}),
+        "X-Request-Id": header("Leads to the log. What the gateway answers itself has it in `request_id` alone", text),
     }
 
 
@@ -323,6 +339,17 @@ def _schemas() -> Json:
         }
     )
     links = _object({"self": text, "result": _or_null(text), "cancel": _or_null(text)})
+    problem = _object(
+        {
+            "type": text,
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "code": {"enum": [*KINDS, *GATEWAY_KINDS]},
+            "request_id": text,
+        }
+    )
+    faults = _list(_object({"field": text, "rule": text, "message": text}))
     return {
         "Question": {"oneOf": [_question(each) for each in OPERATIONS.values()]},
         "Answer": _object(
@@ -372,16 +399,11 @@ def _schemas() -> Json:
         ),
         "Health": _object({"status": {"const": "ok"}, "environment": text, "data_version": number}),
         "Problem": {
-            **_object(
-                {
-                    "type": text,
-                    "title": text,
-                    "status": {"type": "integer"},
-                    "detail": text,
-                    "code": {"enum": [*KINDS, *GATEWAY_KINDS]},
-                    "request_id": text,
-                }
-            ),
+            **problem,
+            "properties": {
+                **problem["properties"],
+                "errors": {**faults, "description": "Single fields, if it is about any"},
+            },
             "description": "RFC 9457. Decide by `code`.",
         },
     }

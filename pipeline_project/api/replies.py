@@ -20,9 +20,7 @@ REQUEST_HEADERS = (
     "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Amz-Date, "
     "X-Amz-Security-Token, X-Api-Key"
 )
-EXPOSED_HEADERS = (
-    "Cache-Status, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
-)
+EXPOSED_HEADERS = "Cache-Status, ETag, Idempotency-Replayed, Location, Preference-Applied, Retry-After, X-Request-Id"
 
 
 class Reply(NamedTuple):

@@ -12,6 +12,7 @@ from pipeline_project.analytics.catalogue import OPERATIONS
 from pipeline_project.api.handler import ROUTES
 from pipeline_project.api.openapi import document
 from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
+from pipeline_project.api.replies import EXPOSED_HEADERS, REQUEST_HEADERS
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 
@@ -37,6 +38,14 @@ def test_every_problem_is_documented() -> None:
     for code, kind in {**KINDS, **GATEWAY_KINDS}.items():
         if kind.status not in (405, 500):
             assert code in text, code
+
+
+def test_documented_headers_are_those_that_pages_of_other_origins_may_read_and_send() -> None:
+    components = document("/")["components"]
+    assert components["headers"].keys() == set(EXPOSED_HEADERS.split(", "))
+    sent = {each["name"] for each in components["parameters"].values() if each["in"] == "header"}
+    assert sent == {"Cache-Control", "Idempotency-Key", "If-None-Match", "Prefer"}
+    assert sent < set(REQUEST_HEADERS.split(", "))
 
 
 def test_references_lead_somewhere() -> None:
