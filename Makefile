@@ -49,7 +49,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@PYRIGHT_PYTHON_GLOBAL_NODE=off $(BIN)/pyright
 
-bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api"; SCALE=0.01 for a quick try
+bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics api latency"; SCALE=0.01 for a quick try
 	@$(BIN)/python -m pipeline_project_tests.bench $(ONLY) --scale $(or $(SCALE),1)
 
 soak: $(VENV)/.dev ## files at a steady rate while processes are killed at random: make soak MINUTES=30

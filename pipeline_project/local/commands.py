@@ -55,7 +55,11 @@ def run(binaries: Binaries = None) -> None:
 def up(
     binaries: Binaries = None,
     stock: Annotated[
-        bool, typer.Option("--stock", help="With Dagster's own launcher, queue and sensor loop: slow, to compare with.")
+        bool,
+        typer.Option(
+            "--stock",
+            help="With Dagster's own launcher, queue and storage, and sensors that do not listen: slow, to compare with.",
+        ),
     ] = False,
 ) -> None:
     """Start everything and stay until Ctrl-C; load nothing."""
