@@ -1,8 +1,9 @@
 """Every setting, typed, from the environment, in one frozen object.
 
-Nothing else in the package reads the environment. A field `landing_bucket` is the variable `PIPELINE_LANDING_BUCKET`.
-On a laptop the local stack writes the variables to `.pipeline/stack.env`, which stands in for what is not set, so that
-`pipeline …` works in another terminal. msgspec and not pydantic: the Lambda pays for this import at each cold start.
+Nothing else in the package reads the environment, but for options of the command line that name a variable. A field
+`landing_bucket` is the variable `PIPELINE_LANDING_BUCKET`. On a laptop the local stack writes the variables to
+`.pipeline/stack.env`, which stands in for what is not set, so that `pipeline …` works in another terminal. msgspec and not
+pydantic: the Lambda pays for this import at each cold start.
 """
 
 import os
@@ -35,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     results_bucket: str
     landing_queue_url: str
     table_name: str
-    """The DynamoDB table of job records, query cache and dataset versions."""
+    """The DynamoDB table of job records, query cache and events to be sent."""
     events_topic_arn: str
     """The SNS topic that hears of job ends and ingest failures."""
 
@@ -47,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # --- Dagster and REST
     dagster_url: str = "http://127.0.0.1:3000"
     """The Dagster webserver; GraphQL is at `/graphql` below it."""
+    run_retention_days: int = 30
+    """After this long Dagster's runs and their logs are deleted, but for the newest of each asset and partition."""
     api_url: str | None = None
     """The public address of the REST facade, for links."""
     api_allowed_origins: str = ""
@@ -90,13 +93,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a worker may hold an object before another may take it."""
     ingest_max_attempts: int = 5
     """After this many transient failures an object is `failed`."""
+    confirmation_days: int = 35
+    """A row that is later than this may find the end of a state that did not change for long not quite where it was."""
 
     # --- Notifications
     notify_reject_share: float = 0.05
     """An object that lost this share of its records, or more, is told of over SNS."""
-
-    confirmation_days: int = 35
-    """A row that is later than this may find the end of a state that did not change for long not quite where it was."""
 
     # --- Analytics
     inline_rows: int = 1_000
@@ -106,8 +108,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bound of an inline query; API Gateway itself gives up after 29."""
     job_timeout_seconds: int = 3_600
     job_retention_days: int = 30
-    run_retention_days: int = 30
-    """After this long Dagster's runs and their logs are deleted, but for the newest of each asset and partition."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:

@@ -219,7 +219,7 @@ class Rest:
             iam.PolicyStatement(
                 sid="ResultsExist", actions=["s3:ListBucket"], resources=[storage.results_bucket.bucket_arn]
             ),
-            # The health route tells whether the queue can be reached and how much waits in it.
+            # The health route asks how much waits in the queue, to tell whether it can be reached.
             iam.PolicyStatement(
                 sid="Backlog", actions=["sqs:GetQueueAttributes"], resources=[storage.landing_queue.queue_arn]
             ),

@@ -1,4 +1,4 @@
-"""The job record and its states. Pure: no clock, no table.
+"""The job record and its states. Pure, but for `now`: no table.
 
     SUBMITTED ──► QUEUED ──► RUNNING ──► SUCCEEDED | FAILED | TIMED_OUT
         │           │           │
