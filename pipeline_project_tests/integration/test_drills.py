@@ -249,6 +249,11 @@ def previous_release(tmp_path: Path) -> Path:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("not a clone of the repository: there is no previous release to be found")
+    known = subprocess.run(
+        [git, "-C", ROOT, "cat-file", "-e", f"{PREVIOUS_RELEASE}^{{commit}}"], check=False, stderr=subprocess.DEVNULL
+    )
+    if known.returncode:
+        pytest.skip(f"a shallow clone: the previous release, {PREVIOUS_RELEASE}, is not in it")
     folder = tmp_path / "previous"
     folder.mkdir()
     archive = tmp_path / "previous.tar"
