@@ -42,7 +42,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
     State.TIMED_OUT: frozenset(),
 }
-OPEN = tuple(state for state in State if TRANSITIONS[state])
 FORMATS = ("json", "ndjson", "csv", "parquet")
 Reason = Literal["asked", "long", "slow", "large"]
 """Why a synchronous request became a job."""
