@@ -129,7 +129,7 @@ class _Told(NamedTuple):
 def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> _Told:
     from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
     from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
-    from pipeline_project.results.store import to_json  # noqa: PLC0415
+    from pipeline_project.results.encoders import json_bytes  # noqa: PLC0415
 
     settings = services.settings
     rows: list[bytes] = []
@@ -141,7 +141,7 @@ def _ask(services: Services, operation: Operation, parameters: Parameters, secon
             names = [column.name for column in found.columns]
             for batch in found:
                 for row in batch:
-                    rows.append(to_json(dict(zip(names, row, strict=True))))
+                    rows.append(json_bytes(dict(zip(names, row, strict=True))))
                     size += len(rows[-1])
                     if size > settings.inline_bytes:
                         raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
@@ -149,7 +149,7 @@ def _ask(services: Services, operation: Operation, parameters: Parameters, secon
         raise TooMuch("slow", f"the answer takes longer than {seconds:g} s") from None
     if found.truncated:
         raise TooMuch("large", f"the answer has more than {settings.inline_rows:,} rows")
-    body = to_json(
+    body = json_bytes(
         {
             "operation": operation.name,
             "parameters": parameters.model_dump(mode="json"),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pipeline_project.analytics.execution import Column, Rows
-from pipeline_project.results.encoders import Encoder, Format, encoder, json_bytes
+from pipeline_project.results.encoders import Encoder, Format, encoder
 
 PART_BYTES = 8 * 1024 * 1024
 """S3 takes 10,000 parts: 80 GB."""
@@ -55,11 +55,6 @@ def refresh(s3: Any, bucket: str, rows: Rows, format: Format, at: datetime) -> M
     return manifest
 
 
-def read_manifest(s3: Any, bucket: str, key: str) -> Manifest:
-    """The manifest under this key. Raises the client's NoSuchKey."""
-    return msgspec.json.decode(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), type=Manifest)
-
-
 def presign(s3: Any, bucket: str, key: str, seconds: int) -> str:
     """A link to a file that works for a short time; made on each request and never stored."""
     parameters = {
@@ -69,11 +64,6 @@ def presign(s3: Any, bucket: str, key: str, seconds: int) -> str:
         "ResponseContentDisposition": f'attachment; filename="{key.rpartition("/")[2]}"',
     }
     return s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
-
-
-def to_json(value: Any) -> bytes:
-    """JSON in which decimals are numbers with the digits they are stored with."""
-    return json_bytes(value)
 
 
 def _write(s3: Any, bucket: str, key: str, rows: Rows, format: Format, *, manifest_key: str) -> Manifest:  # noqa: A002
