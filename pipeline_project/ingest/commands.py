@@ -52,7 +52,7 @@ def status(limit: Annotated[int, typer.Option(help="Most objects with a fault to
     if attention:
         shown = [
             (key, state, UNROUTABLE if state == "unroutable" else _place(message, line, column), at)
-            for key, state, _, message, line, column, _, at in attention
+            for key, state, message, line, column, at in attention
         ]
         console.print(_table("object", "state", "reason", "at", rows=shown, title="To be looked at"))
 

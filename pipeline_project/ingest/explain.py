@@ -82,7 +82,7 @@ def explain(connection: Connection, canonical_id: str, only: str | None = None) 
             status=status,
             reasons="; ".join(f"{error['field']} {error['message']}".strip() for error in errors),
         )
-        for reject_id, key, ordinal, line, status, errors, _ in connection.execute(
+        for reject_id, key, ordinal, line, status, errors in connection.execute(
             query("ingest/explain_rejects"), {"canonical_id": canonical_id}
         )
     ]
@@ -105,7 +105,7 @@ def explain(connection: Connection, canonical_id: str, only: str | None = None) 
 
 
 def _state(row: tuple[Any, ...]) -> State:
-    version, valid_to, recorded_at, state, key, _, _, confirmations = row
+    version, valid_to, recorded_at, state, key, confirmations = row
     fields = {name: value for name, value in state.items() if name not in PROVENANCE and value is not None}
     return State(
         version=version,

@@ -218,6 +218,6 @@ def give_back(connection: Connection, *, worker: str) -> None:
     connection.execute(query("ingest/give_back"), {"worker": worker})
 
 
-def replay(connection: Connection, object_ids: Sequence[int]) -> list[int]:
-    """Put objects back in line, loaded, failed or superseded ones; the ids of those that wait now."""
-    return [object_id for (object_id,) in connection.execute(query("ingest/replay"), {"object_ids": list(object_ids)})]
+def replay(connection: Connection, object_ids: Sequence[int]) -> None:
+    """Put objects back in line, loaded, failed or superseded ones."""
+    connection.execute(query("ingest/replay"), {"object_ids": list(object_ids)})

@@ -6,7 +6,7 @@ WITH states AS (
     SELECT v.entity_id, v.version, v.valid_to, v.recorded_at, to_jsonb(v) AS state
     FROM canonical.entity_versions v JOIN canonical.entities e USING (entity_id) WHERE e.canonical_id = %(canonical_id)s
 )
-SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key, o.version AS object_version, o.last_modified,
+SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key,
        (SELECT count(*) FROM canonical.entity_confirmations c
         WHERE c.block = canonical.confirmation_block(s.entity_id) AND c.entity_id = s.entity_id
           AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz

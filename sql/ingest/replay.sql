@@ -6,4 +6,3 @@ UPDATE ingest.objects SET
     loaded_as = CASE WHEN state IN ('loaded', 'loaded_with_rejects') THEN state END,
     claimed_by = NULL, claim_expires_at = NULL
 WHERE object_id = ANY (%(object_ids)s) AND state NOT IN ('discovered', 'claimed', 'unroutable')
-RETURNING object_id
