@@ -85,6 +85,9 @@ def show_reject(reject_id: int) -> None:
     console = Console()
     line = f", line {reject.line}" if reject.line else ""
     console.print(Text(f"reject {reject.reject_id}: {reject.key}, record {reject.ordinal}{line} — {reject.status}"))
+    settled = f", settled {_moment(reject.settled_at)}" if reject.settled_at else ""
+    read = f"version {reject.version}, mapping {reject.mapping_version}, rejected {_moment(reject.created_at)}{settled}"
+    console.print(Text(f"  {read}"))
     for error in reject.errors:
         console.print(Text(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})"))
     console.print(Text(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …")))
@@ -225,8 +228,12 @@ def _show_explanation(console: Console, found: Explanation) -> None:
         _table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
     )
     if found.rejects:
-        lost = [(each.reject_id, each.key, each.ordinal, each.status, each.reasons) for each in found.rejects]
-        console.print(_table("reject", "object", "record", "status", "reason", rows=lost, title="Could not be loaded"))
+        lost = [
+            (each.reject_id, each.key, each.ordinal, each.line, each.status, each.reasons) for each in found.rejects
+        ]
+        console.print(
+            _table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
+        )
 
 
 def _origin(state: State) -> str:
@@ -234,7 +241,7 @@ def _origin(state: State) -> str:
 
 
 def _why(state: State) -> str:
-    return f"older, as of {state.valid_from:%Y-%m-%d %H:%M:%S}"
+    return f"older, as of {_moment(state.valid_from)}"
 
 
 def replay_objects(
@@ -273,13 +280,14 @@ def _place(message: str | None, line: int | None, column: int | None) -> str:
     return f"{message or ''}{where}"
 
 
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
 def _table(*columns: str, rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(
-            *(
-                Text("" if cell is None else f"{cell:%Y-%m-%d %H:%M:%S}" if isinstance(cell, datetime) else str(cell))
-                for cell in row
-            )
+            *(Text("" if cell is None else _moment(cell) if isinstance(cell, datetime) else str(cell)) for cell in row)
         )
     return table

@@ -34,7 +34,6 @@ class Reject:
     record_key: str | None
     status: Status
     errors: list[dict[str, str]]
-    created_at: datetime
 
     @property
     def reasons(self) -> str:
@@ -44,15 +43,13 @@ class Reject:
 
 @dataclass(frozen=True, kw_only=True)
 class RejectInFull(Reject):
-    """With the row as it was sent: its first 64 KB, and whether that is all of it."""
+    """With the row as it was sent: its first 64 KB, and whether that is all of it. `version` is the object's."""
 
     version: str
-    object_id: int
-    source: str
-    dataset: str
     raw: bytes
     raw_complete: bool
     mapping_version: int
+    created_at: datetime
     settled_at: datetime | None
 
 

@@ -67,6 +67,7 @@ def test_a_reject_is_shown_as_it_was_sent(pipeline: Invoke, rejected: list[int])
     said(
         pipeline("rejects", "show", rejected[1]),
         "legacy-data/a, record 3, line 3 — open",
+        "mapping 1, rejected 20",
         "revenue: Input should be a plain number: 1234.50, without separators and units (not_a_plain_number)",
         '{"id": 3, "name": "C", "revenue": "1,234.50"}',
     )
@@ -86,6 +87,7 @@ def test_rejects_are_replayed_and_discarded(
     assert rows("SELECT ordinal, status FROM ingest.rejects ORDER BY 1") == [(2, "resolved"), (3, "discarded")]
     assert rows("SELECT name FROM canonical.entities ORDER BY 1") == [("A",), ("B",), ("D",)]
     said(pipeline("rejects", "list", "--status", "all"), "resolved", "discarded")
+    said(pipeline("rejects", "show", rejected[1]), "— discarded", ", settled 20")
 
 
 def test_sources_are_listed(pipeline: Invoke) -> None:

@@ -1,5 +1,5 @@
 -- Rejected rows, the latest first. Parameters: source, key_prefix and status may be null (all); limit.
-SELECT r.reject_id, o.key, r.ordinal, r.line, r.record_key, r.status, r.errors, r.created_at
+SELECT r.reject_id, o.key, r.ordinal, r.line, r.record_key, r.status, r.errors
 FROM ingest.rejects r JOIN ingest.objects o USING (object_id)
 WHERE (%(source)s::text IS NULL OR r.source = %(source)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(o.key, %(key_prefix)s))
