@@ -14,7 +14,6 @@ from pipeline_project.analytics.lineage import column_lineage
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.canonical.tables import TABLES, Table
 from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
-from pipeline_project.sources.records import Dataset, Record
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -45,13 +44,13 @@ def landing_columns(source: Source) -> dict[str, Any]:
 
 def table_lineage(table: Table) -> dict[str, Any]:
     """Columns that a table has under the name of a field of the records that it is loaded from."""
-    if table.dataset is None:
+    if table.dataset != "entities":
         return {}
     lineage: dict[str, list[dg.TableColumnDep]] = {}
     for source in sources().values():
-        for name in _model(source, table.dataset).model_fields:
+        for name in source.entity.model_fields:
             lineage.setdefault(name, []).append(dg.TableColumnDep(ingest_key(source.name), name))
-    return {"dagster/column_lineage": dg.TableColumnLineage(lineage)} if table.dataset == "entities" else {}
+    return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
 
 
 def result_lineage(operation: Operation) -> dict[str, Any]:
@@ -75,10 +74,6 @@ def spellings(name: str, field: FieldInfo) -> list[str]:
             return [alias]
         case _:
             return [name]
-
-
-def _model(source: Source, dataset: Dataset) -> type[Record]:
-    return source.record(dataset)
 
 
 def _column(name: str, field: FieldInfo) -> dg.TableColumn:
