@@ -14,10 +14,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
-from pydantic import AliasChoices, AliasPath, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord
-from pipeline_project.sources.records import Dataset, Record, in_utc
+from pipeline_project.sources.records import Dataset, Record, in_utc, spellings
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
@@ -107,10 +107,7 @@ class Mapper:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.model = source.record(self.dataset)
-        # The spellings a field may have, the preferred first; a path into a nested object as a tuple.
-        self._spellings: dict[str, list[tuple[str, ...]]] = {
-            name: _spellings(name, field.validation_alias) for name, field in self.model.model_fields.items()
-        }
+        self._spellings = {name: spellings(name, field) for name, field in self.model.model_fields.items()}
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested = [paths for paths in self._spellings.values() if any(len(path) > 1 for path in paths)]
         self._nested_names = frozenset(path[0] for paths in self._nested for path in paths if len(path) > 1)
@@ -317,14 +314,6 @@ def copy_text(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
-
-
-def _spellings(name: str, alias: Any) -> list[tuple[str, ...]]:
-    choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
-    return [
-        tuple(str(part) for part in choice.path) if isinstance(choice, AliasPath) else (str(choice),)
-        for choice in choices
-    ]
 
 
 def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError:

@@ -6,7 +6,6 @@ import types
 from typing import Any, Union, get_args, get_origin
 
 import dagster as dg
-from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
 
 from pipeline_project.analytics.catalogue import Operation
@@ -14,6 +13,7 @@ from pipeline_project.analytics.lineage import column_lineage
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.canonical.tables import TABLES, Table
 from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
+from pipeline_project.sources.records import spellings
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -23,7 +23,7 @@ def record_columns(source: Source) -> dict[str, Any]:
     fields = source.entity.model_fields
     landing = landing_key(source.name)
     lineage = {
-        name: [dg.TableColumnDep(landing, spelling) for spelling in spellings(name, field)]
+        name: [dg.TableColumnDep(landing, ".".join(path)) for path in spellings(name, field)]
         for name, field in fields.items()
     }
     return {
@@ -35,9 +35,9 @@ def record_columns(source: Source) -> dict[str, Any]:
 def landing_columns(source: Source) -> dict[str, Any]:
     """Every spelling that the source may use."""
     known = [
-        dg.TableColumn(spelling, _type_name(field), description=f"Becomes `{name}`.")
+        dg.TableColumn(".".join(path), _type_name(field), description=f"Becomes `{name}`.")
         for name, field in source.entity.model_fields.items()
-        for spelling in spellings(name, field)
+        for path in spellings(name, field)
     ]
     return {"dagster/column_schema": dg.TableSchema(known)}
 
@@ -61,19 +61,6 @@ def result_lineage(operation: Operation) -> dict[str, Any]:
         for name, found in column_lineage(query(f"analytics/{operation.sql}")).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
-
-
-def spellings(name: str, field: FieldInfo) -> list[str]:
-    """How a source may spell a field, in order of preference; a dot goes into a nested object."""
-    match field.validation_alias:
-        case AliasChoices(choices=choices):
-            return [".".join(map(str, each.path)) if isinstance(each, AliasPath) else each for each in choices]
-        case AliasPath(path=path):
-            return [".".join(map(str, path))]
-        case str(alias):
-            return [alias]
-        case _:
-            return [name]
 
 
 def _column(name: str, field: FieldInfo) -> dg.TableColumn:

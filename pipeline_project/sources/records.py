@@ -20,6 +20,7 @@ from pydantic import (
     StringConstraints,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 ID_LENGTH = 200
@@ -62,6 +63,13 @@ def spelled(*spellings: str, required: bool = False) -> Any:
     """A field under the names a source gives it, in order of preference; a dot goes into a nested object."""
     alias = AliasChoices(*(AliasPath(*s.split(".")) if "." in s else s for s in spellings))
     return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
+
+
+def spellings(name: str, field: FieldInfo) -> list[tuple[str, ...]]:
+    """What a field may be called in a source, the preferred first: each a path, of one step unless it is nested."""
+    alias = field.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+    return [tuple(map(str, each.path)) if isinstance(each, AliasPath) else (each,) for each in choices]
 
 
 class Record(BaseModel):

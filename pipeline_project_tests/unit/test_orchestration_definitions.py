@@ -13,7 +13,6 @@ from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.analytics_assets import refreshed_operations, tables_read
 from pipeline_project.orchestration.checks import BUCKET_CHECK, SEVERITIES
-from pipeline_project.orchestration.columns import spellings
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
 from pipeline_project.sources.registry import sources
 
@@ -91,11 +90,6 @@ def test_columns_of_results_come_from_tables_that_are_read() -> None:
         node = GRAPH.get(result_key(operation.name))
         lineage = node.metadata["dagster/column_lineage"].deps_by_column
         assert {dep.asset_key for deps in lineage.values() for dep in deps} <= node.parent_keys
-
-
-def test_spellings_of_a_field_without_an_alias() -> None:
-    field = sources()["crm"].relationship.model_fields["valid_from"]
-    assert spellings("valid_from", field) == ["valid_from"]
 
 
 class Automation:

@@ -9,7 +9,7 @@ import pytest
 from pipeline_project import sources as package
 from pipeline_project.ingest.mappers import MAPPERS
 from pipeline_project.sources import crm, erp, legacy
-from pipeline_project.sources.records import Dataset
+from pipeline_project.sources.records import Dataset, spellings
 from pipeline_project.sources.registry import route, sources
 
 
@@ -47,6 +47,13 @@ def test_a_source_is_registered_by_being_there() -> None:
     for module in (crm, erp, legacy):
         assert len(inspect.getsource(module).splitlines()) < 40
     assert package.__path__
+
+
+def test_spellings_are_paths_the_preferred_first() -> None:
+    revenue = erp.SOURCE.entity.model_fields["revenue"]
+    assert spellings("revenue", revenue) == [("financials", "annualRevenue"), ("annualRevenue",), ("revenue",)]
+    without_alias = erp.SOURCE.relationship.model_fields["valid_from"]
+    assert spellings("valid_from", without_alias) == [("valid_from",)]
 
 
 @pytest.mark.parametrize("name", sources())
