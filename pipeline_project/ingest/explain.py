@@ -9,12 +9,12 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
 
-PROVENANCE = {
+PROVENANCE = [
     *("entity_id", "canonical_id", "source", "source_id", "version", "valid_to", "attributes", "quality_score"),
     *("source_updated_at", "object_modified_at", "object_id", "ordinal", "mapping_version", "content_hash"),
     *("record_digest", "created_at", "updated_at", "recorded_at"),
-}
-"""What a state's row holds beside the entity's fields."""
+]
+"""What a state's row, current or not, holds beside the entity's fields."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger
+from pipeline_project.ingest.explain import PROVENANCE
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mapping import Bad, ObjectPosition
@@ -51,7 +52,8 @@ def preview(connection: Connection, path: Path, key: str) -> Preview:
             (claimed,) = ledger.claim(connection, [seen.object_id], worker=WORKER, run_id=None, seconds=60)
             opened = open_object(claimed, ObjectPosition(seen.object_id, datetime.now(UTC)), file)
             outcome = Loader(connection, WORKER).load_one(sources()[claimed.source], claimed.dataset, opened)
-            changed = connection.execute(query("ingest/changed_columns"), {"object_id": seen.object_id})
+            parameters = {"object_id": seen.object_id, "provenance": PROVENANCE}
+            changed = connection.execute(query("ingest/changed_columns"), parameters)
             result = Preview(key, outcome or opened.outcome, dict(changed.fetchall()), opened.first_bad)
             raise _RollBack
     except _RollBack:

@@ -1,10 +1,8 @@
 -- In how many of the entities that an object changed each column differs from before; attributes by their names.
--- Parameter: object_id.
+-- Parameters: object_id; provenance, the columns that are no fields of an entity.
 WITH pairs AS (
-    SELECT to_jsonb(e) - '{entity_id,canonical_id,source,attributes,source_updated_at,object_modified_at,object_id,ordinal,mapping_version,quality_score,content_hash,record_digest,version,created_at,updated_at,source_id}'::text[]
-               || e.attributes AS now,
-           to_jsonb(v) - '{entity_id,attributes,source_updated_at,object_modified_at,object_id,ordinal,mapping_version,quality_score,content_hash,record_digest,version,valid_to,recorded_at}'::text[]
-               || v.attributes AS before
+    SELECT to_jsonb(e) - %(provenance)s::text[] || e.attributes AS now,
+           to_jsonb(v) - %(provenance)s::text[] || v.attributes AS before
     FROM canonical.entities e JOIN canonical.entity_versions v ON v.entity_id = e.entity_id AND v.version = e.version - 1
     WHERE e.object_id = %(object_id)s
 )
