@@ -93,7 +93,7 @@ class Columns:
         return NONE.union(*(self._of_target(each["ResTarget"], select) for each in select.get("targetList", ())))
 
     def _of_target(self, target: Node, select: Node) -> frozenset[str]:
-        if name := target.get("name") or _natural_name(target["val"]):
+        if name := target.get("name") or natural_name(target["val"]):
             return frozenset({name})
         match target["val"].get("ColumnRef", {}).get("fields"):
             case [{"A_Star": _}]:
@@ -120,7 +120,7 @@ def _name(kind: str, value: Node) -> str | None:
         case "RangeVar":
             return value["relname"]
         case "RangeFunction":
-            return _natural_name(value["functions"][0]["List"]["items"][0])
+            return natural_name(value["functions"][0]["List"]["items"][0])
     return None
 
 
@@ -134,7 +134,7 @@ def _of_function(value: Node) -> frozenset[str]:
     return NONE
 
 
-def _natural_name(expression: Node) -> str | None:
+def natural_name(expression: Node) -> str | None:
     """PostgreSQL's name for an expression that is given none; None where that is not known here."""
     for kind, value in expression.items():
         match kind:
@@ -143,7 +143,7 @@ def _natural_name(expression: Node) -> str | None:
             case "FuncCall":
                 return _text(value["funcname"][-1])
             case "TypeCast" | "A_Indirection":
-                return _natural_name(value["arg"])
+                return natural_name(value["arg"])
     return None
 
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, Self
 import msgspec
 from pglast.parser import parse_sql_json
 
-SCHEMA = "analytics"
+from pipeline_project.analytics.allowed import SCHEMA
+from pipeline_project.analytics.columns import natural_name
+
 Node = Mapping[str, Any]
 
 
@@ -120,7 +122,7 @@ def _select(node: Node, ctes: Mapping[str, Columns], outer: _Scope | None) -> Co
             for item in list(_names(fields[:-1])) or scope.known:
                 found |= scope.known.get(item, {})
         else:
-            name = target.get("name") or _name(target["val"])
+            name = target.get("name") or natural_name(target["val"]) or "?column?"
             # PostgreSQL may give several the same name; only their place counts then.
             found[f"{name} {len(found)}" if name in found else name] = scope.sources(target["val"])
     return found
@@ -133,19 +135,3 @@ def _renamed(columns: Columns, alias: Node) -> Columns:
 
 def _names(fields: Sequence[Node]) -> Iterator[str]:
     return (each["String"]["sval"] for each in fields)
-
-
-def _name(value: Node) -> str:
-    """That PostgreSQL gives to a column without a name."""
-    [(kind, node)] = value.items()
-    match kind:
-        case "ColumnRef":
-            return list(_names(node["fields"]))[-1]
-        case "FuncCall":
-            return list(_names(node["funcname"]))[-1]
-        case "TypeCast":
-            return _name(node["arg"])
-        case "CaseExpr":
-            return "case"
-        case _:
-            return "?column?"
