@@ -24,6 +24,9 @@ from pipeline_project.sources.registry import route
 ALL = 2**31 - 1
 """A limit that is none."""
 
+COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
+"""Of an object: columns of the ledger and fields of an Outcome, as they are shown to people."""
+
 DiscoveredBy = Literal["event", "listing", "replay"]
 
 

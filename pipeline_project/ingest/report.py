@@ -11,9 +11,8 @@ from typing import NamedTuple
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.ledger import COUNTS, Outcome
 
-COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
 COLOURS = {
     "inserted": "#2e7d32",
     "updated": "#1565c0",

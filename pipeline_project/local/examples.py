@@ -17,12 +17,12 @@ from rich.table import Table
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
+from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.local.deployment import ROOT
 
 EXAMPLES = ROOT / "examples"
 EXPECTED = EXAMPLES / "expected.json"
 WAITING_STATES = {"discovered", "claimed"}
-COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
 POLL_SECONDS = 0.2
 
 Row = dict[str, Any]
