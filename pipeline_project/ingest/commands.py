@@ -17,6 +17,7 @@ from pipeline_project.database import Connection, Database
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import quarantine
 from pipeline_project.ingest.explain import Explanation, State, explain
+from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.landing import list_all
 from pipeline_project.ingest.preview import Preview, preview
 from pipeline_project.ingest.quarantine import Selection, Status
@@ -51,7 +52,7 @@ def status(limit: Annotated[int, typer.Option(help="Most objects with a fault to
     console.print(_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary))
     if attention:
         shown = [
-            (key, state, UNROUTABLE if state == "unroutable" else _place(message, line, column), at)
+            (key, state, UNROUTABLE if state == "unroutable" else placed(message, line, column), at)
             for key, state, message, line, column, at in attention
         ]
         console.print(_table("object", "state", "reason", "at", rows=shown, title="To be looked at"))
@@ -170,7 +171,7 @@ def _show_preview(console: Console, result: Preview) -> None:
     state = "refused" if outcome.fault else outcome.state
     console.print(Text(f"{result.key} would be {state} ({outcome.format})"))
     if outcome.fault:  # counts would say nothing: all of it is refused
-        console.print(Text(_place(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
+        console.print(Text(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
     else:
         counts = (
             outcome.records,
@@ -273,11 +274,6 @@ def discover_objects() -> None:
 def print_line(text: str) -> None:
     """A line for a person; markup in it means nothing."""
     Console().print(Text(text))
-
-
-def _place(message: str | None, line: int | None, column: int | None) -> str:
-    where = f" (line {line}, column {column})" if line and column else f" (line {line})" if line else ""
-    return f"{message or ''}{where}"
 
 
 def _moment(at: datetime) -> str:

@@ -13,3 +13,9 @@ class ObjectFault(Permanent):
         self.message = message
         self.line = line
         self.column = column
+
+
+def placed(message: str | None, line: int | None, column: int | None) -> str:
+    """What is wrong, and where, for people: of a fault, or as the ledger keeps it."""
+    place = f" (line {line}, column {column})" if line and column else f" (line {line})" if line else ""
+    return f"{message or ''}{place}"

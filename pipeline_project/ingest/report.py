@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
-from pipeline_project.ingest.faults import ObjectFault
+from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.ledger import COUNTS, Outcome
 
 COLOURS = {
@@ -105,7 +105,8 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
 
 def faults_table(outcomes: Sequence[Outcome]) -> str:
     """A Markdown table of what objects were refused for; empty if none was. By itself, as a sentence needs the width."""
-    rows = [[outcome.key, _reason(outcome.fault)] for outcome in outcomes if outcome.fault]
+    faults = [(outcome.key, outcome.fault) for outcome in outcomes if outcome.fault]
+    rows = [(key, placed(fault.message, fault.line, fault.column)) for key, fault in faults]
     return _first_lines(["object", "reason"], sorted(rows)) if rows else ""
 
 
@@ -141,10 +142,6 @@ def _first_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> st
     table = markdown_table(columns, rows[:LINES])
     left = len(rows) - LINES
     return f"{table}\n\n… and {left:,} more" if left > 0 else table
-
-
-def _reason(fault: ObjectFault) -> str:
-    return f"{fault.message} (line {fault.line})" if fault.line else fault.message
 
 
 def _cell(value: object) -> str:

@@ -17,6 +17,7 @@ from rich.table import Table
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
+from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.local.deployment import ROOT
 
@@ -106,8 +107,8 @@ def show(console: Console, uploaded: Upload, rows: list[Row], rejected: list[Row
     console.print(table)
     for row in rows:
         if row["error_message"]:
-            line = f" (line {row['error_line']})" if row["error_line"] else ""
-            console.print(f"[red]{escape(row['key'])}[/]: {escape(row['error_message'])}{line}")
+            reason = placed(row["error_message"], row["error_line"], row["error_column"])
+            console.print(f"[red]{escape(row['key'])}[/]: {escape(reason)}")
     if rejected:
         table = Table("file", "record", "line", "field", "reason", title="Rejected rows", title_justify="left")
         for row in rejected:

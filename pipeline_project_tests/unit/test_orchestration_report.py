@@ -33,11 +33,11 @@ def test_what_needs_somebody_comes_first_and_the_rest_is_cut() -> None:
 
 def test_why_an_object_failed_stands_by_itself() -> None:
     good, one, other = outcome(1), outcome(3), outcome(2)
-    one.refuse(ObjectFault("truncated", "the file ends\nin a record", line=7))
+    one.refuse(ObjectFault("truncated", "the file ends\nin a record", line=7, column=3))
     other.refuse(ObjectFault("empty", "the file is empty"))
     assert faults_table([good, one, other]).splitlines()[2:] == [
         "| crm-data/0002.json | the file is empty |",
-        "| crm-data/0003.json | the file ends in a record (line 7) |",
+        "| crm-data/0003.json | the file ends in a record (line 7, column 3) |",
     ]
     assert faults_table([good]) == ""
 
