@@ -32,6 +32,7 @@ CURSOR = "statement"
 LOCK_TIMEOUT_SECONDS = 5
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
+NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
 
 Row = tuple[Any, ...]
 
@@ -41,6 +42,10 @@ class Column(msgspec.Struct, frozen=True):
 
     name: str
     type: str
+
+    @property
+    def is_number(self) -> bool:
+        return self.type.partition("(")[0] in NUMBERS
 
 
 class Versions(NamedTuple):

@@ -78,8 +78,7 @@ def figure(operation: str, columns: Sequence[Column], rows: Sequence[Row]) -> "F
 
 
 def _guessed(columns: Sequence[Column]) -> Chart:
-    numbers = ("bigint", "integer", "smallint", "numeric", "double precision", "real")
-    value = next((c.name for c in columns if c.type.partition("(")[0] in numbers), "")
+    value = next((c.name for c in columns if c.is_number), "")
     label = next((c.name for c in columns if c.name != value), value)
     return Chart((label,), value)
 

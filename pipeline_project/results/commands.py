@@ -62,8 +62,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
     caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
     shown = Table(caption=caption, caption_justify="left")
     for column in columns:
-        is_number = column.type.partition("(")[0] in ("bigint", "integer", "numeric", "double precision", "real")
-        shown.add_column(Text(column.name), justify="right" if is_number else "left")
+        shown.add_column(Text(column.name), justify="right" if column.is_number else "left")
     for row in rows[:most]:
         shown.add_row(*(Text(_cell(value)) for value in row))
     return shown
