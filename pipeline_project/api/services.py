@@ -59,12 +59,7 @@ class Services:
     def jobs(self) -> "JobStore":
         from pipeline_project.jobs.store import JobStore  # noqa: PLC0415
 
-        return JobStore(
-            self.dynamodb,
-            self.settings.table_name,
-            retention_days=self.settings.job_retention_days,
-            open_jobs=self.settings.api_open_jobs,
-        )
+        return JobStore.from_settings(self.settings, self.dynamodb)
 
     @cached_property
     def cache(self) -> "QueryCache":

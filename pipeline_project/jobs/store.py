@@ -9,7 +9,7 @@ import datetime as dt
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -17,6 +17,7 @@ from pipeline_project.errors import Permanent, Transient
 from pipeline_project.jobs import outbox
 from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Reason, Result, State, moment, now, timestamp
 from pipeline_project.jobs.table import BY_STATE, BY_TIME, EXPIRY, Change, Item, Raw, decode, encode
+from pipeline_project.settings import Settings
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
 JSON_FIELDS = ("parameters", "error", "result")
@@ -66,6 +67,15 @@ class JobStore:
         self._clock = clock
         self._retention = dt.timedelta(days=retention_days)
         self._open_jobs = open_jobs
+
+    @classmethod
+    def from_settings(cls, settings: Settings, dynamodb: Any) -> Self:
+        return cls(
+            dynamodb,
+            settings.table_name,
+            retention_days=settings.job_retention_days,
+            open_jobs=settings.api_open_jobs,
+        )
 
     # --- submit and read
 

@@ -71,12 +71,7 @@ class Platform:
 
     @property
     def jobs(self) -> JobStore:
-        return JobStore(
-            self.client("dynamodb"),
-            self.settings.table_name,
-            retention_days=self.settings.job_retention_days,
-            open_jobs=self.settings.api_open_jobs,
-        )
+        return JobStore.from_settings(self.settings, self.client("dynamodb"))
 
     @property
     def outbox(self) -> Outbox:
