@@ -46,10 +46,7 @@ class Database:
     @classmethod
     def from_settings(cls, settings: Settings, role: Role, secrets: Any) -> Self:
         """`secrets` is a boto3 Secrets Manager client."""
-        name = {"owner": settings.owner_secret, "loader": settings.loader_secret, "reader": settings.reader_secret}[
-            role
-        ]
-
+        name = role_secrets(settings)[role]
         options = READ_ONLY if role == "reader" else None
 
         def conninfo() -> str:
@@ -89,6 +86,11 @@ class Database:
         """A connection, closed at the end; committed if the block succeeds. Transient when the server is away."""
         with self.open(autocommit=autocommit) as connection:
             yield connection
+
+
+def role_secrets(settings: Settings) -> dict[Role, str]:
+    """By role, the name of the secret with its login."""
+    return {"owner": settings.owner_secret, "loader": settings.loader_secret, "reader": settings.reader_secret}
 
 
 def login(secrets: Any, name: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline_project import aws, logs
 from pipeline_project.canonical import migrations
 from pipeline_project.canonical.sql_files import query
-from pipeline_project.database import Database, Role, login, login_conninfo
+from pipeline_project.database import Database, Role, login, login_conninfo, role_secrets
 from pipeline_project.errors import Permanent
 from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
 from pipeline_project.operate import serve as serving
@@ -72,12 +72,7 @@ def migrate(
     logs.configure_process()
     settings = Settings.load()
     secrets = aws.client(settings, "secretsmanager")
-    roles: dict[Role, str] = {
-        "owner": settings.owner_secret,
-        "loader": settings.loader_secret,
-        "reader": settings.reader_secret,
-    }
-    logins: dict[Role, dict[str, Any]] = {role: login(secrets, name) for role, name in roles.items()}
+    logins: dict[Role, dict[str, Any]] = {role: login(secrets, name) for role, name in role_secrets(settings).items()}
     admin = {**login(secrets, settings.admin_secret), "dbname": logins["owner"]["dbname"]}
     passwords: dict[Role, str] = {role: found["password"] for role, found in logins.items()}
     migrations.migrate(login_conninfo(admin), passwords)
