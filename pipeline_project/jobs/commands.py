@@ -41,8 +41,8 @@ def connect(
 def submit(
     context: typer.Context,
     operation: Annotated[str, typer.Argument(help="One of `pipeline jobs operations`.")],
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="May be repeated.")
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "--parameter", "-p", metavar="NAME=VALUE", help="May be repeated.")
     ] = None,
     parameters: Annotated[str | None, typer.Option(metavar="JSON", help="All parameters, or `-` to read them.")] = None,
     result_format: Annotated[str, typer.Option("--format", help="json, ndjson, csv or parquet.")] = "json",
@@ -52,7 +52,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job; its id on standard output, for scripts."""
-    given = _parameters(parameter or [], parameters)
+    given = _parameters(param or [], parameters)
     job = _client(context).submit(operation, given, result_format=result_format, idempotency_key=idempotency_key)
     if wait:
         _finish(_watched(context, job["id"], timeout), as_json)
@@ -173,7 +173,7 @@ def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator:
-            raise typer.BadParameter(f"--parameter is NAME=VALUE, not {pair!r}")
+            raise typer.BadParameter(f"--param is NAME=VALUE, not {pair!r}")
         try:
             found[name] = json.loads(value)
         except ValueError:

@@ -141,7 +141,7 @@ def test_commands(live_api: LiveApi, tmp_path: Path) -> None:
         assert done.exit_code == status, (done.output, done.exception)
         return done.stdout
 
-    ended = run("submit", "revenue_analysis", "-p", "top_n=3", "-p", "group_by=industry", "--wait")
+    ended = run("submit", "revenue_analysis", "--param", "top_n=3", "-p", "group_by=industry", "--wait")
     assert ended.split()[1] == "SUCCEEDED"
     job_id = run("submit", "simple_demo", "--format", "csv").strip()
     assert run("wait", job_id) == f"{job_id} SUCCEEDED\n"
