@@ -19,6 +19,7 @@ from pipeline_project.ingest import quarantine
 from pipeline_project.ingest.explain import Explanation, State, explain
 from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.landing import list_all
+from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.ingest.preview import Preview, preview
 from pipeline_project.ingest.quarantine import Selection, Status
 from pipeline_project.ingest.replay import Objects, put_back
@@ -173,15 +174,7 @@ def _show_preview(console: Console, result: Preview) -> None:
     if outcome.fault:  # counts would say nothing: all of it is refused
         console.print(Text(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
     else:
-        counts = (
-            outcome.records,
-            outcome.inserted,
-            outcome.updated,
-            outcome.unchanged,
-            outcome.stale,
-            outcome.rejected,
-        )
-        console.print(_table("records", "new", "changed", "unchanged", "stale", "rejected", rows=[counts]))
+        console.print(_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]]))
     if result.changed:
         console.print(_table("field", "entities", rows=list(result.changed.items()), title="Changes"))
     if result.first_bad:

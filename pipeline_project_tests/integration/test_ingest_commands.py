@@ -1,6 +1,7 @@
 """`pipeline status | rejects | sources | explain | replay | discover` as a person types them, through settings and secrets."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_sources_are_listed(pipeline: Invoke) -> None:
     said(pipeline("sources"), "crm-data/", "erp-data/", "legacy-data/", "50%")
 
 
-def test_a_check_tells_new_changed_unchanged_stale_and_rejected_and_writes_nothing(
+def test_a_check_counts_as_the_ledger_would_and_writes_nothing(
     pipeline: Invoke, database: FreshDatabase, landing: Landing, rows: Rows, tmp_path: Path
 ) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": n, "name": "A"} for n in range(1, 4)]))
@@ -103,6 +104,7 @@ def test_a_check_tells_new_changed_unchanged_stale_and_rejected_and_writes_nothi
     folder.mkdir()
     file = folder / "b.json"
     content = [{"id": 1, "name": "A"}, {"id": 2, "name": "A", "revenue": 5}, {"id": 4, "name": "D"}, {"id": 5},
+               {"id": 6, "_deleted": True},
                {"id": 3, "name": "older", "updated_at": "2020-01-01"}]  # fmt: skip
     file.write_text(json.dumps(content))
     answered = pipeline("sources", "check", file)
@@ -113,8 +115,9 @@ def test_a_check_tells_new_changed_unchanged_stale_and_rejected_and_writes_nothi
         "name",
         "is required: an entity has a name",
     )
-    (counts,) = [line for line in answered.output.splitlines() if line.replace("│", "").split() == ["5", *"11111"]]
-    assert counts
+    words = [re.sub("[┃│]", "", line).split() for line in answered.output.splitlines()]
+    header = words.index(["records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted"])
+    assert words[header + 2] == ["6", "2", "1", "1", "1", "1", "1"]
     assert (rows("SELECT xmin, * FROM canonical.entities ORDER BY 2"), rows("SELECT * FROM ingest.objects")) == before
     # Elsewhere the key has to be said; a file that would be refused ends the command with 1, and says where.
     elsewhere = tmp_path / "c.json"
