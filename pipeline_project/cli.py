@@ -48,7 +48,7 @@ def main() -> None:
         app()
     except PipelineError as error:
         if logs.is_configured():  # a service's last words are read where its others are
-            logging.getLogger("pipeline").critical("%s", error)
+            logging.getLogger(logs.LOGGER).critical("%s", error)
             sys.exit(1)
         Console(stderr=True, soft_wrap=True).print(Text(str(error)), style="red")
         sys.exit(1)

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-LOGGERS = ("pipeline", "pipeline_project")
+LOGGER = "pipeline"
+"""Above all of this project's: `pipeline.<part>`."""
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 never changed, only replaced
 
@@ -68,17 +69,16 @@ class StandardError(logging.Handler):
 
 
 def is_configured() -> bool:
-    return any(isinstance(each, StandardError) for each in logging.getLogger(LOGGERS[0]).handlers)
+    return any(isinstance(each, StandardError) for each in logging.getLogger(LOGGER).handlers)
 
 
 def configure(level: int = logging.INFO) -> None:
     """This project's loggers: wherever its code runs in somebody else's process. Doing it again changes nothing."""
     if is_configured():
         return
-    for name in LOGGERS:
-        logger = logging.getLogger(name)
-        logger.setLevel(level)
-        logger.addHandler(StandardError(JsonLines()))
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(level)
+    logger.addHandler(StandardError(JsonLines()))
 
 
 def configure_process() -> None:
@@ -93,4 +93,4 @@ def configure_process() -> None:
 
 def _log_and_end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     if not issubclass(kind, KeyboardInterrupt):
-        logging.getLogger(LOGGERS[0]).critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+        logging.getLogger(LOGGER).critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))

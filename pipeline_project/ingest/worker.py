@@ -39,7 +39,7 @@ GONE = {"NoSuchKey", "NoSuchVersion", "404"}
 OVERWRITTEN = {"PreconditionFailed", "412"}
 STORAGE_ERRORS = (BotoCoreError, ClientError, OSError)
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("pipeline.ingest")
 
 
 class Worker:

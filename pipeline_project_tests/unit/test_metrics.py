@@ -84,16 +84,12 @@ def test_an_error_is_one_line_too() -> None:
 
 
 def test_it_is_set_up_once() -> None:
-    loggers = [logging.getLogger(name) for name in logs.LOGGERS]
-    before = [(logger, list(logger.handlers), logger.level) for logger in loggers]
+    logger = logging.getLogger(logs.LOGGER)
+    handlers, level = list(logger.handlers), logger.level
     try:
         logs.configure()
         logs.configure()
-        assert [sum(isinstance(each.formatter, logs.JsonLines) for each in logger.handlers) for logger in loggers] == [
-            1,
-            1,
-        ]
+        assert sum(isinstance(each.formatter, logs.JsonLines) for each in logger.handlers) == 1
     finally:
-        for logger, handlers, level in before:
-            logger.handlers[:] = handlers
-            logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
