@@ -15,9 +15,9 @@ from pipeline_project.analytics.execution import Column, Row, execute
 from pipeline_project.analytics.plots import plot
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.canonical.tables import LEDGER, TABLES, Table
-from pipeline_project.ingest.report import markdown_table
 from pipeline_project.orchestration.columns import result_lineage
 from pipeline_project.orchestration.images import image
+from pipeline_project.orchestration.markdown import markdown_table
 from pipeline_project.orchestration.names import ANALYTICS, ANALYTICS_POOL, OWNERS, result_key, table_key
 from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried

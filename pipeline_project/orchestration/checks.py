@@ -7,7 +7,7 @@ import dagster as dg
 from pipeline_project.canonical.checks import COUNTED, SHOWN, Check, checks, run
 from pipeline_project.canonical.tables import LEDGER
 from pipeline_project.ingest.completeness import compare
-from pipeline_project.ingest.report import markdown_table
+from pipeline_project.orchestration.markdown import markdown_table
 from pipeline_project.orchestration.names import table_key
 from pipeline_project.orchestration.resources import Platform
 

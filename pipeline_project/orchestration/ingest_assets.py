@@ -17,8 +17,9 @@ from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.notify import metrics
 from pipeline_project.orchestration.columns import record_columns
-from pipeline_project.orchestration.images import image
+from pipeline_project.orchestration.images import counts_plot, image
 from pipeline_project.orchestration.landing_assets import log_objects
+from pipeline_project.orchestration.markdown import faults_table, markdown_table, outcomes_table
 from pipeline_project.orchestration.names import (
     CANONICAL,
     INGEST_JOB,
@@ -148,10 +149,10 @@ def _result(
     if outcomes:
         log_objects(context, source, len(outcomes), size)
     totals = report.totals(outcomes)
-    tables = {"outcomes": dg.MetadataValue.md(report.outcomes_table(outcomes))}
-    if faults := report.faults_table(outcomes):
+    tables = {"outcomes": dg.MetadataValue.md(outcomes_table(outcomes))}
+    if faults := faults_table(outcomes):
         tables["failure reasons"] = dg.MetadataValue.md(faults)
-    reasons_table = dg.MetadataValue.md(report.reasons_table(reasons))
+    reasons_table = dg.MetadataValue.md(markdown_table(report.RejectReason._fields, reasons))
     metadata: dict[str, Any] = {
         **({"days": ", ".join(context.partition_keys)} if len(context.partition_keys) > 1 else {}),
         "objects": len(outcomes),
@@ -161,12 +162,12 @@ def _result(
         "seconds": round(seconds, 3),
         "records per second": round(totals["records"] / seconds) if seconds else 0,
         **tables,
-        "plot": image("svg+xml", report.counts_plot(totals).encode()),
+        "plot": image("svg+xml", counts_plot(totals).encode()),
         "dagster/row_count": totals["records"] - totals["rejected"],
         "dagster/uri": f"s3://{platform.settings.landing_bucket}/{source.prefix}/",
     }
     if entities:
-        preview = report.markdown_table(report.EntityLine._fields, entities)
+        preview = markdown_table(report.EntityLine._fields, entities)
         metadata["preview"] = dg.MetadataValue.md(preview)
     figures: dict[str, float] = {
         "RecordsLoaded": totals["inserted"] + totals["updated"],

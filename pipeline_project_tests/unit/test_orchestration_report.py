@@ -4,7 +4,9 @@ from xml.etree import ElementTree as ET
 
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.ledger import Outcome
-from pipeline_project.ingest.report import BAR, LINES, counts_plot, faults_table, markdown_table, outcomes_table, totals
+from pipeline_project.ingest.report import totals
+from pipeline_project.orchestration.images import BAR, counts_plot
+from pipeline_project.orchestration.markdown import LINES, faults_table, markdown_table, outcomes_table
 
 
 def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
