@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipeline_project import logs, tracing
-from pipeline_project.ingest import landing, report
+from pipeline_project.ingest import batches, report
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.notify import metrics
@@ -128,7 +128,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
 def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionContext) -> list[int]:
     days = [date.fromisoformat(key) for key in context.partition_keys]
     with platform.loader.connect() as connection:
-        return [each for day in days for each in landing.arrivals(connection, source.name, day, context.run.run_id)]
+        return [each for day in days for each in batches.arrivals(connection, source.name, day, context.run.run_id)]
 
 
 def _result(

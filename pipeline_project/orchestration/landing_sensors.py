@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipeline_project.ingest.landing import Batch, ListingCursor, Living, Turns
+from pipeline_project.ingest.batches import Batch, Living
+from pipeline_project.ingest.landing import ListingCursor, Turns
 from pipeline_project.orchestration.names import BATCH_TAG, HEAVY, INGEST_JOB, SOURCE_TAG, WEIGHT_TAG, ingest_key
 from pipeline_project.orchestration.resources import Platform
 

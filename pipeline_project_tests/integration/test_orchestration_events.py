@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline_project.ingest import landing
+from pipeline_project.ingest.batches import Living
 from pipeline_project.ingest.worker import Worker
 from pipeline_project.jobs.launch import JOB_TAG
 from pipeline_project.orchestration import run_sensors
@@ -36,7 +37,7 @@ def load(platform: Platform) -> None:
         platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=content)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     for _ in range(len(FILES)):
-        for batch in platform.landing.watch(landing.Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2):
+        for batch in platform.landing.watch(Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2):
             list(worker.ingest(batch.object_ids))
         with platform.loader.connect() as connection:
             [settled] = connection.execute(SETTLED).fetchone() or []

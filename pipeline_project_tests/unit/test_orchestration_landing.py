@@ -9,7 +9,8 @@ from dagster._daemon import sensor as sensor_daemon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.landing import Batch, Candidate, ListingCursor, pack
+from pipeline_project.ingest.batches import Batch, Candidate, pack
+from pipeline_project.ingest.landing import ListingCursor
 from pipeline_project.orchestration.landing_sensors import LOOP_SECONDS, TICK_SECONDS, run_request
 
 HEAVY_BYTES = 100
