@@ -315,8 +315,8 @@ class MonitoringStack(cdk.Stack):
                     ],
                 ),
                 (
-                    "Ledger: objects settled, by state; dead letters",
-                    [each("ObjectsSettled", "State", "Sum")],
+                    "Ledger: objects settled, by state; ignored; dead letters",
+                    [each("ObjectsSettled", "State", "Sum"), own("ObjectsIgnored", "Sum")],
                     [storage.dead_letter_queue.metric_approximate_number_of_messages_visible()],
                 ),
             ],

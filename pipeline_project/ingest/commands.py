@@ -260,8 +260,9 @@ def discover_objects() -> None:
     """Compare the landing bucket with the ledger now, for what no event told of; the sensors do so every ten minutes."""
     settings = Settings.load()
     with _loader() as connection:
-        new = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
-    print_line(f"{new} objects were not known; the landing sensor takes them")
+        found = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
+    ignored = f"; ignored, as empty or a folder: {found.ignored}" if found.ignored else ""
+    print_line(f"{found.new} objects were not known; the landing sensor takes them{ignored}")
 
 
 def print_line(text: str) -> None:

@@ -13,10 +13,10 @@ from pipeline_project.ingest.ledger import ObjectSeen
 
 
 class EventMessage(NamedTuple):
-    """What a message of the landing queue tells. `ignored` counts folders and empty objects."""
+    """What a message of the landing queue tells. `ignored` has the keys of folders and empty objects."""
 
     seen: list[ObjectSeen]
-    ignored: int
+    ignored: list[str]
 
 
 def from_event(body: str) -> EventMessage:
@@ -27,9 +27,9 @@ def from_event(body: str) -> EventMessage:
             _from_record(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated")
         ]
     except (ValueError, AttributeError, KeyError, TypeError):
-        return EventMessage([], 0)
+        return EventMessage([], [])
     seen = [each for each in found if counts(each.key, each.size)]
-    return EventMessage(seen, len(found) - len(seen))
+    return EventMessage(seen, [each.key for each in found if not counts(each.key, each.size)])
 
 
 def _from_record(record: dict[str, Any]) -> ObjectSeen:
@@ -47,7 +47,7 @@ def _from_record(record: dict[str, Any]) -> ObjectSeen:
 
 
 class Page(NamedTuple):
-    """A page of a listing. `resume` goes on behind it; None at the end."""
+    """A page of a listing. `ignored` counts folders and empty objects. `resume` goes on behind it; None at the end."""
 
     seen: list[ObjectSeen]
     ignored: int

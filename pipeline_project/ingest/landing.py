@@ -5,6 +5,7 @@ listing ───────► ledger                            finds what ev
 """
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -29,12 +30,14 @@ GATHER_PAUSE = 0.05
 LONGEST_GATHERING = 2.0
 """After this many seconds with events the first of them get their run, however many are still to come."""
 
+log = logging.getLogger("pipeline.ingest")
+
 
 class Received(NamedTuple):
     """What messages tell of, and what is needed to delete them."""
 
     seen: list[ObjectSeen]
-    ignored: int
+    ignored: list[str]
     receipts: list[str]
 
 
@@ -94,6 +97,8 @@ class Landing:
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
+        self.ignored = 0
+        """Folders and empty objects that were told of since this was made."""
 
     def watch(
         self, living: Callable[[], Living], turns: Turns, *, seconds: float, linger: float, runs_per_source: int
@@ -155,6 +160,9 @@ class Landing:
             ledger.discover(connection, received.seen)
             connection.commit()
             self._delete(received.receipts)
+            for key in received.ignored:
+                log.info("%s: ignored, as it is empty or a folder", key)
+            self.ignored += len(received.ignored)
         return bool(received.receipts)
 
     def _receive(self, seconds: float) -> Received:
@@ -167,7 +175,7 @@ class Landing:
         told = [from_event(message["Body"]) for message in messages]
         return Received(
             [each for message in told for each in message.seen],
-            sum(message.ignored for message in told),
+            [each for message in told for each in message.ignored],
             [message["ReceiptHandle"] for message in messages],
         )
 
@@ -194,10 +202,18 @@ class Landing:
         return ListingCursor(began)
 
 
-def list_all(connection: Connection, s3: Any, bucket: str) -> int:
-    """Compare the whole bucket with the ledger; how many objects it did not know. Committed page by page."""
-    new = 0
+class Listed(NamedTuple):
+    """How many objects of a bucket the ledger did not know, and how many are folders or empty."""
+
+    new: int
+    ignored: int
+
+
+def list_all(connection: Connection, s3: Any, bucket: str) -> Listed:
+    """Compare the whole bucket with the ledger. Committed page by page."""
+    new = ignored = 0
     for page in list_pages(s3, bucket):
         new += len(ledger.discover(connection, page.seen))
         connection.commit()
-    return new
+        ignored += page.ignored
+    return Listed(new, ignored)

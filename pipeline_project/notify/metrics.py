@@ -20,6 +20,7 @@ UNITS = {
     "BatchObjects": "Count",
     "BatchBytes": "Bytes",
     "ObjectsSettled": "Count",
+    "ObjectsIgnored": "Count",
     "IngestFailures": "Count",
     "ObjectsWaiting": "Count",
     "OldestWaitingSeconds": "Seconds",

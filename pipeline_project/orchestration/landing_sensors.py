@@ -12,6 +12,7 @@ import dagster as dg
 
 from pipeline_project.ingest.batches import Batch, Living
 from pipeline_project.ingest.landing import ListingCursor, Turns
+from pipeline_project.notify import metrics
 from pipeline_project.orchestration.names import BATCH_TAG, HEAVY, INGEST_JOB, SOURCE_TAG, WEIGHT_TAG, ingest_key
 from pipeline_project.orchestration.resources import Platform
 
@@ -62,6 +63,8 @@ def _landing_sensor(number: int, seconds: int, turns: Turns) -> dg.SensorDefinit
         batches = landing.watch(
             living(context.instance), turns, seconds=listening, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
         )
+        if landing.ignored:
+            metrics.emit(platform.settings.environment, {"ObjectsIgnored": landing.ignored})
         if not batches:
             return dg.SensorResult(skip_reason=f"nothing arrived within {listening} s", cursor=cursor)
         heavy = platform.settings.ingest_heavy_bytes

@@ -1,6 +1,7 @@
 """From the upload to the rows, through the sensor and the run that it asks for; real PostgreSQL and AWS emulator."""
 
 import itertools
+import logging
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from pipeline_project.definitions import definitions
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import landing
 from pipeline_project.ingest.batches import Batch, Living
+from pipeline_project.local.metrics import figures
 from pipeline_project.orchestration import retries
 from pipeline_project.orchestration.landing_sensors import living, run_request
 from pipeline_project.orchestration.names import (
@@ -167,6 +169,29 @@ def test_the_listing_finds_what_no_event_told_of(
     assert states(database) == {"crm-data/1.json": "loaded"}
     place = landing.ListingCursor.parse(result.cursor)
     assert place.began and place.resume is None and not place.is_due(datetime.now(UTC), timedelta(minutes=10))
+
+
+def test_what_is_ignored_is_counted_and_named(
+    repository: dg.RepositoryDefinition,
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    database: FreshDatabase,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ignored = ("crm-data/", "crm-data/empty.csv")
+    for key in ignored:
+        put(platform, key, b"")
+    put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
+    until(lambda: messages(platform) > len(ignored))
+    with caplog.at_level(logging.INFO, "pipeline.ingest"):
+        tick(repository, platform, instance, cursor=str(landing.ListingCursor(datetime.now(UTC))))
+    assert {each.getMessage() for each in caplog.records if each.name == "pipeline.ingest"} == {
+        f"{key}: ignored, as it is empty or a folder" for key in ignored
+    }
+    found = figures(capsys.readouterr().out.splitlines(), since=0)
+    assert found["ObjectsIgnored", "all"].total == len(ignored)
+    assert states(database) == {"crm-data/1.json": "discovered"}
 
 
 def test_a_message_outlives_a_ledger_that_is_away(platform: Platform, database: FreshDatabase) -> None:
