@@ -3,10 +3,11 @@
 import logging
 import sys
 from importlib.util import find_spec
+from typing import NoReturn
 
 import typer
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
-from rich.text import Text
 
 from pipeline_project import logs
 from pipeline_project.errors import PipelineError
@@ -15,6 +16,7 @@ from pipeline_project.jobs.commands import app as jobs
 from pipeline_project.notify.commands import events
 from pipeline_project.operate import commands as operate
 from pipeline_project.results.commands import operations, query
+from pipeline_project.terminal import plain
 
 app = typer.Typer(
     help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -50,5 +52,12 @@ def main() -> None:
         if logs.is_configured():  # a service's last words are read where its others are
             logging.getLogger(logs.LOGGER).critical("%s", error)
             sys.exit(1)
-        Console(stderr=True, soft_wrap=True).print(Text(str(error)), style="red")
-        sys.exit(1)
+        _complain(str(error))
+    except BotoCoreError as error:
+        # Whatever was asked for: nothing is there that it could be asked of.
+        _complain(f"AWS cannot be reached ({type(error).__name__}); on a laptop `make run` starts what stands for it")
+
+
+def _complain(text: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(plain(text), style="red")
+    sys.exit(1)

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pipeline_project import aws
 from pipeline_project.canonical.sql_files import query
@@ -25,38 +22,50 @@ from pipeline_project.ingest.quarantine import Selection, Status
 from pipeline_project.ingest.replay import Objects, put_back
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
+from pipeline_project.terminal import moment, print_line, print_table
 
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer()
 
+LARGEST_ID = 2**63 - 1
+MOST = 100_000
+BAD_SHOWN = 20
 UNROUTABLE = "no source is registered for its folder: move it, or add the source and replay it"
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source system.")]
 PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only of objects whose key begins so.")]
-IdArguments = Annotated[list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.")]
+IdArguments = Annotated[
+    list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.", min=1, max=LARGEST_ID)
+]
 
 
 @contextmanager
 def _loader() -> Iterator[Connection]:
     settings = Settings.load()
-    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
     with database.connect(autocommit=True) as connection:
         yield connection
 
 
-def status(limit: Annotated[int, typer.Option(help="Most objects with a fault to show.")] = 20) -> None:
+def status(
+    limit: Annotated[int, typer.Option(help="Most objects with a fault to show.", min=1, max=MOST)] = 20,
+) -> None:
     """What became of the objects: how many are in which state, and what somebody has to look at."""
     with _loader() as connection:
         summary = connection.execute(query("ingest/status_summary")).fetchall()
-        attention = connection.execute(query("ingest/status_attention"), {"limit": limit}).fetchall()
-    console = Console()
-    console.print(_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary))
+        attention = connection.execute(query("ingest/status_attention"), {"limit": limit + 1}).fetchall()
+    print_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary)
     if attention:
         shown = [
-            (key, state, UNROUTABLE if state == "unroutable" else placed(message, line, column), at)
-            for key, state, message, line, column, at in attention
+            (object_id, key, state, code, UNROUTABLE if state == "unroutable" else placed(message, line, column), at)
+            for object_id, key, state, code, message, line, column, at in attention[:limit]
         ]
-        console.print(_table("object", "state", "reason", "at", rows=shown, title="To be looked at"))
+        print_table(
+            *("id", "object", "state", "code", "reason", "at"),
+            rows=shown,
+            title="To be looked at",
+            caption=_more(attention, limit),
+        )
 
 
 @rejects.command("list")
@@ -64,35 +73,37 @@ def list_rejects(
     source: SourceOption = None,
     prefix: PrefixOption = None,
     state: Annotated[str, typer.Option("--status", help=f"{', '.join(get_args(Status))} or all.")] = "open",
-    limit: int = 100,
+    limit: Annotated[int, typer.Option(help="Most rows to show.", min=1, max=MOST)] = 100,
 ) -> None:
     """Show rejected rows, the latest first."""
     if state not in (*get_args(Status), "all"):
         raise Permanent(f"--status {state}: it is {', '.join(get_args(Status))} or all")
     wanted: Status | None = None if state == "all" else state  # pyright: ignore[reportAssignmentType] checked above
+    _check(source, prefix)
     with _loader() as connection:
-        found = quarantine.listed(connection, source=source, key_prefix=prefix, status=wanted, limit=limit)
+        found = quarantine.listed(connection, source=source, key_prefix=prefix, status=wanted, limit=limit + 1)
     rows = [
         (each.reject_id, each.key, each.ordinal, each.line, each.record_key, each.status, each.reasons)
-        for each in found
+        for each in found[:limit]
     ]
-    Console().print(_table("reject", "object", "record", "line", "entity", "status", "reason", rows=rows))
+    print_table(
+        *("reject", "object", "record", "line", "entity", "status", "reason"), rows=rows, caption=_more(found, limit)
+    )
 
 
 @rejects.command("show")
-def show_reject(reject_id: int) -> None:
+def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]) -> None:
     """Show one rejected row as it was sent, and all that is wrong with it."""
     with _loader() as connection:
         reject = quarantine.shown(connection, reject_id)
-    console = Console()
     line = f", line {reject.line}" if reject.line else ""
-    console.print(Text(f"reject {reject.reject_id}: {reject.key}, record {reject.ordinal}{line} — {reject.status}"))
-    settled = f", settled {_moment(reject.settled_at)}" if reject.settled_at else ""
-    read = f"version {reject.version}, mapping {reject.mapping_version}, rejected {_moment(reject.created_at)}{settled}"
-    console.print(Text(f"  {read}"))
+    print_line(f"reject {reject.reject_id}: {reject.key}, record {reject.ordinal}{line} — {reject.status}")
+    settled = f", settled {moment(reject.settled_at)}" if reject.settled_at else ""
+    read = f"version {reject.version}, mapping {reject.mapping_version}, rejected {moment(reject.created_at)}{settled}"
+    print_line(f"  {read}")
     for error in reject.errors:
-        console.print(Text(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})"))
-    console.print(Text(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …")))
+        print_line(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})")
+    print_line(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …"))
 
 
 @rejects.command("replay")
@@ -116,7 +127,21 @@ def discard_rejects(reject_ids: IdArguments = None, source: SourceOption = None,
         print_line(f"{quarantine.discard(connection, _selection(reject_ids, source, prefix))} discarded")
 
 
+def _check(source: str | None, prefix: str | None) -> None:
+    """That what was said does not mean everything, or nothing, by mistake."""
+    if source is not None and source not in sources():
+        raise Permanent(f"--source {source}: it is {', '.join(sources())}")
+    if prefix is not None and not prefix.strip():
+        raise Permanent("--prefix is empty, which would mean everything: say what the keys begin with")
+
+
+def _more(found: Sequence[object], limit: int) -> str | None:
+    """A table's caption where there are more than it shows."""
+    return f"and more: --limit shows more than {limit:,}" if len(found) > limit else None
+
+
 def _selection(reject_ids: list[int] | None, source: str | None, prefix: str | None) -> Selection:
+    _check(source, prefix)
     if not reject_ids and source is None and prefix is None:
         raise Permanent("say which rejects: their numbers, --source or --prefix")
     return Selection(reject_ids or None, source, prefix)
@@ -138,7 +163,7 @@ def list_sources(context: typer.Context) -> None:
         )
         for each in sources().values()
     ]
-    Console().print(_table("source", "folder", "entity type", "mapping", "bad rows at most", "description", rows=rows))
+    print_table("source", "folder", "entity type", "mapping", "bad rows at most", "description", rows=rows)
 
 
 @systems.command("check")
@@ -151,7 +176,7 @@ def check_file(
     """Say what loading a file would do, and load nothing."""
     with _loader() as connection:
         result = preview(connection, file, key or _key(file))
-    _show_preview(Console(), result)
+    _show_preview(result)
     if result.outcome.fault is not None:
         raise typer.Exit(1)
 
@@ -167,21 +192,24 @@ def _key(file: Path) -> str:
     )
 
 
-def _show_preview(console: Console, result: Preview) -> None:
+def _show_preview(result: Preview) -> None:
     outcome = result.outcome
     state = "refused" if outcome.fault else outcome.state
-    console.print(Text(f"{result.key} would be {state} ({outcome.format})"))
+    print_line(f"{result.key} would be {state} ({outcome.format})")
     if outcome.fault:  # counts would say nothing: all of it is refused
-        console.print(Text(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column)), style="red")
+        print_line(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column), "red")
     else:
-        console.print(_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]]))
+        print_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]])
     if result.changed:
-        console.print(_table("field", "entities", rows=list(result.changed.items()), title="Changes"))
+        print_table("field", "entities", rows=list(result.changed.items()), title="Changes")
     if result.first_bad:
         rows = [
-            (bad.ordinal, bad.line, error.field, error.message) for bad in result.first_bad[:20] for error in bad.errors
+            (bad.ordinal, bad.line, error.field, error.message)
+            for bad in result.first_bad[:BAD_SHOWN]
+            for error in bad.errors
         ]
-        console.print(_table("record", "line", "field", "reason", rows=rows, title="Rejected"))
+        caption = f"the first {BAD_SHOWN} of {outcome.rejected:,}" if outcome.rejected > BAD_SHOWN else None
+        print_table("record", "line", "field", "reason", rows=rows, title="Rejected", caption=caption)
 
 
 def explain_entity(
@@ -190,12 +218,12 @@ def explain_entity(
 ) -> None:
     """Say which object and record set each value of an entity, what lost to it and why."""
     with _loader() as connection:
-        _show_explanation(Console(), explain(connection, canonical_id, field))
+        _show_explanation(explain(connection, canonical_id, field))
 
 
-def _show_explanation(console: Console, found: Explanation) -> None:
+def _show_explanation(found: Explanation) -> None:
     if found.deleted:
-        console.print(Text(f"{found.canonical_id} is deleted: its last record is a tombstone."))
+        print_line(f"{found.canonical_id} is deleted: its last record is a tombstone.")
     rows = [
         (
             value.field,
@@ -206,7 +234,7 @@ def _show_explanation(console: Console, found: Explanation) -> None:
         )
         for value in found.values
     ]
-    console.print(_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.canonical_id))
+    print_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.canonical_id)
     history = [
         (
             state.version,
@@ -218,16 +246,12 @@ def _show_explanation(console: Console, found: Explanation) -> None:
         )
         for state in found.states
     ]
-    console.print(
-        _table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
-    )
+    print_table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
     if found.rejects:
         lost = [
             (each.reject_id, each.key, each.ordinal, each.line, each.status, each.reasons) for each in found.rejects
         ]
-        console.print(
-            _table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
-        )
+        print_table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
 
 
 def _origin(state: State) -> str:
@@ -235,16 +259,19 @@ def _origin(state: State) -> str:
 
 
 def _why(state: State) -> str:
-    return f"older, as of {_moment(state.valid_from)}"
+    return f"older, as of {moment(state.valid_from)}"
 
 
 def replay_objects(
-    object_ids: Annotated[list[int] | None, typer.Argument(help="Ids of objects in the ledger.")] = None,
+    object_ids: Annotated[
+        list[int] | None, typer.Argument(help="Ids of objects in the ledger.", min=0, max=LARGEST_ID)
+    ] = None,
     prefix: PrefixOption = None,
     source: SourceOption = None,
     day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of arrival, UTC.")] = None,
 ) -> None:
     """Load objects once more; what is there already stays as it is."""
+    _check(source, prefix)
     if not object_ids and prefix is None and source is None and day is None:
         raise Permanent("say which objects: their ids, --prefix, --source or --day")
     with _loader() as connection:
@@ -263,21 +290,3 @@ def discover_objects() -> None:
         found = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
     ignored = f"; ignored, as empty or a folder: {found.ignored}" if found.ignored else ""
     print_line(f"{found.new} objects were not known; the landing sensor takes them{ignored}")
-
-
-def print_line(text: str) -> None:
-    """A line for a person; markup in it means nothing."""
-    Console().print(Text(text))
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _table(*columns: str, rows: Sequence[Sequence[object]], title: str | None = None) -> Table:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(
-            *(Text("" if cell is None else _moment(cell) if isinstance(cell, datetime) else str(cell)) for cell in row)
-        )
-    return table

@@ -14,6 +14,7 @@ from rich.table import Table
 from pipeline_project.client import FINAL_STATES, Client, Document
 from pipeline_project.errors import ConfigurationError, Permanent
 from pipeline_project.settings import Settings
+from pipeline_project.terminal import console
 
 app = typer.Typer(
     help="Submit jobs, watch them, fetch their results. "
@@ -84,7 +85,7 @@ def list_jobs(
         rows = (job["result"] or job["progress"] or {}).get("rows", "")
         error = (job["error"] or {}).get("code", "")
         table.add_row(job["id"], job["operation"], job["state"], job["created_at"], str(rows), error)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console().print(table)
 
 
 @app.command()

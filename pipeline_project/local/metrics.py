@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from pipeline_project import aws
 from pipeline_project.local.state import State
 from pipeline_project.notify.metrics import NAMESPACE, UNITS
 from pipeline_project.settings import Settings
+from pipeline_project.terminal import console
 
 MARK = '{"_aws":'
 LEVELS = {"ObjectsWaiting", "OldestWaitingSeconds"}
@@ -48,7 +48,7 @@ def metrics(minutes: Annotated[int, typer.Option(help="Of so many minutes back."
         total = "" if name in LEVELS or "Seconds" in name else f"{figure.total:,.0f}"
         average = f"{figure.total / figure.count:,.2f}"
         table.add_row(name, of, str(figure.count), total, average, f"{figure.most:,.2f}", f"{figure.last:,.2f}")
-    Console().print(table if found else f"Nothing was measured in the last {minutes} minutes.")
+    console().print(table if found else f"Nothing was measured in the last {minutes} minutes.")
 
 
 def figures(lines: Iterable[str], since: float) -> dict[tuple[str, str], Figure]:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from pipeline_project import aws
 from pipeline_project.analytics import plots
@@ -18,6 +16,7 @@ from pipeline_project.analytics.execution import Column, Row, Rows, execute
 from pipeline_project.database import Database
 from pipeline_project.results.encoders import Format, as_text, encoder
 from pipeline_project.settings import Settings
+from pipeline_project.terminal import console, plain
 
 SHOWN_ROWS = 50
 
@@ -37,7 +36,7 @@ def query(
     asked = operation(name)
     parameters = asked.validate(dict(_pair(asked.name, each) for each in param or []))
     settings = Settings.load()
-    reader = Database.from_settings(settings, "reader", aws.client(settings, "secretsmanager"))
+    reader = Database.from_settings(settings, "reader", aws.client(settings, "secretsmanager", attempts=2))
     with execute(reader, asked, parameters, timeout_seconds=settings.job_timeout_seconds) as result:
         if plot is None and form is not None:
             _write(result, form)
@@ -45,7 +44,7 @@ def query(
         got = list(chain.from_iterable(result))
     if plot is not None:
         plot.write_bytes(plots.plot(asked.name, result.columns, got))
-    Console().print(table(result.columns, got, rows))
+    console().print(table(result.columns, got, rows))
 
 
 def operations() -> None:
@@ -53,7 +52,7 @@ def operations() -> None:
     listing = Table("operation", "parameters", "")
     for each in OPERATIONS.values():
         listing.add_row(each.name, ", ".join(each.parameters.model_fields), each.summary)
-    Console().print(listing)
+    console().print(listing)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
@@ -62,9 +61,9 @@ def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
     caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
     shown = Table(caption=caption, caption_justify="left")
     for column in columns:
-        shown.add_column(Text(column.name), justify="right" if column.is_number else "left")
+        shown.add_column(plain(column.name), justify="right" if column.is_number else "left", overflow="fold")
     for row in rows[:most]:
-        shown.add_row(*(Text(_cell(value)) for value in row))
+        shown.add_row(*(plain(_cell(value)) for value in row))
     return shown
 
 

@@ -198,3 +198,52 @@ def test_the_status_shows_what_somebody_has_to_look_at(
         ),
     )
     assert rejected != []
+    # Of two files the one that was mended is no matter any more.
+    ingest(database.loader, landing, landing.put("crm-data/bad", [{"id": 1, "name": "A"}]))
+    assert "crm-data/bad" not in pipeline("status").output
+    assert "nobody-data/a" in pipeline("status").output
+
+
+def test_lists_say_that_there_is_more(
+    pipeline: Invoke, database: FreshDatabase, landing: Landing, rejected: list[int], tmp_path: Path
+) -> None:
+    said(pipeline("rejects", "list", "--limit", len(rejected) - 1), "legacy_3", "--limit shows more than 1")
+    assert "--limit" not in pipeline("rejects", "list", "--limit", len(rejected)).output
+    ingest(database.loader, landing, *(landing.put(f"crm-data/{number}", b"{") for number in range(2)))
+    said(pipeline("status", "--limit", 1), "--limit shows more than 1")
+    (tmp_path / "bad.json").write_text(
+        json.dumps([{"id": number} for number in range(21)] + [{"id": 1, "name": "A"}] * 30)
+    )
+    said(pipeline("sources", "check", tmp_path / "bad.json", "--key", "crm-data/x"), "the first 20 of 21")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("rejects", "discard", "--prefix", ""), "empty"),
+        (("rejects", "replay", "--prefix", " "), "empty"),
+        (("replay", "--prefix", ""), "empty"),
+        (("rejects", "list", "--source", "CRM"), "crm, erp, legacy"),
+        (("rejects", "discard", "--source", "nope"), "crm, erp, legacy"),
+    ],
+)
+def test_what_would_mean_everything_or_nothing_is_asked_about(
+    pipeline: Invoke, arguments: tuple[str, ...], why: str
+) -> None:
+    assert why in str(pipeline(*arguments).exception)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rejects", "list", "--limit", "-1"),
+        ("rejects", "list", "--limit", str(10**20)),
+        ("status", "--limit", "0"),
+        ("rejects", "replay", str(10**20)),
+        ("rejects", "show", str(10**20)),
+        ("replay", str(10**20)),
+    ],
+)
+def test_numbers_out_of_range_are_wrong_usage(pipeline: Invoke, arguments: tuple[str, ...]) -> None:
+    answered = pipeline(*arguments)
+    assert (answered.exit_code, "than or equal to" in answered.output) == (2, True)

@@ -1,0 +1,59 @@
+"""What commands print: nothing is lost, and nothing of a stranger's steers the terminal."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pipeline_project.terminal import print_line, print_table
+
+KEY = "crm-data/" + "x" * 300
+
+
+def test_a_long_key_is_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("object", "state", rows=[(KEY, "failed")])
+    assert KEY in capsys.readouterr().out
+
+
+def test_a_long_key_goes_on_in_the_next_line_of_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table("object", "state", rows=[(KEY, "failed")])
+    shown = capsys.readouterr().out
+    assert shown.count("x") == 300
+    assert "…" not in shown
+
+
+def test_what_others_wrote_is_no_markup_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("object", rows=[("\x1b[2J\x1b]0;owned\x07[red]a\tb",)], title="[red]\x1b")
+    print_line("\x9b31m [bold]\r")
+    shown = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b", "\r"} & set(shown)
+    assert "\\x1b[2J\\x1b]0;owned\\x07[red]a" in shown
+    assert "\\x9b31m [bold]\\x0d" in shown
+
+
+def test_where_nothing_runs_a_command_says_so_in_a_line() -> None:
+    nowhere = {
+        f"PIPELINE_{name}": value
+        for name, value in {
+            "LANDING_BUCKET": "b",
+            "RESULTS_BUCKET": "b",
+            "LANDING_QUEUE_URL": "http://127.0.0.1:1/q",
+            "TABLE_NAME": "t",
+            "EVENTS_TOPIC_ARN": "a",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+            "AWS_REGION": "eu-central-1",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+        }.items()
+    }
+    code = "from pipeline_project.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "status"], check=False, capture_output=True, text=True, env=nowhere, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "make run" in done.stderr
