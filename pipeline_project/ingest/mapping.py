@@ -17,7 +17,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord
-from pipeline_project.sources.records import Dataset, Record, in_utc, spellings
+from pipeline_project.sources.records import Dataset, Record, Time, in_utc, spellings
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
@@ -36,7 +36,7 @@ _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a t
 """What pydantic does not say of a field that it could not read, by the first word of the rule."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_datetime = TypeAdapter(datetime)
+_time = TypeAdapter[datetime](Time)
 _encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 encode, encode_lines = _encoder.encode, _encoder.encode_lines
 _TO_ESCAPE = re.compile(r"[\\\t\n\r]")
@@ -258,7 +258,7 @@ class Mapper:
 
     def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
         try:
-            return in_utc(_datetime.validate_python(self._sent("updated_at", fields)))
+            return in_utc(_time.validate_python(self._sent("updated_at", fields)))
         except (ValidationError, OverflowError):
             return None
 

@@ -26,6 +26,7 @@ from pipeline_project.sources.records import (
     Money,
     Record,
     Text,
+    Time,
     in_utc,
 )
 
@@ -171,7 +172,7 @@ _READERS: list[tuple[Any, Callable[[Column], Column]]] = [
     (Amount, _amount),
     (Count, _count),
     (Day, _day),
-    (datetime, times),
+    (Time, times),
     (bool, _flag),
 ]
 

@@ -18,6 +18,8 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
+    ValidationError,
     field_validator,
 )
 from pydantic.fields import FieldInfo
@@ -27,11 +29,50 @@ ID_LENGTH = 200
 """Longest source id, in characters; an index entry of PostgreSQL holds about 2,700 bytes."""
 
 _PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_A_DAY = PydanticCustomError(
+    "not_a_day", "Input should be a day, or an ISO 8601 time that begins with one: write a day as 2024-12-31"
+)
+
+
+UNIX_SECONDS = (631_152_000, 4_102_444_800)
+"""A number within these years (1990 to 2100), in seconds or milliseconds, is a Unix time. Any other is more likely a day
+that is written without hyphens (20260102) or counted by a spreadsheet (45678), and would be read as one of 1970."""
+
+_datetime = TypeAdapter(datetime)
+
+
+def _number(value: Any) -> int | float | Decimal | None:
+    """The number that this is, be it as text; None for anything else."""
+    if isinstance(value, str):
+        return float(value) if _PLAIN_NUMBER.fullmatch(value) else None
+    return value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
+
+
+def _time(value: Any) -> Any:
+    """Keeps pydantic from taking any number for a Unix time."""
+    value = value.strip() if isinstance(value, str) else value
+    number = _number(value)
+    first, last = UNIX_SECONDS
+    if number is not None and not (first <= number <= last or first * 1000 <= number <= last * 1000):
+        raise PydanticCustomError(
+            "not_a_time",
+            "Input should be a time, or a Unix time of the years 1990 to 2100: write a time as 2024-12-31T23:59:59Z",
+        )
+    return value
 
 
 def _day(value: Any) -> Any:
-    """The day of a timestamp; anything else is left for pydantic to judge."""
-    return value[:10] if isinstance(value, str) and value[10:11] in ("T", " ") else value
+    """The day of a timestamp; anything else but numbers is left for pydantic to judge."""
+    value = value.strip() if isinstance(value, str) else value
+    if _number(value) is not None:
+        raise _NOT_A_DAY
+    if not isinstance(value, str) or len(value) <= len("2024-12-31"):
+        return value
+    try:
+        _datetime.validate_python(value)
+    except ValidationError:
+        raise _NOT_A_DAY from None
+    return value[: len("2024-12-31")]
 
 
 def _plain_number(value: Any) -> Any:
@@ -57,6 +98,7 @@ Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), l
 Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20)]
 Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53)]
 Day = Annotated[date, BeforeValidator(_day)]
+Time = Annotated[datetime, BeforeValidator(_time)]
 
 
 def spelled(*spellings: str, required: bool = False) -> Any:
@@ -77,7 +119,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
-    updated_at: datetime | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
+    updated_at: Time | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
     """When the source last changed the record; without a zone it is UTC. It decides which of two records is newer."""
     deleted: bool = Field(default=False, validation_alias=AliasChoices("_deleted"))
 
@@ -132,7 +174,9 @@ class MetricRecord(Record):
         "metric_date", "date", required=True
     )
     value: Money | None = spelled("value")
-    quality: Annotated[float, Field(ge=0, le=1)] | None = spelled("quality", "quality_score")
+    quality: Annotated[float, Field(ge=0, le=1)] | None = spelled(
+        "quality", "quality_score"
+    )
     tags: dict[str, Any] | list[Any] | None = spelled("tags")
 
 

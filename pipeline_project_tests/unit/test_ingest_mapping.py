@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline_project.ingest.mappers import MAPPERS
 from pipeline_project.ingest.mapping import Bad, Row
@@ -208,6 +210,13 @@ def test_numbers_that_would_fill_megabytes_are_a_reject(number: str) -> None:
         (1735725600, "2025-01-01T10:00:00+00:00"),
         (1735725600000, "2025-01-01T10:00:00+00:00"),
         ("1735725600", "2025-01-01T10:00:00+00:00"),
+        (" 1735725600 ", "2025-01-01T10:00:00+00:00"),
+        ("1735725600000", "2025-01-01T10:00:00+00:00"),
+        (1735725600.25, "2025-01-01T10:00:00.250000+00:00"),
+        ("1735725600.25", "2025-01-01T10:00:00.250000+00:00"),
+        (631152000, "1990-01-01T00:00:00+00:00"),
+        (631152000000, "1990-01-01T00:00:00+00:00"),
+        (" 2025-01-01T10:00:00Z ", "2025-01-01T10:00:00+00:00"),
         ("2025-01-11T11:00:00Z", "2025-01-11T11:00:00+00:00"),  # less than a day ahead: clocks differ
         (None, NOW.isoformat()),
         ("", NOW.isoformat()),
@@ -229,6 +238,45 @@ def test_times_of_update(sent: Any, stored: str) -> None:
 def test_what_is_no_time(sent: Any) -> None:
     row = mapped({"id": 1, "name": "A", "updated_at": sent})
     assert [field for field, _ in rules(row)] == ["updated_at"]
+    assert isinstance(row, Bad)
+    assert row.updated_at == NOW
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(b"20260102", b'"20260102"', b"2026", b'" 2026 "', b"45678", b"45678.5", b"202601021530", b"20260102153000"),
+        *(b"0", b"-1", b"-1735725600", b'"-1735725600"', b"631151999", b"4102444801", b"631151999999", b"4102444800001"),
+        *(b"1735725600123456", b"1735725600123456789", b'"1735725600123456789"', b"1e9999", b'"1e9999"', b"1" * 400, b'".5e1"'),
+    ],
+)  # fmt: skip
+def test_a_number_that_can_hardly_be_a_unix_time_is_none(sent: bytes) -> None:
+    """A day without hyphens, a year, a spreadsheet's day, nanoseconds: as Unix times they would lie in 1970 or nowhere."""
+    row = mapped(b'{"id": 1, "name": "A", "updated_at": ' + sent + b"}")
+    assert rules(row) == [("updated_at", "not_a_time")]
+    assert isinstance(row, Bad)
+    assert "write a time as 2024-12-31T23:59:59Z" in row.errors[0].message
+    assert row.updated_at == NOW
+
+
+@pytest.mark.parametrize("sent", ["20260102T101500Z", "20260102T101500", "20260102T10:15:00Z"])
+def test_a_time_without_hyphens_is_told_how_to_be_written(sent: str) -> None:
+    row = mapped({"id": 1, "name": "A", "updated_at": sent})
+    assert isinstance(row, Bad)
+    assert "write a time as 2024-12-31T23:59:59Z" in row.errors[0].message
+
+
+@given(
+    sent=st.from_regex(r"[ +-]?[0-9._]{1,20}([eE][+-]?[0-9]{1,3})?[ ]?", fullmatch=True) | st.integers() | st.floats()
+)
+def test_no_number_is_a_time_of_another_age(sent: Any) -> None:
+    row = mapped({"id": 1, "name": "A", "updated_at": sent})
+    if isinstance(row, Row):
+        assert row.updated_at == NOW or row.updated_at.year >= 1990
+
+
+def test_a_bad_row_is_at_the_time_of_its_object_if_its_own_is_none() -> None:
+    row = mapped({"id": 1, "name": "A", "revenue": -1, "updated_at": "20240102"})
     assert isinstance(row, Bad)
     assert row.updated_at == NOW
 
@@ -270,10 +318,36 @@ def test_days_that_are_none_or_out_of_reach(day: str) -> None:
     assert [field for field, _ in rules(row)] in (["date"], ["metric_date"])
 
 
-@pytest.mark.parametrize("day", ["2025-01-31", "2025-01-31T10:00:00Z", "2025-01-31 10:00"])
+@pytest.mark.parametrize(
+    "day",
+    [
+        *("2025-01-31", "2025-01-31T10:00:00Z", "2025-01-31 10:00", "2025-01-31T23:59:59.123456-05:00", " 2025-01-31 "),
+        *("2025-01-31T00:00:00", "2025-01-31 23:00:00+02:00"),
+    ],
+)
 def test_days(day: str) -> None:
     row = mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics")
     assert columns(row, dataset="metrics")["metric_date"] == "2025-01-31"
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        *("2024-01-02Tgarbage", "2024-01-02 99:99", "2024-01-02T", "2024-01-02T10:00:00Z or so", "2024-01-02x", "2024-01-02 x"),
+        *(0, 86400, 20260102, 1735725600, 45678.0, "0", "86400", "20260102", "1735689600", "1735689600000", "-86400"),
+    ],
+)  # fmt: skip
+def test_what_is_no_day_is_told_how_to_write_one(day: Any) -> None:
+    relationship = {"parent_id": 1, "child_id": 2, "type": "owns"}
+    for row, field in (
+        (mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics"), "date"),
+        (mapped({"id": 1, "name": "A", "first_order_date": day}, "crm"), "first_order_date"),
+        (mapped({**relationship, "valid_from": day}, dataset="relationships"), "valid_from"),
+        (mapped({**relationship, "valid_to": day}, dataset="relationships"), "valid_to"),
+    ):
+        assert rules(row) == [(field, "not_a_day")]
+        assert isinstance(row, Bad)
+        assert row.errors[0].message.endswith("write a day as 2024-12-31")
 
 
 # --- what is kept

@@ -61,6 +61,17 @@ times = st.sampled_from(
             "2025-1-1",
         ),
         *(
+            "20250101T100000Z",
+            "1735725600",
+            "1735725600000",
+            "1735725600.5",
+            "45678",
+            "202501011530",
+            "2025",
+            " 2025-01-01 ",
+        ),
+        *("2025-01-01Tx", "2025-01-01 99:99", "2025-01-01 10:00 ", " 2025-01-01T10:00:00Z", "12345678901234567890"),
+        *(
             "2025-01-01T10:00:00.Z",
             "2025-01-01T10:00:00+25:00",
             "2025-01-01T10:00:00+23:59",
@@ -91,6 +102,7 @@ numbers = (
 )
 
 
+ODD_TIMES = ["null", "1735725600", "1735725600000", "1735725600.5", "20250101", "45678.5", "0", "-1", "1e400", "true"]
 AMOUNTS = [
     *("revenue", "annual_revenue", "annualRevenue", "lifetime_value"),
     *("employees", "employeeCount", "total_orders"),
@@ -106,7 +118,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
     fields = []
     for name in draw(st.lists(st.sampled_from(names), max_size=9)):
         if name in ("updated_at", "updatedAt") or "date" in name:
-            kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(["null", "1735725600", "true"])
+            kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(ODD_TIMES)
         elif name in AMOUNTS:
             kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | texts.map(json.dumps)
         elif name in ("financials", "hrData"):
