@@ -76,8 +76,8 @@ def _day(value: Any) -> Any:
 
 
 def _plain_number(value: Any) -> Any:
-    """Python itself would take 1_000 and ١."""
-    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value.strip()):
+    """Python itself would take 1_000 and ١, and true for 1."""
+    if isinstance(value, bool) or (isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value.strip())):
         raise PydanticCustomError(
             "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"
         )
@@ -174,7 +174,7 @@ class MetricRecord(Record):
         "metric_date", "date", required=True
     )
     value: Money | None = spelled("value")
-    quality: Annotated[float, Field(ge=0, le=1)] | None = spelled(
+    quality: Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1)] | None = spelled(
         "quality", "quality_score"
     )
     tags: dict[str, Any] | list[Any] | None = spelled("tags")

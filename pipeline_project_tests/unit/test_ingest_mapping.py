@@ -156,7 +156,7 @@ def test_money_is_decimal_and_has_one_spelling(sent: str, stored: str) -> None:
     "sent",
     [
         '"1,234.50"', '"1.234,50"', '"1 234"', '"1\'234"', '"1_234"', '"€5"', '"12 EUR"', '"NaN"', '"Infinity"', '"-1"', "-1",
-        "1e400", "1e5000000000", "1e19", "1e-21", "[1]", '{"a": 1}', '"0x10"', '"one"',
+        "1e400", "1e5000000000", "1e19", "1e-21", "[1]", "true", "false", '{"a": 1}', '"0x10"', '"one"',
     ],
 )  # fmt: skip
 def test_what_is_no_amount(sent: str) -> None:
@@ -166,7 +166,9 @@ def test_what_is_no_amount(sent: str) -> None:
     assert row.key == "legacy_1"
 
 
-@pytest.mark.parametrize("sent", ["1.5", '"1,000"', '"1_000"', "-1", "9007199254740993", "1e30", '"ten"'])
+@pytest.mark.parametrize(
+    "sent", ["1.5", '"1,000"', '"1_000"', "-1", "9007199254740993", "1e30", '"ten"', "true", "false"]
+)
 def test_what_is_no_count(sent: str) -> None:
     assert [field for field, _ in rules(mapped(f'{{"id": 1, "name": "A", "employees": {sent}}}'.encode()))] == [
         "employees"
@@ -348,6 +350,12 @@ def test_what_is_no_day_is_told_how_to_write_one(day: Any) -> None:
         assert rules(row) == [(field, "not_a_day")]
         assert isinstance(row, Bad)
         assert row.errors[0].message.endswith("write a day as 2024-12-31")
+
+
+@pytest.mark.parametrize("field", ["value", "quality"])
+def test_true_is_no_number_of_a_metric(field: str) -> None:
+    row = mapped({"id": 1, "type": "t", "date": "2025-01-01", "value": 1, field: True}, dataset="metrics")
+    assert rules(row) == [(field, "not_a_plain_number")]
 
 
 # --- what is kept

@@ -121,6 +121,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
             kind = times.map(json.dumps) | texts.map(json.dumps) | st.sampled_from(ODD_TIMES)
         elif name in AMOUNTS:
             kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | texts.map(json.dumps)
+            kind |= st.sampled_from(["true", "false"])
         elif name in ("financials", "hrData"):
             inner = st.sampled_from(["annualRevenue", "employeeCount", "currency"])
             values = numbers.map(str) | st.sampled_from(["null", '""', '" "', '"EUR"', '{"a": null}', "1e400"])
