@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from pipeline_project.ingest.mapping import FieldError, Mapper, copy_text, encode, escape
-from pipeline_project.sources.records import RelationshipRecord
+from pipeline_project.sources.records import Record, RelationshipRecord
 
 
 class RelationshipMapper(Mapper):
@@ -16,6 +16,14 @@ class RelationshipMapper(Mapper):
 
     def id_spellings(self) -> Collection[str]:
         return ("parent_canonical_id", "parent_id")
+
+    def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
+        unused = {
+            f"{end}_id": source_id
+            for end in ("parent", "child")
+            if getattr(record, f"{end}_canonical_id") and (source_id := getattr(record, f"{end}_id"))
+        }
+        return {**super()._others(fields, record), **unused}
 
     def _ends(self, record: RelationshipRecord) -> tuple[str | None, str | None]:
         parent = record.parent_canonical_id or (self._canonical(record.parent_id) if record.parent_id else None)

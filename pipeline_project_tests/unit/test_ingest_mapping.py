@@ -382,6 +382,22 @@ def test_of_a_nested_object_the_rest_is_kept() -> None:
     )
 
 
+def test_of_an_end_with_two_ids_the_one_that_does_not_count_is_kept() -> None:
+    record = {
+        "parent_canonical_id": "erp_1",
+        "parent_id": 7,
+        "child_canonical_id": "erp_2",
+        "type": "owns",
+        "share": 0.5,
+    }
+    row = columns(mapped(record, dataset="relationships"), dataset="relationships")
+    assert (row["parent_canonical_id"], json.loads(row["attributes"])) == ("erp_1", {"parent_id": "7", "share": 0.5})
+    row = columns(
+        mapped({**record, "parent_id": " ", "child_id": "8"}, dataset="relationships"), dataset="relationships"
+    )
+    assert (row["child_canonical_id"], json.loads(row["attributes"])) == ("erp_2", {"child_id": "8", "share": 0.5})
+
+
 @pytest.mark.parametrize("empty", [None, "", "  "])
 def test_a_blank_in_a_nested_object_counts_as_not_sent(empty: Any) -> None:
     row = columns(
