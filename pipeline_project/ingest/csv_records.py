@@ -1,4 +1,5 @@
-"""CSV as JSON records, so that everything behind sees one form. The first line names the fields.
+"""CSV as JSON records, so that everything behind sees one form. The first line names the fields; one without a name is
+named after its place (`column_3`), since spreadsheets write empty columns, and pandas its index.
 
 Values are texts, and an empty one is not there.
 """
@@ -42,7 +43,8 @@ def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(_lines(window), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip() for name in next(filter(any, reader))]
+        names = next(filter(any, reader))
+        header = [name.strip() or f"column_{place}" for place, name in enumerate(names, start=1)]
     except (csv.Error, StopIteration):
         header = []
     if not set(header) & set(known_fields):

@@ -60,9 +60,16 @@ def test_lines_of_a_csv_count_from_the_first_line_of_the_file() -> None:
     assert read(b"\n\nid,name\n\n1,A\n")[1:3] == ([{"id": "1", "name": "A"}], [5])
 
 
-def test_the_first_column_may_have_no_name() -> None:
-    """As pandas writes an index."""
-    assert read(b"\tid\tname\n0\t7\tA\n")[1] == [{"": "0", "id": "7", "name": "A"}]
+@pytest.mark.parametrize(
+    ("content", "record"),
+    [
+        (b"\tid\tname\n0\t7\tA\n", {"column_1": "0", "id": "7", "name": "A"}),  # as pandas writes an index
+        (b"id,name,,\n7,A,,\n", {"id": "7", "name": "A"}),  # as spreadsheets write empty columns
+        (b"id,name, ,\n7,A,x,y\n", {"id": "7", "name": "A", "column_3": "x", "column_4": "y"}),
+    ],
+)
+def test_a_column_without_a_name_is_named_after_its_place(content: bytes, record: dict[str, str]) -> None:
+    assert read(content)[1] == [record]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,7 @@ def test_the_first_column_may_have_no_name() -> None:
         (b'"text"', "unknown_format", 1),
         (b"null", "unknown_format", 1),
         (b"id,name,id\n", "bad_csv", 1),
+        (b"id,,column_2\n", "bad_csv", 1),
         (b'id,name\n1,A\n2,"B\n3,C\n', "bad_csv", 3),
         (b'id,name\n1,"A"x\n', "bad_csv", 2),
         (b"id,name\n1,A\n2,M\xfcller\n", "bad_encoding", 3),
