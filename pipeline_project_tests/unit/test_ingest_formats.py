@@ -1,13 +1,20 @@
 """What all formats have in common: memory that does not grow with the file."""
 
+import bz2
+import gzip
+import lzma
+import tarfile
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
+from io import BytesIO
 from itertools import chain, islice, repeat
 
 import pytest
 
 from pipeline_project.ingest import csv_records, formats, json_records
 from pipeline_project.ingest.json_records import Envelope
+from pipeline_project_tests.records import fault
 
 RECORD = b'{"id": 12345678, "name": "A company of some name", "revenue": 1234.5, "address": {"city": "Somewhere"}}'
 ROW = b"12345678,A company of some name,1234.5,Somewhere\n"
@@ -52,3 +59,38 @@ def test_memory_does_not_grow_with_the_file(form: str, monkeypatch: pytest.Monke
     (few, small), (many, large) = peak(form, 4_000), peak(form, 40_000)
     assert (few, many) == (4_001, 40_001)
     assert large < 1.2 * small
+
+
+def archive(kind: str) -> bytes:
+    content, file = b"id,name\n1,A\n" * 100, BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("xl/workbook.xml", content)
+    else:
+        with tarfile.open(fileobj=file, mode="w", format=getattr(tarfile, kind)) as packed:
+            member = tarfile.TarInfo("a.csv")
+            member.size = len(content)
+            packed.addfile(member, BytesIO(content))
+    return file.getvalue()
+
+
+FOREIGN = {
+    "an Excel workbook or a ZIP archive: export it": archive("zip"),
+    "an empty ZIP archive": b"PK\x05\x06" + b"\0" * 18,
+    "a document of an old Excel": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(range(256)),
+    "a PDF document: export it": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
+    "packed with bzip2: unpack it": bz2.compress(b"id,name\n1,A\n"),
+    "packed with xz: unpack it": lzma.compress(b"id,name\n1,A\n"),
+    "a 7z archive": b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(range(256)),
+    "a tar archive: upload the files": archive("USTAR_FORMAT"),
+    "a tar archive": archive("GNU_FORMAT"),
+}
+
+
+@pytest.mark.parametrize("told", FOREIGN)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_people_upload_besides_is_called_by_its_name(told: str, packed: bool) -> None:
+    """Not "export the file as UTF-8"."""
+    found = fault(gzip.compress(FOREIGN[told]) if packed else FOREIGN[told])
+    assert (found.code, found.line, found.column) == ("unknown_format", 1, 1)
+    assert told in found.message
