@@ -55,7 +55,8 @@ def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]
             column=1,
         )
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise ObjectFault("bad_csv", f"the first line names a field twice: {', '.join(twice)}", line=1, column=1)
+        named = ", ".join(repr(name[:50]) for name in twice[:5])
+        raise ObjectFault("bad_csv", f"the first line names a field twice: {named}", line=1, column=1)
     yield from _csv_rows(reader, header, delimiter)
 
 

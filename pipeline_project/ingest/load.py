@@ -32,7 +32,7 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.mapping import Bad, Row
+from pipeline_project.ingest.mapping import Bad, FieldError, Row
 from pipeline_project.ingest.pieces import Opened, Piece, read_whole, whole_objects
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
@@ -429,7 +429,7 @@ class _Load:
                 "object_modified_at": opened.position.modified_at,
                 "raw": each.raw,
                 "raw_complete": each.raw_complete,
-                "errors": json.dumps([error._asdict() for error in each.errors]).replace("\\u0000", "\\ufffd"),
+                "errors": _stored(each.errors),
                 "mapping_version": self._source.mapping_version,
             }
             for each in bad
@@ -471,3 +471,10 @@ def _newest(rows: dict[Opened, list[Row]]) -> dict[str, Row] | None:
             if best is None or position > best[0]:
                 newest[row.key] = (position, row)
     return {key: row for key, (_, row) in newest.items()}
+
+
+def _stored(errors: Sequence[FieldError]) -> str:
+    """As JSON that PostgreSQL takes: the name of a field may hold the NUL that is wrong with it."""
+    return json.dumps(
+        [{part: text.replace("\0", "\ufffd") for part, text in error._asdict().items()} for error in errors]
+    )

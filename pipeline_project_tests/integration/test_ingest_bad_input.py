@@ -112,6 +112,7 @@ CASES = {
     "UTF-16 cut in two": Case("[1]".encode("utf-16")[:-1], "bad_encoding"),
     "Latin-1": Case('id;name\n1;A\n2;Müller\n'.encode("latin-1"), "bad_encoding", 3, 4),
     "a CSV that does not close a quote": Case(b'id,name\n1,A\n2,"B\n3,C\n', "bad_csv", 3, 1),
+    "a CSV that names a field twice": Case(b"id,a\0,a\0\n1,2,3\n", "bad_csv", 1, 1),
     "deep nesting": Case(b"[" * 200_000, "truncated"),
     "deep nesting of objects": Case(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested_too_deeply", 1),
     "damaged Parquet": Case(parquet(id=[1, 2], name=["A", "B"])[:-9], "bad_parquet"),
@@ -123,6 +124,7 @@ CASES = {
     "NUL": Case(records({"id": 2, "name": "a\0b"}), rejects={2: "nul_character"}),
     "NUL in an id": Case(records({"id": "a\0b", "name": "A"}), rejects={2: "nul_character"}),
     "NUL in an attribute": Case(records({"id": 2, "name": "A", "x": {"y\0": ["\0"]}}), rejects={2: "nul_character"}),
+    "NUL in a name": Case(records({"id": 2, "name": "A", "x\0": 1}), rejects={2: "nul_character"}),
     "NUL in a CSV": Case(b"id,name\n1,A\n2,\0\n3,C\n", rejects={2: "nul_character"}),
     "broken UTF-8": Case(b'{"id": 1, "name": "A"}\n{"id": 2, "name": "\xff"}\n', rejects={2: "bad_encoding"}),
     "beyond 64 bits": Case(
@@ -154,6 +156,14 @@ CASES = {
             *({"id": 2, "name": "A", "updated_at": time} for time in ("0001-01-01T00:00:00+01:00", "2024-01-01T00:00:00+23:59"))
         ),
         rejects={2: "time_out_of_range"},
+    ),
+    "days without hyphens, and days of spreadsheets": Case(
+        records(*({"id": 2, "name": "A", "updated_at": day} for day in (20240102, "20240102", 2024, 45678, 202401021530))),
+        "too_many_rejects",
+    ),
+    "half of a time, and true for a number": Case(
+        records({"id": 2, "name": "A", "first_order_date": "2024-01-02 99:99"}, {"id": 3, "name": "A", "employee_count": True}),
+        rejects={2: "not_a_day", 3: "not_a_plain_number"},
     ),
     "a date in the future": Case(records({"id": 2, "name": "A", "updated_at": "2099-01-01"}), rejects={2: "in_future"}),
     "numbers with separators": Case(
@@ -276,6 +286,8 @@ def test_each_object_has_its_answer_and_no_neighbour_is_lost(
     dates = [each for each in told if each[0] == "crm-data/dates of somewhere"]
     assert [(ordinal, field) for _, ordinal, _, field, _ in sorted(dates)] == [(2, "updated_at"), (3, "updated_at")]
     assert all("write a time as 2024-12-31T23:59:59Z" in message for *_, message in dates)
+    nul = {(field, message) for key, *_, field, message in told if "/NUL" in key}
+    assert nul == {(field, "holds a NUL character (\\u0000): remove it") for field in ("name", "id", "x", "x\ufffd")}
     # Letter for letter, whatever COPY makes of backslashes.
     assert stored["\\N"] == "\\."
     assert stored["a\tb\nc"] == "."
