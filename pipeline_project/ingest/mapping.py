@@ -28,12 +28,19 @@ LARGEST_EXPONENT = 300
 DIGITS_OF_INTEGER = 1024
 """In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
 
-NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large to be stored")
+NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
 DEEPEST = 100
 """Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
 
 _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
 """What pydantic does not say of a field that it could not read, by the first word of the rule."""
+
+_DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
+"""How pydantic writes the bound of a day."""
+_LONE_SURROGATE = re.compile(
+    rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+(\\u[dD][89a-fA-F]..)",
+    re.DOTALL,
+)
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _time = TypeAdapter[datetime](Time)
@@ -280,7 +287,7 @@ class Mapper:
             FieldError(
                 ".".join(str(part) for part in detail["loc"]),
                 detail["type"],
-                detail["msg"] + _HOW_TO_WRITE.get(detail["type"].split("_")[0], ""),
+                _DATE.sub(_plain_date, detail["msg"]) + _HOW_TO_WRITE.get(detail["type"].split("_")[0], ""),
             )
             for detail in error.errors(include_url=False, include_context=False, include_input=False)
         ]
@@ -321,7 +328,7 @@ def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError
     try:
         fields = _decode(data)
     except UNREADABLE as error:
-        return _syntax(error)
+        return _syntax(error, data)
     if not isinstance(fields, dict):
         return FieldError("", "not_an_object", "a record is an object: {…}")
     if data.count(b"[") + data.count(b"{") > DEEPEST and depth(fields) > DEEPEST:
@@ -340,13 +347,23 @@ def _filled(fields: dict[str, Any], nested: Collection[str], *, spaces: bool = T
     }
 
 
-def _syntax(error: Exception) -> FieldError:
+def _plain_date(match: re.Match[str]) -> str:
+    return date(*map(int, match.groups())).isoformat()
+
+
+def _syntax(error: Exception, data: bytes) -> FieldError:
     if isinstance(error, RecursionError):
         return TOO_DEEP
     if isinstance(error, ArithmeticError):
         return FieldError("", *NUMBER_TOO_LARGE)
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
+    # The decoder tells it from the end of the data only at times.
+    if ("truncated" in str(error) or "surrogate" in str(error)) and (lone := _LONE_SURROGATE.match(data)):
+        half = lone[1].decode(errors="replace")
+        return FieldError(
+            "", "bad_json", f"not valid JSON: holds half a character ({half}, a lone surrogate): remove it"
+        )
     return FieldError("", "bad_json", f"not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")
 
 

@@ -84,6 +84,13 @@ def _plain_number(value: Any) -> Any:
     return value
 
 
+def _structure(value: Any) -> Any:
+    """One message, where pydantic has one for each alternative."""
+    if not isinstance(value, dict | list):
+        raise PydanticCustomError("not_an_object_or_array", "Input should be an object or an array")
+    return value
+
+
 def in_utc(value: datetime) -> datetime:
     """The same moment in UTC, which is what a time without a zone is in. OverflowError beyond the years 1 to 9999."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -97,6 +104,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), le=10**18, decimal_places=20)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20)]
 Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53)]
+Structure = Annotated[Any, BeforeValidator(_structure)]
 Day = Annotated[date, BeforeValidator(_day)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 
@@ -177,7 +185,7 @@ class MetricRecord(Record):
     quality: Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1)] | None = spelled(
         "quality", "quality_score"
     )
-    tags: dict[str, Any] | list[Any] | None = spelled("tags")
+    tags: Structure | None = spelled("tags")
 
 
 Dataset = Literal["entities", "relationships", "metrics"]

@@ -87,6 +87,33 @@ def test_records_that_are_no_records(raw: bytes, rule: str) -> None:
         assert rules(mapped(raw, dataset=dataset)) == [("", rule)]
 
 
+@pytest.mark.parametrize(
+    ("name", "half"),
+    [
+        (rb"\ud800", rb"\ud800"),
+        (rb"\uD83Dx", rb"\uD83D"),
+        (rb"\udc00 and \u00e4", rb"\udc00"),
+        (rb"\ud800\u0041", rb"\ud800"),
+        (rb"\ud83d\ude00 \\ \n\ud800\ud800", rb"\ud800"),
+        (rb"\\ud800 \\\udfff", rb"\udfff"),
+    ],
+)
+def test_half_a_character_is_called_by_its_name(name: bytes, half: bytes) -> None:
+    """The decoder says "Input data was truncated" where it stands near the end."""
+    for rest in (b"}", b', "note": "a text that goes on and on"}'):
+        row = mapped(b'{"id": 1, "name": "' + name + b'"' + rest)
+        assert rules(row) == [("", "bad_json")]
+        assert isinstance(row, Bad)
+        assert f"half a character ({half.decode()}, a lone surrogate)" in row.errors[0].message
+
+
+def test_a_record_that_ends_too_early_is_called_truncated() -> None:
+    for raw in (rb'{"id": 1, "name": "\\ud800', rb'{"id": 1, "name": "\ud83d\ude00'):
+        row = mapped(raw)
+        assert isinstance(row, Bad)
+        assert row.errors[0].message == "not valid JSON: Input data was truncated"
+
+
 def test_of_duplicate_keys_the_last_counts() -> None:
     assert columns(mapped(b'{"id": 1, "name": "A", "name": "B"}'))["name"] == "B"
 
@@ -318,6 +345,19 @@ def test_a_bad_row_keeps_its_time_and_key() -> None:
 def test_days_that_are_none_or_out_of_reach(day: str) -> None:
     row = mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics")
     assert [field for field, _ in rules(row)] in (["date"], ["metric_date"])
+
+
+@pytest.mark.parametrize("day", ["1899-12-31", "2201-01-01"])
+def test_the_bounds_of_a_day_are_told_as_days(day: str) -> None:
+    row = mapped({"id": 1, "type": "t", "date": day, "value": 1}, dataset="metrics")
+    assert isinstance(row, Bad)
+    assert row.errors[0].message.split(" to ")[1] in ("1900-01-01", "2200-12-31")
+
+
+@pytest.mark.parametrize("tags", ["a,b", 7, True])
+def test_what_are_no_tags(tags: Any) -> None:
+    row = mapped({"id": 1, "type": "t", "date": "2025-01-01", "value": 1, "tags": tags}, dataset="metrics")
+    assert rules(row) == [("tags", "not_an_object_or_array")]
 
 
 @pytest.mark.parametrize(
