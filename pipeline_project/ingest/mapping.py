@@ -38,9 +38,10 @@ _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a t
 _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 """How pydantic writes the bound of a day."""
 _LONE_SURROGATE = re.compile(
-    rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+(\\u[dD][89a-fA-F]..)",
+    rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
     re.DOTALL,
 )
+"""The first escape of half a character that the other half does not stand beside."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _time = TypeAdapter[datetime](Time)

@@ -23,7 +23,7 @@ def record_columns(source: Source) -> dict[str, Any]:
     fields = source.entity.model_fields
     landing = landing_key(source.name)
     lineage = {
-        name: [dg.TableColumnDep(landing, ".".join(path)) for path in spellings(name, field)]
+        name: [dg.TableColumnDep(landing, spelling) for spelling in _written(name, field)]
         for name, field in fields.items()
     }
     return {
@@ -35,9 +35,9 @@ def record_columns(source: Source) -> dict[str, Any]:
 def landing_columns(source: Source) -> dict[str, Any]:
     """Every spelling that the source may use."""
     known = [
-        dg.TableColumn(".".join(path), _type_name(field), description=f"Becomes `{name}`.")
+        dg.TableColumn(spelling, _type_name(field), description=f"Becomes `{name}`.")
         for name, field in source.entity.model_fields.items()
-        for path in spellings(name, field)
+        for spelling in _written(name, field)
     ]
     return {"dagster/column_schema": dg.TableSchema(known)}
 
@@ -61,6 +61,11 @@ def result_lineage(operation: Operation) -> dict[str, Any]:
         for name, found in column_lineage(query(f"analytics/{operation.sql}")).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
+
+
+def _written(name: str, field: FieldInfo) -> list[str]:
+    """A field's spellings; a path into a nested object with dots, in which way it may be written, too."""
+    return list(dict.fromkeys(".".join(path) for path in spellings(name, field)))
 
 
 def _column(name: str, field: FieldInfo) -> dg.TableColumn:

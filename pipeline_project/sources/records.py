@@ -32,8 +32,6 @@ _PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_A_DAY = PydanticCustomError(
     "not_a_day", "Input should be a day, or an ISO 8601 time that begins with one: write a day as 2024-12-31"
 )
-
-
 UNIX_SECONDS = (631_152_000, 4_102_444_800)
 """A number within these years (1990 to 2100), in seconds or milliseconds, is a Unix time. Any other is more likely a day
 that is written without hyphens (20260102) or counted by a spreadsheet (45678), and would be read as one of 1970."""
@@ -110,8 +108,14 @@ Time = Annotated[datetime, BeforeValidator(_time)]
 
 
 def spelled(*spellings: str, required: bool = False) -> Any:
-    """A field under the names a source gives it, in order of preference; a dot goes into a nested object."""
-    alias = AliasChoices(*(AliasPath(*s.split(".")) if "." in s else s for s in spellings))
+    """A field under the names a source gives it, in order of preference; a dot goes into a nested object.
+
+    A CSV has none, so that a column of it, or any other field, may have the whole path as its name.
+    """
+    choices: list[str | AliasPath] = []
+    for spelling in spellings:
+        choices += [AliasPath(*spelling.split(".")), spelling] if "." in spelling else [spelling]
+    alias = AliasChoices(*choices)
     return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
 
 

@@ -149,6 +149,20 @@ def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> 
     assert ordinary_rows(mapper, [*raws, *odd]) == rows
 
 
+def test_a_path_as_the_name_of_a_column_goes_the_short_way() -> None:
+    """As a CSV has it, which has no nested objects."""
+    mapper = EntityMapper(sources()["erp"])
+    raws = [
+        b'{"businessId": "1", "businessName": "A", "financials.annualRevenue": "1.50", "hrData.employeeCount": "3"}',
+        b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "financials.annualRevenue": 9}',
+    ]
+    rows = ordinary_rows(mapper, raws)
+    places = {name: place for place, name in enumerate(mapper.columns)}
+    found = [row.line.split("\t") for row in rows]
+    assert [line[places["revenue"]] for line in found] == ["1.5", "2"]
+    assert [line[places["attributes"]] for line in found] == ["{}", '{"financials.annualRevenue":9}']
+
+
 def test_records_that_spell_their_fields_in_different_ways_go_the_short_way() -> None:
     mapper = EntityMapper(sources()["crm"])
     raws = [

@@ -105,7 +105,7 @@ numbers = (
 ODD_TIMES = ["null", "1735725600", "1735725600000", "1735725600.5", "20250101", "45678.5", "0", "-1", "1e400", "true"]
 AMOUNTS = [
     *("revenue", "annual_revenue", "annualRevenue", "lifetime_value"),
-    *("employees", "employeeCount", "total_orders"),
+    *("employees", "employeeCount", "total_orders", "financials.annualRevenue", "hrData.employeeCount"),
 ]
 
 
@@ -114,7 +114,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
     names = ["id", "customer_id", "name", "company_name", "revenue", "annual_revenue", "employees", "status", "industry",
              "industry_code", "updated_at", "updatedAt", "_deleted", "first_order_date", "first_purchase_date", "total_orders",
              "lifetime_value", "x", "entity_type", "type", "businessId", "businessName", "sector", "annualRevenue",
-             "employeeCount", "financials", "hrData"]  # fmt: skip
+             "employeeCount", "financials", "hrData", "financials.annualRevenue", "hrData.employeeCount"]  # fmt: skip
     fields = []
     for name in draw(st.lists(st.sampled_from(names), max_size=9)):
         if name in ("updated_at", "updatedAt") or "date" in name:
