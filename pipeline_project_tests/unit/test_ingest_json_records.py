@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline_project.ingest import formats, json_records
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import Envelope
+from pipeline_project_tests.records import fault
 
 LIMITS = ("WINDOW", "CHUNK_RECORDS", "RECORD_LIMIT", "RAW_LIMIT")
 
@@ -322,3 +323,25 @@ def test_of_an_envelope_only_what_is_asked_about_is_kept() -> None:
     assert result.fault is not None
     assert result.fault.code == "too_large"
     assert set(result.fields) <= {"sourceSystem"}
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        (b"[1]", "trailing_data"),
+        (b'"text"', "unknown_format"),
+        (b"null", "unknown_format"),
+        (b"words", "unknown_format"),
+        (b'{"id": 1, "na', "bad_json"),
+        (b'{"id": 1} x', "trailing_data"),
+        (b'{"x": "' + b"x" * json_records.RECORD_LIMIT + b'"}', "too_large"),
+    ],
+)
+def test_the_first_line_tells_json_lines(first: bytes, code: str) -> None:
+    """As documented: what is a reject further down refuses the file here, since it may as well be of another format."""
+    assert fault(first + b'\n{"id": 2}\n{"id": 3}\n').code == code
+
+
+def test_a_first_line_with_a_fault_inside_is_a_reject_if_an_object_follows() -> None:
+    chunks = formats.chunks(BytesIO(b'{"id": 1,}\n{"id": 2}\n'), Envelope(), ["id"])
+    assert [bytes(record) for chunk in chunks for record in chunk.records] == [b'{"id": 1,}', b'{"id": 2}']
