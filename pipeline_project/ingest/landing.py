@@ -161,7 +161,7 @@ class Landing:
             connection.commit()
             self._delete(received.receipts)
             for key in received.ignored:
-                log.info("%s: ignored, as it is empty or a folder", key)
+                log.info("%r is ignored: it is empty, or a folder", key)
             self.ignored += len(received.ignored)
         return bool(received.receipts)
 
