@@ -51,7 +51,8 @@ def test_a_source_is_registered_by_being_there() -> None:
 
 def test_spellings_are_paths_the_preferred_first() -> None:
     revenue = erp.SOURCE.entity.model_fields["revenue"]
-    assert spellings("revenue", revenue) == [("financials", "annualRevenue"), ("annualRevenue",), ("revenue",)]
+    nested = [("financials", "annualRevenue"), ("financials.annualRevenue",)]
+    assert spellings("revenue", revenue) == [*nested, ("annualRevenue",), ("revenue",)]
     without_alias = erp.SOURCE.relationship.model_fields["valid_from"]
     assert spellings("valid_from", without_alias) == [("valid_from",)]
 
