@@ -6,8 +6,10 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
 
-BLOCKS = 500
-"""Blocks of confirmations of one transaction: loads of the source wait for it."""
+BLOCKS = 20
+"""Blocks of confirmations that are looked at first; after that, as many as hold so many confirmations as CONFIRMATIONS."""
+CONFIRMATIONS = 500_000
+"""Of one transaction, which takes about two seconds: loads of the source wait for it."""
 
 
 def prune_confirmations(connection: Connection, before: datetime) -> int:
@@ -22,13 +24,14 @@ def prune_confirmations(connection: Connection, before: datetime) -> int:
 
 
 def _prune(connection: Connection, source: str, before: datetime) -> int:
-    pruned, after = 0, -1
+    pruned, after, blocks = 0, -1, BLOCKS
     while True:
-        which = {"source": source, "before": before, "after": after, "blocks": BLOCKS}
+        which = {"source": source, "before": before, "after": after, "blocks": blocks}
         with connection.transaction():
             ledger.take_turn(connection, source, "entities")
             row = connection.execute(query("ingest/prune_confirmations"), which).fetchone()
         if row is None:
             return pruned
-        after, of_these = row
+        after, of_these, confirmations, chosen = row
         pruned += of_these
+        blocks = max(CONFIRMATIONS * chosen // max(confirmations, 1), 1)

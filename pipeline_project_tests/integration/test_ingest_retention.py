@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.ingest import retention
+from pipeline_project.ingest import json_records, retention, worker
 from pipeline_project.ingest.retention import prune_confirmations
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import BEGINNING, Landing, ingest
@@ -69,3 +69,30 @@ def test_a_row_that_comes_after_the_notes_are_gone_still_loses(database: FreshDa
         ("B", BEGINNING + timedelta(seconds=15)),
         ("A", BEGINNING + timedelta(seconds=30)),
     ]
+
+
+def test_what_an_object_said_twice_leaves_the_last_word(
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two of its chunks, so that both are kept. A row that is later than that still loses."""
+    monkeypatch.setattr(json_records, "CHUNK_RECORDS", 1)
+    monkeypatch.setattr(worker, "SMALL", 0)  # chunk by chunk
+    landing = Landing()
+    record = {"id": 1, "name": "A"}
+    ingest(database.loader, landing, landing.put("legacy-data/0", [record], second=0))
+    ingest(database.loader, landing, landing.put("legacy-data/1", [record, record], second=10))
+    assert prune(database, 100) == 1
+    assert [at for (at,) in positions(database)] == [BEGINNING + timedelta(seconds=10)]
+    ingest(database.loader, landing, landing.put("legacy-data/late", [{"id": 1, "name": "B"}], second=5))
+    assert [name for _, _, name, *_ in history(database)] == ["A", "B", "A"]
+
+
+def test_few_blocks_at_a_time_hold_many_confirmations(database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "BLOCKS", 1)
+    monkeypatch.setattr(retention, "CONFIRMATIONS", 200)
+    landing = Landing()
+    content = [{"id": number, "name": "A"} for number in range(300)]
+    for second in range(4):
+        ingest(database.loader, landing, landing.put(f"legacy-data/{second}", content, second=second))
+    assert prune(database, 4) == 600
+    assert len(positions(database)) == 300

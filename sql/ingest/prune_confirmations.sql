@@ -1,7 +1,7 @@
 -- Forgets confirmations between the beginning of a state and its last confirmation, from objects of before a time: a row
 -- that is later still would find the state ending a little earlier than it did. The last confirmation of each state stays.
--- Goes through the next blocks of a source, and returns the last of them and how many confirmations it forgot; no row once
--- none is left. Whoever runs this has the source's turn.
+-- Goes through the next blocks of a source, and returns the last of them, how many confirmations it forgot, of how many,
+-- and in how many blocks; no row once none is left. Whoever runs this has the source's turn.
 -- Parameters: source, before, after: the block to go on from, blocks: how many.
 WITH chosen AS (
     SELECT DISTINCT block FROM canonical.entity_confirmation_blocks
@@ -17,11 +17,9 @@ said AS (
 entities AS (
     SELECT array_agg(DISTINCT entity_id) AS ids FROM said
 ),
-in_order AS (
-    SELECT *, lead(place IS NULL) OVER (
-        PARTITION BY entity_id ORDER BY source_updated_at, object_modified_at, object_id, mapping_version) AS a_state_follows,
-        row_number() OVER (
-            PARTITION BY entity_id, object_id ORDER BY mapping_version DESC, source_updated_at DESC, ordinal DESC) AS nth
+ranked AS (
+    SELECT *, row_number() OVER (
+        PARTITION BY entity_id, object_id ORDER BY mapping_version DESC, source_updated_at DESC, ordinal DESC) AS nth
     FROM (
         SELECT * FROM said
         UNION ALL
@@ -31,6 +29,12 @@ in_order AS (
         SELECT NULL, entity_id, source_updated_at, ordinal, object_modified_at, object_id, mapping_version
         FROM canonical.entity_versions WHERE entity_id = ANY ((SELECT ids FROM entities)::bigint[])
     ) s
+),
+in_order AS (   -- what an object said before it said something else counts for nothing
+    SELECT *, lead(place IS NULL) OVER (
+        PARTITION BY entity_id, place IS NULL OR nth = 1
+        ORDER BY source_updated_at, object_modified_at, object_id) AS a_state_follows
+    FROM ranked
 ),
 remaining AS (
     SELECT place,
@@ -54,4 +58,5 @@ shortened AS (
         ordinals = r.ordinals
     FROM remaining r WHERE b.ctid = r.place AND r.entity_ids IS NOT NULL
 )
-SELECT max(block), (SELECT coalesce(sum(pruned), 0) FROM remaining)::bigint FROM chosen HAVING count(*) > 0
+SELECT max(block), (SELECT coalesce(sum(pruned), 0) FROM remaining)::bigint, (SELECT count(*) FROM said), count(*)
+FROM chosen HAVING count(*) > 0
