@@ -23,18 +23,19 @@ classified AS MATERIALIZED (
                    SELECT FROM canonical.entity_versions v
                    WHERE v.entity_id = e.entity_id AND v.object_id = i.object_id) THEN 'late'
                WHEN i.content_hash = e.content_hash THEN 'unchanged'
+               -- Asked for apart, so that each can go by its index.
                WHEN EXISTS (
                    SELECT FROM canonical.entity_confirmation_blocks c
-                   WHERE c.block = canonical.confirmation_block(e.entity_id)
-                     AND (c.object_id = i.object_id
-                          OR (c.latest_updated_at, c.object_modified_at, c.object_id)
-                           > (i.source_updated_at, i.object_modified_at, i.object_id))
+                   WHERE c.block = canonical.confirmation_block(e.entity_id) AND c.object_id = i.object_id
+                     AND e.entity_id = ANY (c.entity_ids)) THEN 'late'
+               WHEN EXISTS (
+                   SELECT FROM canonical.entity_confirmation_blocks c
+                   WHERE c.block = canonical.confirmation_block(e.entity_id) AND c.latest_updated_at >= i.source_updated_at
                      AND EXISTS (
                          SELECT FROM unnest(c.entity_ids, c.source_updated_ats) AS said (entity_id, source_updated_at)
                          WHERE said.entity_id = e.entity_id
-                           AND (c.object_id = i.object_id
-                                OR (said.source_updated_at, c.object_modified_at, c.object_id)
-                                 > (i.source_updated_at, i.object_modified_at, i.object_id)))) THEN 'late'
+                           AND (said.source_updated_at, c.object_modified_at, c.object_id)
+                             > (i.source_updated_at, i.object_modified_at, i.object_id))) THEN 'late'
                ELSE 'changed'
            END AS outcome
     FROM incoming_entities i FULL JOIN stored e ON e.canonical_id = i.canonical_id
