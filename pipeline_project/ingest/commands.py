@@ -116,7 +116,8 @@ def replay_rejects(reject_ids: IdArguments = None, source: SourceOption = None, 
         print_line(f"{result.superseded} superseded meanwhile: of their entity there is something newer")
     if result.not_tried:
         print_line(
-            f"{result.not_tried} not tried: their object was refused whole or the row is too long; replay the object"
+            f"{result.not_tried} not tried: their object was refused whole or is at work, or the row is too long or ragged; "
+            "`pipeline replay` reads the object"
         )
 
 

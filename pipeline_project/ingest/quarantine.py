@@ -13,11 +13,13 @@ from psycopg.rows import class_row
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
+from pipeline_project.ingest import ledger
 from pipeline_project.ingest.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.pieces import Opened
+from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 
 Status = Literal["open", "resolved", "superseded", "discarded"]
@@ -94,7 +96,7 @@ def shown(connection: Connection, reject_id: int) -> RejectInFull:
 
 def discard(connection: Connection, selection: Selection) -> int:
     """Settle open rejects that nobody will mend; how many."""
-    ids = [reject_id for reject_id, _ in _selected(connection, selection)]
+    ids = [reject_id for reject_id, *_ in _selected(connection, selection)]
     return connection.execute(query("ingest/discard_rejects"), {"reject_ids": ids}).rowcount
 
 
@@ -105,15 +107,18 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
     """
     result = ReplayResult()
     loader = Loader(connection, "rejects")
-    for object_id, group in groupby(_selected(connection, selection), key=lambda pair: pair[1]):
-        ids = [reject_id for reject_id, _ in group]
+    for (object_id, source, dataset), group in groupby(_selected(connection, selection), key=lambda pair: pair[1:]):
+        ids = [reject_id for reject_id, *_ in group]
         with connection.transaction():
+            # Before anything else is locked: who loads has its turn when it settles rejects.
+            ledger.take_turn(connection, source, dataset)
             opened = _held(connection, object_id)
             if opened is None:
                 result.not_tried += len(ids)
                 continue
             rows = connection.execute(query("ingest/rejected_rows"), {"reject_ids": ids}).fetchall()
-            tried = [(ordinal, line, raw) for ordinal, line, raw, complete in rows if complete]
+            # A ragged row cannot be told from what its cells alone say.
+            tried = [(ordinal, line, raw) for ordinal, line, raw, complete, ragged in rows if complete and not ragged]
             opened.chunks = iter(
                 [Chunk(ordinal, [raw], line=lambda _, line=line: line) for ordinal, line, raw in tried]
             )
@@ -127,15 +132,20 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
     return result
 
 
-def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int]]:
-    """Number and object of each open reject that is meant. Permanent where one that is named is not among them at all."""
+def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int, str, Dataset]]:
+    """Number, object, source and dataset of each open reject that is meant.
+
+    Permanent where one that is named is not among them at all.
+    """
     ids = None if selection.reject_ids is None else list(selection.reject_ids)
     parameters = {"reject_ids": ids, "source": selection.source, "key_prefix": selection.key_prefix}
     found = connection.execute(query("ingest/select_rejects"), parameters).fetchall()
-    if missing := {*(ids or ())} - {reject_id for reject_id, _, _ in found}:
+    if missing := {*(ids or ())} - {reject_id for reject_id, *_ in found}:
         named = ", ".join(map(str, sorted(missing)))
         raise Permanent(f"no such reject: {named}; `pipeline rejects list` shows those there are")
-    return [(reject_id, object_id) for reject_id, object_id, is_open in found if is_open]
+    return [
+        (reject_id, object_id, source, dataset) for reject_id, object_id, is_open, source, dataset in found if is_open
+    ]
 
 
 def _held(connection: Connection, object_id: int) -> Opened | None:

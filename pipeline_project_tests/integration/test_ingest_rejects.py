@@ -1,12 +1,14 @@
 """Bad rows: quarantined one by one, superseded by newer good ones, and when a file is refused whole."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
 
 from pipeline_project.errors import Permanent
-from pipeline_project.ingest import ledger, quarantine, replay, worker
+from pipeline_project.ingest import ledger, load, quarantine, replay, worker
 from pipeline_project.ingest.quarantine import Selection
 from pipeline_project.ingest.replay import Objects
 from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
@@ -268,3 +270,47 @@ def test_a_refused_object_supersedes_nothing(database: FreshDatabase, landing: L
     assert rows(
         "SELECT count(*) FROM canonical.entity_confirmations c JOIN ingest.objects o USING (object_id) WHERE o.key LIKE '%3'"
     ) == [(0,)]
+
+
+def test_a_ragged_row_is_read_again_with_its_object_only(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", b"id,name\n1,A\n2,B\n3,C,D\n"))
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.replay(connection, Selection(source="legacy")).not_tried == 1
+    assert rows("SELECT errors->0->>'rule', status FROM ingest.rejects") == [("ragged_row", "open")]
+
+
+def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load settles rejects of its source while it has its turn: whoever replays them must not have locked them before."""
+    bad = {"id": 2, "name": "B", "revenue": -1}
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, bad], second=0))
+    has_turn, may_go_on = threading.Event(), threading.Event()
+    run = load._Load.run
+
+    def run_slowly(self: load._Load, pieces: Any, *, whole: bool = False) -> None:
+        if threading.current_thread().name == "loading":
+            has_turn.set()
+            assert may_go_on.wait(30)
+        run(self, pieces, whole=whole)
+
+    def loading() -> ledger.Outcome:
+        threading.current_thread().name = "loading"
+        good = landing.put("legacy-data/b", [{"id": 2, "name": "B"}], second=5)
+        return ingest(database.loader, landing, good)["legacy-data/b"]
+
+    def replaying() -> quarantine.ReplayResult:
+        with database.loader.connect(autocommit=True) as connection:
+            return quarantine.replay(connection, Selection(source="legacy"))
+
+    monkeypatch.setattr(load._Load, "run", run_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        load_done = pool.submit(loading)
+        assert has_turn.wait(30)
+        replay_done = pool.submit(replaying)
+        while not rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+            assert not replay_done.done()
+        may_go_on.set()
+        assert load_done.result(30).state == "loaded"
+        assert replay_done.result(30).superseded == 1
+    assert rows("SELECT record_key, status FROM ingest.rejects") == [("legacy_2", "superseded")]

@@ -3,4 +3,4 @@
 SELECT object_id, bucket, key, version, versioned, size, source, dataset, attempts, last_modified
 FROM ingest.objects
 WHERE object_id = %(object_id)s AND state = 'loaded_with_rejects' AND source IS NOT NULL
-FOR UPDATE
+FOR UPDATE SKIP LOCKED

@@ -1,6 +1,6 @@
 -- The open rejects that a command means; of those that it names, the settled ones, too, and whether they are open.
 -- Parameters: reject_ids, source, key_prefix; null: no restriction.
-SELECT r.reject_id, r.object_id, r.status = 'open' AS is_open
+SELECT r.reject_id, r.object_id, r.status = 'open' AS is_open, r.source, r.dataset
 FROM ingest.rejects r JOIN ingest.objects o USING (object_id)
 WHERE ((%(reject_ids)s::bigint[] IS NULL AND r.status = 'open') OR r.reject_id = ANY (%(reject_ids)s))
   AND (%(source)s::text IS NULL OR r.source = %(source)s)
