@@ -14,6 +14,7 @@ from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
+from pydantic.fields import FieldInfo
 
 from pipeline_project.ingest.json_records import UNREADABLE, RawRecord
 from pipeline_project.sources.records import (
@@ -193,7 +194,11 @@ class Ordinary(NamedTuple):
 
 
 class OrdinaryRecords:
-    """Reads ordinary records of one model. `complete` is false where only pydantic can read it."""
+    """Reads ordinary records of one model.
+
+    `complete` is false where only pydantic can read it: where there is more to it than the types and bounds of
+    sources/records.py.
+    """
 
     def __init__(
         self, model: type[Record], spellings: Mapping[str, Sequence[tuple[str, ...]]], columns: Sequence[str]
@@ -207,6 +212,9 @@ class OrdinaryRecords:
         self._outer = {outer for outer, *_ in self._nested}
         self.complete = (
             None not in readers
+            and not any(_has_more_to_say(model, name) for name in self._names)
+            # Told as it was sent, and the model would tell it in full.
+            and times not in readers[len(columns) :]
             and all(len(path) <= 2 for path in paths)
             and len(set(paths)) == len(paths)
             and not any((outer,) in paths for outer in self._outer)
@@ -336,6 +344,26 @@ def _decoded(record: RawRecord) -> Any:
         return _decode(record)
     except UNREADABLE:
         return None
+
+
+def _has_more_to_say(model: type[Record], name: str) -> bool:
+    """Whether a model says of a field what its type alone does not: bounds, a default, a validator."""
+    field = model.model_fields[name]
+    if field.metadata != FieldInfo.from_annotation(get_type_hints(model, include_extras=True)[name]).metadata:
+        return True
+    is_own = name not in Record.model_fields
+    if (
+        is_own
+        and not field.is_required()
+        and field.get_default(call_default_factory=True, validated_data={}) is not None
+    ):
+        return True
+    return _validators(model) != _validators(Record) or model.model_config != Record.model_config
+
+
+def _validators(model: type[Record]) -> set[str]:
+    found = model.__pydantic_decorators__
+    return {*found.field_validators, *found.validators, *found.model_validators, *found.root_validators}
 
 
 def _reader(hint: Any) -> Callable[[Column], Column] | None:

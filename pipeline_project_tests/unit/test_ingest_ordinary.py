@@ -1,5 +1,6 @@
 """The short way gives what the models give, or nothing."""
 
+import dataclasses
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,12 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import Field, field_validator
 
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.mapping import ObjectPosition, Row
+from pipeline_project.sources.records import Count, EntityRecord, Label, Time, spelled
 from pipeline_project.sources.registry import sources
 
 POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
@@ -182,3 +185,34 @@ def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
         b'{"id": 7, "name": "E", "x": 1e400}',
     ]
     assert [row.ordinal - 3 for row in ordinary_rows(mapper, [good, *odd, good])] == [0, len(odd) + 1]
+
+
+class Validated(EntityRecord):
+    @field_validator("country")
+    @classmethod
+    def _in_capitals(cls, value: str | None) -> str | None:
+        return value and value.upper()
+
+
+class Bounded(EntityRecord):
+    employees: Count | None = Field(default=None, le=10)
+
+
+class Flagged(EntityRecord):
+    active: bool = False
+
+
+class Defaulted(EntityRecord):
+    industry: Label = Field(default="unknown")  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class Timed(EntityRecord):
+    signed_up: Time | None = spelled("signed_up")
+
+
+@pytest.mark.parametrize("model", [Validated, Bounded, Flagged, Defaulted, Timed])
+def test_a_model_that_says_more_than_types_is_asked_itself(model: type[EntityRecord]) -> None:
+    mapper = EntityMapper(dataclasses.replace(sources()["legacy"], entity=model))
+    raw = b'{"id": 1, "name": "A", "country": "de", "employees": 11, "signed_up": "2025-01-01"}'
+    many, alone = mapper.map_all(Chunk(1, [raw]), [0], POSITION), mapper.map(raw, 1, POSITION)
+    assert [*many.rows, *many.bad] == [alone]
