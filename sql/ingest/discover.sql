@@ -24,5 +24,5 @@ SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_b
        CASE WHEN source IS NULL THEN clock_timestamp() END
 FROM seen
 ORDER BY object_id  -- so that two of these cannot wait for each other
-ON CONFLICT (bucket, key, version) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING object_id
