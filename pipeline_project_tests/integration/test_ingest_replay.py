@@ -7,12 +7,12 @@ import pytest
 from pydantic import StringConstraints
 
 from pipeline_project.canonical.sql_files import query
-from pipeline_project.ingest import quarantine, replay, worker
+from pipeline_project.ingest import ledger, quarantine, replay, worker
 from pipeline_project.ingest.quarantine import Selection
 from pipeline_project.ingest.replay import Objects
 from pipeline_project.sources.legacy import SOURCE as LEGACY
 from pipeline_project.sources.records import EntityRecord, spelled
-from pipeline_project_tests.fix_ingest import MENDED, Rows, register
+from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import SETTINGS, Landing, ingest
 
@@ -138,7 +138,9 @@ def test_a_replay_that_is_refused_takes_nothing_away(
     assert (everything(rows), rows("SELECT data_version FROM analytics.data_version")) == before
     assert rows("SELECT count(*) FROM ingest.rejects") == [(0,)]
     with database.loader.connect() as connection:
-        ((key, state, reason, *_),) = connection.execute(query("ingest/status_attention"), {"limit": 9}).fetchall()
+        ((_, key, state, _, reason, *_),) = connection.execute(
+            query("ingest/status_attention"), {"limit": 9}
+        ).fetchall()
     assert (key, state) == ("legacy-data/a", "loaded")
     assert reason.startswith("a replay was refused, what was loaded before stays: 2 of 3")
     # A mapping that takes it again leaves no trace of that.
@@ -197,3 +199,25 @@ def test_what_was_refused_before_is_refused_again(database: FreshDatabase, landi
     ingest(database.loader, landing)
     assert rows(LEDGER) == [("failed", "array", 3, 0, 2, "too_many_rejects", False)]
     assert rows("SELECT status FROM ingest.rejects") == [("open",), ("open",)]
+
+
+def test_a_replay_raises_the_mapping_of_each_state(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another row of the same bytes was read by the newer mapping before."""
+    register(monkeypatch, LENIENT)
+    seen = [
+        landing.put(f"legacy-data/{second}", [{"id": 1, "name": name}], second=second)
+        for second, name in ((0, "A"), (10, "B"), (20, "A"))
+    ]
+    for each in seen:
+        ingest(database.loader, landing, each)
+    register(monkeypatch, dataclasses.replace(LENIENT, mapping_version=2))
+    late = landing.put("legacy-data/late", [{"id": 1, "name": "C"}], second=5)
+    for objects in (seen[:1], seen[1:]):
+        with database.loader.connect() as connection:
+            ledger.replay(connection, [each.object_id for each in objects])
+        ingest(database.loader, landing, *([late] if objects == seen[:1] else []))
+    states = "SELECT name, mapping_version FROM canonical.entity_versions ORDER BY version"
+    assert rows(states) == [("A", 2), ("C", 2), ("B", 2)]
+    assert rows("SELECT name, mapping_version FROM canonical.entities") == [("A", 2)]

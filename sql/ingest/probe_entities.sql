@@ -15,7 +15,7 @@ compared AS (
                > (e.source_updated_at, e.object_modified_at, e.object_id) AS newer,
            e.record_digest = p.record_digest AS as_current,
            e.object_id = p.object_id AS same_object,
-           e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at AS same_row
+           e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at AND e.mapping_version = %(mapping_version)s AS same_row
     FROM peeked p
     -- All that is stored was peeked. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
     -- many records; a full join it can only hash or merge.
