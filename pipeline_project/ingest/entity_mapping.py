@@ -175,7 +175,9 @@ class EntityMapper(Mapper):
             odd = places
         else:
             columns = [amounts(unquoted(sent[name])) for name in self._total_columns]
-            odd = [place for place, *texts in zip(places, *columns, strict=True) if None in texts]
+            plain = [None not in texts for texts in zip(*columns, strict=True)]
+            odd = [place for place, is_plain in zip(places, plain, strict=True) if not is_plain]
+            columns = [list(compress(column, plain)) for column in columns]
         rows = super().map_all(chunk, odd, position).rows  # what only the models can tell
         return {
             name: sum(map(Decimal, filter(None, chain(column, (row.fields[name] for row in rows)))), Decimal(0))

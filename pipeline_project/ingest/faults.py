@@ -8,6 +8,7 @@ class ObjectFault(Permanent):
 
     def __init__(self, code: str, message: str, *, line: int | None = None, column: int | None = None) -> None:
         """`line` and `column` count from 1, `column` in bytes."""
+        message = message.replace("\0", "\ufffd")  # PostgreSQL's texts have none
         super().__init__(message)
         self.code = code
         self.message = message

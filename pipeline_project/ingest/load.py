@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
-from itertools import chain, groupby
+from decimal import Decimal, localcontext
+from itertools import chain, groupby, islice
 from typing import Any
 
 import psycopg
@@ -50,8 +50,12 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep another waiting; Python begins with 0.005."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
+DIGITS_OF_TOTAL = 60
+"""Enough for all digits of a sum: an amount has 18 places before the point and 20 behind it."""
 FIRST_KEYS = 10
 """Rows of an object whose keys are kept in its outcome."""
+REJECTS_TOGETHER = 1_000
+"""Rejected rows that are replayed together."""
 REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
 
@@ -118,7 +122,8 @@ class Loader:
         """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
         with self._load(source, dataset) as load:
             load.take_turn([opened], partial=True)
-            load.run([(opened, chunk)] for chunk in opened.chunks)
+            while rows := list(islice(opened.chunks, REJECTS_TOGETHER)):  # a chunk each: their ordinals have gaps
+                load.run([[(opened, row) for row in rows]])
             load.raise_data_version([opened])
 
     @contextmanager
@@ -289,13 +294,14 @@ class _Load:
 
     def _sum_up(self, opened: Opened, chunk: Chunk, rows: list[Row], known: Collection[int]) -> None:
         """Add to the object's totals its rows and the records, by ordinal, that are known."""
-        for column in {*self._totals.values()}:
-            sent = (row.fields.get(column) for row in rows)
-            opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
-        if known and isinstance(self._mapper, EntityMapper):
-            places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place in known]
-            for column, known_sum in self._mapper.sums_of_known(chunk, places, opened.position).items():
-                opened.totals[column] += known_sum
+        with localcontext(prec=DIGITS_OF_TOTAL):
+            for column in {*self._totals.values()}:
+                sent = (row.fields.get(column) for row in rows)
+                opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
+            if known and isinstance(self._mapper, EntityMapper):
+                places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place in known]
+                for column, known_sum in self._mapper.sums_of_known(chunk, places, opened.position).items():
+                    opened.totals[column] += known_sum
 
     def _add(self, to: dict[str, Row], rows: list[Row], outcome: Outcome) -> None:
         """Add an object's rows by key: of several for one entity the newest."""

@@ -28,6 +28,9 @@ LARGEST_EXPONENT = 300
 DIGITS_OF_INTEGER = 1024
 """In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
 
+LONGEST_NUMBER = 4_300
+"""Digits. Python takes no integer of more, and PostgreSQL no fraction of four times as many."""
+
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
 DEEPEST = 100
 """Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
@@ -380,7 +383,11 @@ def depth(value: Any) -> int:
 def unstorable(value: Any) -> bool:
     """Whether a number in it would be spelled out over megabytes, or not at all."""
     if type(value) is Decimal:
-        return not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT
+        return (
+            not value.is_finite()
+            or abs(value.adjusted()) > LARGEST_EXPONENT
+            or len(value.as_tuple().digits) > LONGEST_NUMBER
+        )
     if type(value) is int:
         return value.bit_length() > DIGITS_OF_INTEGER
     if type(value) is dict:

@@ -17,7 +17,7 @@ class MetricMapper(Mapper):
     content_columns = ("value", "quality", "tags", "deleted")
 
     def _key(self, record: MetricRecord) -> str:
-        return "\t".join((self._canonical(record.source_id), record.metric_type, str(record.metric_date)))
+        return self._key_line(record)
 
     def _key_line(self, record: MetricRecord) -> str:
         return "\t".join(map(copy_text, (self._canonical(record.source_id), record.metric_type, record.metric_date)))

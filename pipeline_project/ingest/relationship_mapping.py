@@ -31,7 +31,7 @@ class RelationshipMapper(Mapper):
         return parent, child
 
     def _key(self, record: RelationshipRecord) -> str:
-        return "\t".join((*map(str, self._ends(record)), record.relationship_type, str(record.valid_from)))
+        return self._key_line(record)
 
     def _key_line(self, record: RelationshipRecord) -> str:
         return "\t".join(map(copy_text, (*self._ends(record), record.relationship_type, record.valid_from)))

@@ -58,6 +58,8 @@ CASES = {
     "a recordCount that lies": Case(envelope({"recordCount": 3}), "count_mismatch"),
     "a recordCount that is no number": Case(envelope({"recordCount": "sNaN"}), "count_mismatch"),
     "a recordCount that is an object": Case(envelope({"recordCount": {}}), "count_mismatch"),
+    "a recordCount with a NUL": Case(envelope({"recordCount": "1\0"}), "count_mismatch"),
+    "only a row with a NUL in a name": Case(b'[{"id": 1, "name": "A", "x\\u0000": 1}]', "too_many_rejects", 1),
     "a recordCount as text": Case(envelope({"recordCount": "1"})),
     "no records but a count": Case(b'{"records": [], "metadata": {"recordCount": 5}}', "count_mismatch"),
     "a summary that lies": Case(envelope({}, summary={"recordCount": 7}), "count_mismatch"),
@@ -139,6 +141,10 @@ CASES = {
         b'[{"id": 1, "name": "A"}, {"id": 2, "name": "B", "x": 1e99999999999999999999}, {"id": 3, "name": "C"},'
         b' {"id": 4, "name": "D", "revenue": 1e-99999999999999999999}, {"id": 5, "name": "E"}]',
         rejects={2: "number_too_large", 4: "number_too_large"},
+    ),
+    "a fraction without end": Case(
+        b'[{"id": 1, "name": "A", "x": 0.' + b"1" * 4_000 + b'}, {"id": 2, "name": "B", "x": 0.' + b"1" * 20_000 + b"}]",
+        rejects={2: "number_too_large"},
     ),
     "nested too deeply": Case(
         b'[{"id": 1, "name": "A", "x": ' + b"[" * 500 + b"]" * 500 + b'}, {"id": 2, "name": "B"}]',

@@ -13,6 +13,7 @@ from pipeline_project.ingest.explain import explain
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.mapping import Mapped
 from pipeline_project.ingest.replay import Objects
+from pipeline_project.sources.erp import SOURCE as ERP
 from pipeline_project.sources.legacy import SOURCE as LEGACY
 from pipeline_project_tests.fix_ingest import Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -295,6 +296,34 @@ def test_known_rows_count_in_control_totals_without_being_mapped(
     outcome = ingest(database.loader, landing, landing.put("erp-data/3", export("192.01")))["erp-data/3"]
     assert outcome.fault is not None
     assert outcome.fault.code == "total_mismatch"
+
+
+def test_several_totals_are_exact_also_of_known_rows(
+    database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, dataclasses.replace(ERP, totals={"totalRevenue": "revenue", "totalEmployees": "employees"}))
+    records = (
+        '{"id": 1, "name": "A", "revenue": 1e3, "employees": 5}, {"id": 2, "name": "B", "revenue": 7, "employees": 6},'
+        '{"id": 3, "name": "C", "revenue": 0.30000000000000004}, {"id": 4, "name": "D", "revenue": 123456789012.5}'
+    )
+    totals = '{"totalRevenue": 123456790019.80000000000000004, "totalEmployees": 11}'
+    for key in ("erp-data/1", "erp-data/2"):
+        seen = landing.put(key, f'{{"records": [{records}], "summary": {totals}}}'.encode())
+        assert ingest(database.loader, landing, seen)[key].fault is None
+
+
+def test_keys_with_tabs_are_keys_of_their_own(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    metric = {"date": "2025-01-01", "value": 1}
+    metrics = [{"id": "a", "type": "b\tc", **metric}, {"id": "a\tb", "type": "c", **metric}]
+    edges = [{"parent_id": "x", "child_id": "y\tlegacy_z"}, {"parent_id": "x\tlegacy_y", "child_id": "z"}]
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/metrics/1", metrics),
+        landing.put("legacy-data/relationships/1", [{**edge, "type": "t"} for edge in edges]),
+    )
+    assert rows("SELECT count(*) FROM canonical.time_series_data") == [(2,)]
+    assert rows("SELECT count(*) FROM canonical.entity_relationships") == [(2,)]
 
 
 def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
