@@ -7,7 +7,7 @@ import pytest
 from pydantic import StringConstraints
 
 from pipeline_project.canonical.sql_files import query
-from pipeline_project.ingest import ledger, quarantine, replay, worker
+from pipeline_project.ingest import ledger, quarantine, replay, report, worker
 from pipeline_project.ingest.quarantine import Selection
 from pipeline_project.ingest.replay import Objects
 from pipeline_project.sources.legacy import SOURCE as LEGACY
@@ -221,3 +221,16 @@ def test_a_replay_raises_the_mapping_of_each_state(
     states = "SELECT name, mapping_version FROM canonical.entity_versions ORDER BY version"
     assert rows(states) == [("A", 2), ("C", 2), ("B", 2)]
     assert rows("SELECT name, mapping_version FROM canonical.entities") == [("A", 2)]
+
+
+def test_what_is_put_back_by_hand_is_not_late(database: FreshDatabase, landing: Landing) -> None:
+    seen = landing.put("legacy-data/a", [{"id": 1, "name": "A"}])
+    ingest(database.loader, landing, seen)
+    with database.loader.connect() as connection:
+        (first,) = report.shares(connection, [seen.object_id])
+        ledger.replay(connection, [seen.object_id])
+    ingest(database.loader, landing)
+    with database.loader.connect() as connection:
+        (again,) = report.shares(connection, [seen.object_id])
+    assert first.longest_lag is not None
+    assert (again.objects, again.longest_lag) == (1, None)
