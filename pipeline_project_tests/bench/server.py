@@ -49,6 +49,11 @@ class BenchServer:
             cursor = admin.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    def settle(self, name: str) -> None:
+        """Let nothing of the last case be left to do while the next is measured."""
+        self.admin(name, "VACUUM ANALYZE")
+        self.admin(name, "CHECKPOINT")
+
     def psql(self, name: str, role: Role, script: Path) -> float:
         """Seconds that psql takes for a script, its start included."""
         begin = time.perf_counter()
