@@ -2,10 +2,10 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row
+from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row, Rows
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 
@@ -32,6 +32,22 @@ def columns(row: Row | Bad, source: str = "legacy", dataset: Dataset = "entities
             position += 2 if piece in unescape else 1
         values.append(result)
     return dict(zip(mapper.columns, values, strict=True))
+
+
+class Told(NamedTuple):
+    """What is loaded of a record."""
+
+    key: str
+    updated_at: datetime
+    ordinal: int
+    line: str
+
+
+def told(rows: Rows | Row) -> list[Told]:
+    """The same of many rows as of one."""
+    if isinstance(rows, Row):
+        return [Told(*rows[:-1])]
+    return list(map(Told, rows.keys, rows.times, rows.ordinals, rows.lines))
 
 
 def rules(row: Row | Bad) -> list[tuple[str, str]]:

@@ -7,38 +7,35 @@ give the same row.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import cache
-from itertools import chain, compress, repeat
+from itertools import chain, compress
 from operator import itemgetter
 from struct import Struct
 from typing import Any, NamedTuple
 
-from pipeline_project.ingest.few_fields import FewFields
+from pipeline_project.ingest.columns import Column, FewFields
 from pipeline_project.ingest.json_records import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping import (
-    DEEPEST,
     FieldError,
     Mapped,
     Mapper,
     ObjectPosition,
     Row,
+    Rows,
     copy_text,
-    depth,
     digest,
     encode,
     encode_lines,
     escape,
-    unstorable,
 )
 from pipeline_project.ingest.ordinary import (
     NO_CONTENT,
-    Column,
     Ordinary,
     OrdinaryRecords,
     amounts,
     ids,
-    times,
+    moments,
     unquoted,
 )
 from pipeline_project.sources.records import ID_LENGTH, EntityRecord
@@ -46,12 +43,15 @@ from pipeline_project.sources.source import Source
 
 ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
 """What the short way gives back of an entity beside its hot columns."""
+TOGETHER = 500
+"""Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes half as long again."""
+DIGITS_OF_TOTAL = 60
+"""Enough for all digits of a sum: an amount has 18 places before the point and 20 behind it."""
 COPY_BEGIN, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 """What stands around the rows of a COPY in binary format."""
 
 _TIME_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NO_FIELDS: dict[str, Any] = {}
 
 
 class Peeks(NamedTuple):
@@ -101,34 +101,35 @@ class EntityMapper(Mapper):
         if self._ordinary is None:
             return super().map_all(chunk, places, position)
         flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
-        rows = [
-            row for group in self._ordinary.read(chunk.records, flawless) for row in self._rows(group, chunk, position)
-        ]
-        if len(rows) == len(places):
+        rows = Rows()
+        for begin in range(0, len(flawless), TOGETHER):
+            ordinary = self._ordinary.read(chunk.records, flawless[begin : begin + TOGETHER])
+            rows.extend(self._rows(ordinary, chunk, position))
+        if len(rows.keys) == len(places):
             return Mapped(rows, [])
-        done = {row.ordinal - chunk.first_ordinal for row in rows}
+        done = {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
         others = super().map_all(chunk, [place for place in places if place not in done], position)
-        return Mapped(rows + others.rows, others.bad)
+        rows.extend(others.rows)
+        return Mapped(rows, others.bad)
 
-    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Iterator[Row]:
+    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Rows:
         """The rows of good records, column by column; those of which only the models can tell are left out."""
         if not found.places:
-            return iter(())
+            return Rows()
         *hot, source_ids, kinds, updated, flags = found.columns
         names, statuses = hot[:2]
         default = self.source.entity_type
         ends = {status for status in set(statuses) if status.lower() == "deleted"}
         deleted = ["t" if flag or status in ends else "f" for flag, status in zip(flags, statuses, strict=True)]
         here = (position.modified_at, position.modified_at.isoformat())
-        at, time_texts = zip(*[time or here for time in updated], strict=True)
+        times, time_texts = map(list, zip(*[time or here for time in updated], strict=True))
         keys = list(map(f"{self.source.name}_".__add__, source_ids))
         columns = list(map("\t".join, zip([kind or default for kind in kinds], deleted, *hot, strict=True)))
         attributes = encode_lines(found.attributes).decode().split("\n")[:-1]
         left_out = [
             *_where("" in source_ids, (not source_id for source_id in source_ids)),
             *_where("" in names, (not name and end == "f" for name, end in zip(names, deleted, strict=True))),
-            *_where(max(at) > position.modified_at, (time > position.modified_at for time in at)),
-            *_where(not found.simple, map(_doubtful, found.attributes)),
+            *_where(max(times) > position.modified_at, (time > position.modified_at for time in times)),
             *_where(not _plain(columns, len(hot) + 1), (not _plain([text], len(hot) + 1) for text in columns)),
             *_where(not _plain(keys, 0), (not _plain([key], 0) for key in keys)),
         ]
@@ -146,26 +147,11 @@ class EntityMapper(Mapper):
                 keys, time_texts, ordinals, contents, self._digests(chunk, found.places), strict=True
             )
         ]
-        rows = map(Row, keys, at, ordinals, lines, self._summed(hot))
-        if not left_out:
-            return rows
-        wanted = [True] * len(lines)
-        for index in left_out:
-            wanted[index] = False
-        return compress(rows, wanted)
+        rows = Rows(keys, times, ordinals, lines)
+        return rows.take(sorted({*range(len(keys))}.difference(left_out))) if left_out else rows
 
-    def _summed(self, hot: Sequence[Column]) -> Iterable[dict[str, Any]]:
-        """Of each record the fields that there are control totals for."""
-        if not self._total_columns:
-            return repeat(_NO_FIELDS)
-        columns = [hot[self.hot_columns.index(name)] for name in self._total_columns]
-        return (
-            {name: Decimal(text) for name, text in zip(self._total_columns, texts, strict=True) if text}
-            for texts in zip(*columns, strict=True)
-        )
-
-    def sums_of_known(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> dict[str, Decimal]:
-        """Of records that are there already, and so need no mapping, the sums that there are control totals for."""
+    def sums(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> dict[str, Decimal]:
+        """Of good records, the sums that there are control totals for."""
         if not self._total_columns:
             return {}
         try:
@@ -178,11 +164,14 @@ class EntityMapper(Mapper):
             plain = [None not in texts for texts in zip(*columns, strict=True)]
             odd = [place for place, is_plain in zip(places, plain, strict=True) if not is_plain]
             columns = [list(compress(column, plain)) for column in columns]
-        rows = super().map_all(chunk, odd, position).rows  # what only the models can tell
-        return {
-            name: sum(map(Decimal, filter(None, chain(column, (row.fields[name] for row in rows)))), Decimal(0))
-            for name, column in zip(self._total_columns, columns, strict=True)
-        }
+        # What only the models can tell.
+        rows = [self.map(chunk.records[place], chunk.first_ordinal + place, position) for place in odd]
+        fields = [row.fields for row in rows if isinstance(row, Row)]
+        with localcontext(prec=DIGITS_OF_TOTAL):
+            return {
+                name: sum(map(Decimal, filter(None, chain(column, (each[name] for each in fields)))), Decimal(0))
+                for name, column in zip(self._total_columns, columns, strict=True)
+            }
 
     def _provenance(self, data: bytes) -> str:
         return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
@@ -198,12 +187,22 @@ class EntityMapper(Mapper):
     def peek_all(self, chunk: Chunk, position: ObjectPosition) -> Peeks:
         """Of the records that look ordinary; others have to be mapped to know."""
         places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
+        found = [
+            self._peek_some(chunk, places[begin : begin + TOGETHER], position)
+            for begin in range(0, len(places), TOGETHER)
+        ]
+        return Peeks(
+            list(chain.from_iterable(peeks.keys for peeks in found)),
+            list(chain.from_iterable(peeks.rows for peeks in found)),
+        )
+
+    def _peek_some(self, chunk: Chunk, places: list[int], position: ObjectPosition) -> Peeks:
         try:
             seen = self._peek.read([chunk.records[place] for place in places])
         except UNREADABLE:
             return Peeks([], [])  # which of them will be found in mapping them
-        source_ids, updated = ids(seen["source_id"]), times(seen["updated_at"])
-        good = [time is not None and (not time or time[0] <= position.modified_at) for time in updated]
+        source_ids, updated = ids(seen["source_id"]), moments(seen["updated_at"])
+        good = [time is not None and (not time or time <= position.modified_at) for time in updated]
         if not all(source_ids):
             good = [each and bool(source_id) for each, source_id in zip(good, source_ids, strict=True)]
         if "\0" in "".join(filter(None, source_ids)):
@@ -213,7 +212,7 @@ class EntityMapper(Mapper):
             source_ids, updated = list(compress(source_ids, good)), list(compress(updated, good))
         keys = list(map(f"{self.source.name}_".__add__, source_ids))
         modified_at = _microseconds(position.modified_at)
-        at = [_microseconds(time[0]) if time else modified_at for time in updated]
+        at = [_microseconds(time) if time else modified_at for time in updated]
         object_id, first = position.object_id, chunk.first_ordinal
         rows = [
             # Text takes PostgreSQL three times as long: two times and a uuid to parse.
@@ -290,7 +289,3 @@ def _plain(texts: Sequence[str], tabs: int) -> bool:
 def _where(any_is: bool, faults: Iterable[object]) -> list[int]:
     """The places of faults, if there are any at all."""
     return [place for place, fault in enumerate(faults) if fault] if any_is else []
-
-
-def _doubtful(attributes: dict[str, Any]) -> bool:
-    return depth(attributes) > DEEPEST or any(map(unstorable, attributes.values()))

@@ -13,13 +13,13 @@ import gc
 import json
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal, localcontext
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -27,12 +27,12 @@ from psycopg import sql
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.entity_mapping import COPY_BEGIN, COPY_END, EntityMapper
+from pipeline_project.ingest.entity_mapping import COPY_BEGIN, COPY_END, DIGITS_OF_TOTAL, EntityMapper
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.mapping import Bad, FieldError, Row
+from pipeline_project.ingest.mapping import Bad, FieldError, Rows
 from pipeline_project.ingest.pieces import Opened, Piece, read_whole, whole_objects
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
@@ -50,8 +50,6 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep another waiting; Python begins with 0.005."""
 TOGETHER_UNPACKED = 32 * 1024 * 1024
 """Most bytes of records of small objects that are loaded together; packed they may be few."""
-DIGITS_OF_TOTAL = 60
-"""Enough for all digits of a sum: an amount has 18 places before the point and 20 behind it."""
 FIRST_KEYS = 10
 """Rows of an object whose keys are kept in its outcome."""
 REJECTS_TOGETHER = 1_000
@@ -151,7 +149,6 @@ class _Load:
         self._source = source
         self._dataset: Dataset = dataset
         self._mapper = mapper(source, dataset)
-        self._totals = source.totals_of(dataset)
         self._postgres = postgres
         self._steps: list[Future[None]] = []
         self._held: dict[int, Opened] = {}
@@ -266,7 +263,7 @@ class _Load:
     def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
         known = probe.result() if probe is not None else {}
-        rows: dict[Opened, dict[str, Row]] = {}
+        rows: dict[Opened, Rows] = {}
         bad: list[tuple[Opened, Bad]] = []
         for opened, chunk in piece:
             opened.outcome.records += len(chunk.records)
@@ -276,45 +273,30 @@ class _Load:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, self._note_bad(opened, each, line)))
-            if self._totals:
-                self._sum_up(opened, chunk, mapped.rows, here)
-            self._add(rows.setdefault(opened, {}), mapped.rows, opened.outcome)
+            if isinstance(self._mapper, EntityMapper):
+                self._sum_up(self._mapper, opened, chunk, mapped.bad)
+            rows.setdefault(opened, Rows()).extend(mapped.rows)
         if whole:
             for opened in rows:
                 self._refuse_if_faulty(opened)
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
-        accepted = {opened: list(each.values()) for opened, each in rows.items() if opened.outcome.fault is None}
+        accepted = {opened: each.newest() for opened, each in rows.items() if opened.outcome.fault is None}
         for opened, each in accepted.items():
+            opened.outcome.stale += len(rows[opened].keys) - len(each.keys)
             first_keys = opened.outcome.first_keys
-            first_keys += [row.key for row in each[: FIRST_KEYS - len(first_keys)]]
+            first_keys += each.keys[: FIRST_KEYS - len(first_keys)]
         confirmed = list(accepted) if whole and known else []
-        self._steps.append(self._postgres.submit(self._merge, accepted, bad, confirmed))
+        self._steps.append(self._postgres.submit(self._merge, _to_stage(accepted), bad, confirmed))
         while len(self._steps) > STEPS_AHEAD:
             self._steps.pop(0).result()
 
-    def _sum_up(self, opened: Opened, chunk: Chunk, rows: list[Row], known: Collection[int]) -> None:
-        """Add to the object's totals its rows and the records, by ordinal, that are known."""
+    def _sum_up(self, mapper: EntityMapper, opened: Opened, chunk: Chunk, bad: Sequence[Bad]) -> None:
+        """Add to the object's control totals its good records."""
+        ordinals = {each.ordinal for each in bad}
+        places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in ordinals]
         with localcontext(prec=DIGITS_OF_TOTAL):
-            for column in {*self._totals.values()}:
-                sent = (row.fields.get(column) for row in rows)
-                opened.totals[column] = sum(filter(None, sent), opened.totals.get(column, Decimal(0)))
-            if known and isinstance(self._mapper, EntityMapper):
-                places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place in known]
-                for column, known_sum in self._mapper.sums_of_known(chunk, places, opened.position).items():
-                    opened.totals[column] += known_sum
-
-    def _add(self, to: dict[str, Row], rows: list[Row], outcome: Outcome) -> None:
-        """Add an object's rows by key: of several for one entity the newest."""
-        before = len(to)
-        by_key = {row.key: row for row in rows}
-        if len(by_key) == len(rows) and to.keys().isdisjoint(by_key):
-            to.update(by_key)
-            return
-        for row in rows:
-            other = to.setdefault(row.key, row)
-            if (row.updated_at, row.ordinal) > (other.updated_at, other.ordinal):
-                to[row.key] = row
-        outcome.stale += len(rows) - (len(to) - before)
+            for column, more in mapper.sums(chunk, places, opened.position).items():
+                opened.totals[column] = opened.totals.get(column, Decimal(0)) + more
 
     def _note_bad(self, opened: Opened, bad: Bad, line: int | None) -> Bad:
         bad = bad._replace(
@@ -363,14 +345,14 @@ class _Load:
         if self._open_rejects:
             self._connection.execute(query("ingest/supersede_rejects_by_known"), which)
 
-    def _merge(self, rows: dict[Opened, list[Row]], bad: list[tuple[Opened, Bad]], confirmed: list[Opened]) -> None:
+    def _merge(self, staged: "_Staged", bad: list[tuple[Opened, Bad]], confirmed: list[Opened]) -> None:
         """`confirmed`: objects of which the last probe found something and which are not refused."""
         if confirmed:
             self._confirm(confirmed)
         for opened in {id(opened): opened for opened, _ in bad}.values():
             self._add_rejects(opened, [each for owner, each in bad if owner is opened])
-        if any(rows.values()):
-            self._stage(rows)
+        if staged.lines:
+            self._stage(staged)
             with self._connection.cursor() as cursor:
                 if self._partial and self._dataset == "entities":
                     for (object_id,) in cursor.execute(query("ingest/drop_overruled_entities")).fetchall():
@@ -385,19 +367,14 @@ class _Load:
         if self._open_rejects:
             self._connection.execute(query("ingest/supersede_rejects"))
 
-    def _stage(self, rows: dict[Opened, list[Row]]) -> None:
-        newest = _newest(rows)
-        lines = [
-            f"{'f' if newest is None or newest[row.key] is row else 't'}\t{row.line}\n"
-            for each in rows.values()
-            for row in each
-        ]
+    def _stage(self, staged: "_Staged") -> None:
         table = sql.Identifier(f"incoming_{self._dataset}")
-        columns = sql.SQL(", ").join(map(sql.Identifier, ("late", *self._mapper.columns)))
+        names = (*(["late"] if staged.late else []), *self._mapper.columns)
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
         with self._connection.cursor() as cursor:
             cursor.execute(sql.SQL("TRUNCATE {}").format(table))
             with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (NULL '')").format(table, columns)) as copy:
-                copy.write("".join(lines).encode())
+                copy.write(staged.lines)
             if self._dataset == "metrics":
                 cursor.execute(
                     "SELECT canonical.ensure_month_partitions(array_agg(DISTINCT metric_date)) FROM incoming_metrics"
@@ -462,21 +439,30 @@ def _tuned() -> Iterator[None]:
         sys.setswitchinterval(interval)
 
 
-def _newest(rows: dict[Opened, list[Row]]) -> dict[str, Row] | None:
-    """Objects of one batch may speak of the same entity: its newest row, behind which the others are placed.
+class _Staged(NamedTuple):
+    """Rows on their way into PostgreSQL."""
 
-    None where no two of them do.
-    """
-    if len(rows) == 1 or len({row.key for each in rows.values() for row in each}) == sum(map(len, rows.values())):
-        return None
-    newest: dict[str, tuple[tuple[datetime, datetime, int], Row]] = {}
-    for opened, each in rows.items():
-        for row in each:
-            position = (row.updated_at, opened.position.modified_at, opened.position.object_id)
-            best = newest.get(row.key)
-            if best is None or position > best[0]:
-                newest[row.key] = (position, row)
-    return {key: row for key, (_, row) in newest.items()}
+    lines: bytes
+    """For COPY."""
+    late: bool
+    """Whether each begins with a flag: is another row of the same piece newer?"""
+
+
+def _to_stage(rows: dict[Opened, Rows]) -> _Staged:
+    """The rows of some objects. Several may speak of the same entity: the others are placed behind its newest row."""
+    if len({key for each in rows.values() for key in each.keys}) == sum(len(each.keys) for each in rows.values()):
+        lines = chain.from_iterable(each.lines for each in rows.values())
+        return _Staged("\n".join(chain(lines, [""])).encode(), late=False)
+    newest: dict[str, tuple[datetime, datetime, int]] = {}
+    positioned = [
+        (key, (time, opened.position.modified_at, opened.position.object_id), line)
+        for opened, each in rows.items()
+        for key, time, line in zip(each.keys, each.times, each.lines, strict=True)
+    ]
+    for key, position, _ in positioned:
+        newest[key] = max(newest.get(key, position), position)
+    flagged = [f"{'f' if position == newest[key] else 't'}\t{line}\n" for key, position, line in positioned]
+    return _Staged("".join(flagged).encode(), late=True)
 
 
 def _stored(errors: Sequence[FieldError]) -> str:

@@ -7,7 +7,7 @@ objects can be staged together. The content hash is taken over the content colum
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -79,7 +79,7 @@ class ObjectPosition:
 
 
 class Row(NamedTuple):
-    """A record that can be loaded. Of the same key in one object, the greatest (updated_at, ordinal) counts."""
+    """A record that can be loaded."""
 
     key: str
     updated_at: datetime
@@ -87,6 +87,48 @@ class Row(NamedTuple):
     line: str
     fields: Mapping[str, Any]
     """The validated fields, for control totals."""
+
+
+@dataclass
+class Rows:
+    """Records of an object that can be loaded: lists of one length."""
+
+    keys: list[str] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    """When the source last changed each."""
+    ordinals: list[int] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def append(self, row: Row) -> None:
+        self.keys.append(row.key)
+        self.times.append(row.updated_at)
+        self.ordinals.append(row.ordinal)
+        self.lines.append(row.line)
+
+    def extend(self, others: "Rows") -> None:
+        self.keys += others.keys
+        self.times += others.times
+        self.ordinals += others.ordinals
+        self.lines += others.lines
+
+    def newest(self) -> "Rows":
+        """Of each key only the row with the greatest (time, ordinal)."""
+        if len({*self.keys}) == len(self.keys):
+            return self
+        best: dict[str, tuple[datetime, int, int]] = {}
+        for place, (key, time, ordinal) in enumerate(zip(self.keys, self.times, self.ordinals, strict=True)):
+            position = (time, ordinal, place)
+            best[key] = max(best.get(key, position), position)
+        return self.take(sorted(place for *_, place in best.values()))
+
+    def take(self, places: Sequence[int]) -> "Rows":
+        """The rows at these places."""
+        return Rows(
+            [self.keys[place] for place in places],
+            [self.times[place] for place in places],
+            [self.ordinals[place] for place in places],
+            [self.lines[place] for place in places],
+        )
 
 
 class Bad(NamedTuple):
@@ -104,7 +146,7 @@ class Bad(NamedTuple):
 class Mapped(NamedTuple):
     """What became of some records, the short way first."""
 
-    rows: list[Row]
+    rows: Rows
     bad: list[Bad]
 
 
@@ -179,9 +221,11 @@ class Mapper:
             self.map(chunk.records[place], chunk.first_ordinal + place, position, chunk.flaws.get(place))
             for place in places
         ]
-        return Mapped(
-            [each for each in mapped if isinstance(each, Row)], [each for each in mapped if isinstance(each, Bad)]
-        )
+        rows = Rows()
+        for each in mapped:
+            if isinstance(each, Row):
+                rows.append(each)
+        return Mapped(rows, [each for each in mapped if isinstance(each, Bad)])
 
     def _validated(self, fields: dict[str, Any]) -> Any:
         try:

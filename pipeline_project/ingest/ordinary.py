@@ -6,9 +6,11 @@ decide what a record may hold. Tests hold the two against each other.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import chain, compress
 from types import NoneType
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
@@ -16,7 +18,18 @@ from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 import msgspec
 from pydantic.fields import FieldInfo
 
+from pipeline_project.ingest.columns import (
+    Column,
+    Fields,
+    Path,
+    exactly,
+    first_filled,
+    is_all_blank,
+    is_blank,
+    not_null,
+)
 from pipeline_project.ingest.json_records import UNREADABLE, RawRecord
+from pipeline_project.ingest.mapping import DEEPEST, depth, unstorable
 from pipeline_project.sources.records import (
     ID_LENGTH,
     Amount,
@@ -31,22 +44,24 @@ from pipeline_project.sources.records import (
     in_utc,
 )
 
-Spelling = str | tuple[str, ...]
-Column = list[Any]
-"""A field of many records. As sent: "" where it was not, None for a null. As read: what it means, "" where it was not sent
-or null, None where it is not ordinary."""
+Read = Callable[[Column], Column]
+"""From what was sent to what it means: "" where it was not sent or null, None where it is not ordinary."""
 
 DIGITS = 18
 """A number of no more characters keeps all bounds of Money and Amount."""
-ROUNDS = 4
-"""So many ways of spelling the fields are followed within a chunk; records that spell them in yet another are left out."""
+FREQUENT = 8
+"""A field becomes a column if more than one in so many records has it."""
+SAMPLE = 64
+"""So many records tell whether those to come are likely to have a field."""
 
 NO_CONTENT = frozenset({"deleted", "updated_at"})
 """Fields of a model that say nothing about the entity itself: the quality score leaves them out."""
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_SIMPLE = frozenset({str, bool})
+_SIMPLE = frozenset({str, bool, NoneType})
 _ZONED_TIMES = list[Annotated[datetime, msgspec.Meta(tz=True)]]
+_UNTOLD = re.compile(r'["\\\x00-\x1f]')
+"""What the name of a struct's field cannot hold."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,6}")
 _UTC_SECONDS = len("2025-01-31T10:00:00Z")
@@ -56,14 +71,14 @@ _TIMESTAMP = re.compile(
 )
 
 
-def _text(length: int) -> Callable[[Column], Column]:
+def _text(length: int) -> Read:
     within = list[Annotated[str, msgspec.Meta(max_length=length)]]
 
     def read(values: Column) -> Column:
         try:
             msgspec.convert(values, within)
         except msgspec.ValidationError:
-            values = _not_null(values)
+            values = not_null(values)
             values = [value if type(value) is str and len(value) <= length else None for value in values]
             return [value if value is None or value == value.strip() else None for value in values]
         if list(map(str.strip, values)) != values:
@@ -128,7 +143,7 @@ def _flag(values: Column) -> Column:
 
 
 def _day(values: Column) -> Column:
-    values = _not_null(values)
+    values = not_null(values)
     try:
         msgspec.convert([value for value in values if value != ""], list[date])
     except msgspec.ValidationError:
@@ -144,28 +159,34 @@ def _is_day(value: Any) -> bool:
     return True
 
 
-def times(values: Column) -> Column:
-    """ISO 8601 times or days in full, each as (datetime, ISO text); UTC where they name no zone."""
+def moments(values: Column) -> Column:
+    """ISO 8601 times or days in full, in UTC; that is what is meant where they name no zone."""
     try:
         if set(map(len, values)) == {_UTC_SECONDS}:
-            texts = [f"{value[:10]}T{value[11:19]}+00:00" for value in values]
-            return list(zip(msgspec.convert(values, _ZONED_TIMES), texts, strict=True))
+            return msgspec.convert(values, _ZONED_TIMES)
     except (TypeError, msgspec.ValidationError):
         pass  # one by one, then
-    return ["" if is_blank(value) else _time(value) for value in values]
+    return ["" if is_blank(value) else _moment(value) for value in values]
 
 
-def _time(value: Any) -> tuple[datetime, str] | None:
+def _moment(value: Any) -> datetime | None:
     if type(value) is not str or not _TIMESTAMP.fullmatch(value):
         return None
     try:
-        read = in_utc(datetime.fromisoformat(value))
+        return in_utc(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         return None
-    return read, read.isoformat()
 
 
-_READERS: list[tuple[Any, Callable[[Column], Column]]] = [
+def _times(values: Column) -> Column:
+    """Moments, each as (datetime, ISO text). Python takes five times as long to spell one out."""
+    return [
+        time and (time, f"{value[:10]}T{value[11:19]}+00:00" if len(value) == _UTC_SECONDS else time.isoformat())
+        for time, value in zip(moments(values), values, strict=True)
+    ]
+
+
+_READERS: list[tuple[Any, Read]] = [
     (Id, ids),
     (Label, _text(200)),
     (Text, _text(10_000)),
@@ -173,7 +194,7 @@ _READERS: list[tuple[Any, Callable[[Column], Column]]] = [
     (Amount, _amount),
     (Count, _count),
     (Day, _day),
-    (Time, times),
+    (Time, _times),
     (bool, _flag),
 ]
 
@@ -185,10 +206,8 @@ class Ordinary(NamedTuple):
     """Which of the records these are."""
     columns: list[Column]
     """In the order they were asked for, as COPY text but for flags and times; none holds None."""
-    attributes: list[dict[str, Any]]
-    """All else that was sent."""
-    simple: bool
-    """Whether all attributes are texts and flags."""
+    attributes: list[Any]
+    """All else that was sent, as objects to be encoded."""
     missing: list[int]
     """How many fields of the model were not sent, those of NO_CONTENT aside."""
 
@@ -200,148 +219,164 @@ class OrdinaryRecords:
     sources/records.py.
     """
 
-    def __init__(
-        self, model: type[Record], spellings: Mapping[str, Sequence[tuple[str, ...]]], columns: Sequence[str]
-    ) -> None:
+    def __init__(self, model: type[Record], spellings: Mapping[str, Sequence[Path]], columns: Sequence[str]) -> None:
         """`columns` are the fields to give back one by one; others become attributes under their canonical names."""
         hints = get_type_hints(model, include_extras=True)
         self._names = [*columns, *(name for name in spellings if name not in columns)]
         readers = [_reader(hints[name]) for name in self._names]
-        paths = [path for choices in spellings.values() for path in choices]
-        self._nested = [path for path in paths if len(path) > 1]
+        self._spellings = [spellings[name] for name in self._names]
+        paths = list(chain.from_iterable(self._spellings))
+        self._nested = tuple(path for path in paths if len(path) > 1)
         self._outer = {outer for outer, *_ in self._nested}
+        self._width = len(columns)
         self.complete = (
             None not in readers
             and not any(_has_more_to_say(model, name) for name in self._names)
             # Told as it was sent, and the model would tell it in full.
-            and times not in readers[len(columns) :]
+            and _times not in readers[self._width :]
             and all(len(path) <= 2 for path in paths)
             and len(set(paths)) == len(paths)
-            and not any((outer,) in paths for outer in self._outer)
+            and self._outer.isdisjoint([*(path[0] for path in paths if len(path) == 1), *self._names[self._width :]])
         )
-        self._width = len(columns)
         self._readers = [reader for reader in readers if reader is not None]
         # Of an attribute it would be seen in the result.
         self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (amounts, _amount, _count)]
-        # A value in a nested object stands beside the others under its path, as a tuple, which no name can be.
-        self._spellings: list[list[Spelling]] = [
-            [path[0] if len(path) == 1 else path for path in spellings[name]] for name in self._names
-        ]
-        self._several = frozenset(each for choices in self._spellings if len(choices) > 1 for each in choices)
+        self._spelled = {path[0] for path in paths}
+        # What the records before had: those to come are likely to have the same.
+        self._expected = self._nested
 
-    def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> list[Ordinary]:
-        """Those of the records at `places` that are ordinary, in groups that spell their fields alike."""
-        groups: list[Ordinary] = []
-        while places and len(groups) < ROUNDS:
-            group, places = self._read(records, places)
-            groups.append(group)
-        return groups
-
-    def _read(self, records: Sequence[RawRecord], places: Sequence[int]) -> tuple[Ordinary, list[int]]:
-        """Those that spell their fields as the first one does; and the places of the others."""
-        places, rests = _objects(records, places)
-        if self._nested:
-            flat = [self._flatten(rest) for rest in rests]
-            places, rests = list(compress(places, flat)), list(compress(rests, flat))
-        first: dict[Any, Any] = rests[0] if rests else {}
-        chosen = [
-            next((name for name in choices if not is_blank(first.get(name))), choices[0]) for choices in self._spellings
-        ]
-        columns = [[rest.pop(name, "") for rest in rests] for name in chosen]
-        if not all(map(all, map(dict.values, rests))):
-            rests = [{name: value for name, value in rest.items() if not is_blank(value)} for rest in rests]
-        kinds = set(map(type, chain.from_iterable(map(dict.values, rests))))
-        others = self._spelled_otherwise(chosen, rests, columns)
-        as_sent = columns[self._width :]
+    def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> Ordinary:
+        """Those of the records at `places` that are ordinary."""
+        places, columns, rests = self._decoded(records, places)
+        sent = [_take(columns, choices) or [""] * len(places) for choices in self._spellings]
+        for name, column in zip(self._names[self._width :], sent[self._width :], strict=True):
+            columns[name,] = first_filled([column, columns[name,]]) if (name,) in columns else column
         for place in self._numbers:
-            columns[place] = unquoted(columns[place])
-        sent, columns = columns, [read(column) for read, column in zip(self._readers, columns, strict=True)]
+            sent[place] = unquoted(sent[place])
+        read = [reader(column) for reader, column in zip(self._readers, sent, strict=True)]
         # A column that is as it was sent is good as it is.
-        doubtful = [column for column, before in zip(columns, sent, strict=True) if column is not before]
-        left_out = others.union(i for column in doubtful if None in column for i, v in enumerate(column) if v is None)
+        doubtful = [
+            column for column, before in zip(read, sent, strict=True) if column is not before and None in column
+        ]
+        left_out = {i for column in doubtful for i, value in enumerate(column) if value is None}
+        left_out.update(i for path, column in columns.items() for i in _unusual(column, len(path)))
+        left_out.update(_unusual(rests, 0))
         if left_out:
             kept = [i not in left_out for i in range(len(places))]
-            columns = [list(compress(column, kept)) for column in columns]
-            as_sent = [list(compress(column, kept)) for column in as_sent]
+            places = list(compress(places, kept))
+            read = [list(compress(column, kept)) for column in read]
+            columns = {path: list(compress(column, kept)) for path, column in columns.items()}
             rests = list(compress(rests, kept))
-        if self._nested:
-            for rest in rests:
-                self._put_back(rest)
-        for name, column in zip(self._names[self._width :], as_sent, strict=True):
-            for rest, value in zip(rests, column, strict=True):
-                if not is_blank(value):
-                    rest[name] = value
-        content = [column for name, column in zip(self._names, columns, strict=True) if name not in NO_CONTENT]
+        content = [column for name, column in zip(self._names, read, strict=True) if name not in NO_CONTENT]
         gaps = [column for column in content if not all(column)]
-        group = Ordinary(
-            [place for i, place in enumerate(places) if i not in left_out],
-            columns[: self._width],
-            rests,
-            kinds <= _SIMPLE,
-            [values.count("") for values in zip(*gaps, strict=True)] if gaps else [0] * len(rests),
+        return Ordinary(
+            places,
+            read[: self._width],
+            _objects(columns, rests, len(places)),
+            [values.count("") for values in zip(*gaps, strict=True)] if gaps else [0] * len(places),
         )
-        return group, [places[i] for i in sorted(others)]
 
-    def _flatten(self, rest: dict[Any, Any]) -> bool:
-        """Take the values out of nested objects; false where one of these is something else."""
-        for outer in self._outer & rest.keys():
-            if type(rest[outer]) is not dict:
-                return False
-            inner = {name: value for name, value in rest.pop(outer).items() if not is_blank(value)}
-            for path in self._nested:
-                if path[0] == outer and path[1] in inner:
-                    rest[path] = inner.pop(path[1])
-            if inner:
-                rest[outer] = inner
-        return True
+    def _decoded(
+        self, records: Sequence[RawRecord], places: Sequence[int]
+    ) -> tuple[list[int], dict[Path, Column], list[dict[str, Any]]]:
+        """Of those that can be parsed and are objects: their places, the fields that are frequent, and all others of each.
 
-    def _put_back(self, rest: dict[Any, Any]) -> None:
-        """What no column has taken, into its nested object."""
-        for path in self._nested:
-            if path in rest:
-                value = rest.pop(path)
-                rest.setdefault(path[0], {})[path[1]] = value
-
-    def _spelled_otherwise(
-        self, chosen: Sequence[Spelling], rests: list[dict[Any, Any]], columns: list[Column]
-    ) -> set[int]:
-        """Records of which a field stands under another spelling than the chosen one: one that is preferred, or the only one.
-
-        Under any other it is an attribute like those that no field has.
+        The last is empty where no record has any.
         """
-        mixed = [i for i, rest in enumerate(rests) if not self._several.isdisjoint(rest)]
-        return {
-            i
-            for i in mixed
-            for choices, name, column in zip(self._spellings, chosen, columns, strict=True)
-            if not rests[i].keys().isdisjoint(choices if is_blank(column[i]) else choices[: choices.index(name)])
-        }
+        fields = exactly(self._expected)
+        rests: list[dict[str, Any]] = []
+        try:
+            structs = [fields.decode(records[place]) for place in places]
+        except UNREADABLE:
+            fields, found, rests = self._decoded_singly([records[place] for place in places])
+            readable = [struct is not None for struct in found]
+            places, structs = list(compress(places, readable)), list(compress(found, readable))
+            rests = list(compress(rests, readable))
+        columns = {path: fields.column(structs, path) for path in fields.paths}
+        used = [path for path, column in columns.items() if not all(map(is_blank, column[:SAMPLE]))]
+        self._expected = tuple(dict.fromkeys((*self._nested, *used)))
+        return list(places), columns, rests
+
+    def _decoded_singly(self, records: Sequence[RawRecord]) -> tuple[Fields, list[Any], list[dict[str, Any]]]:
+        """Where some have other fields than expected: what is frequent by now; and by record a struct of that and the rest.
+
+        No struct, but None, where only the models can tell.
+        """
+        fields = exactly(self._expected)
+        structs = [_or_none(fields.decode, record) for record in records]
+        unlike = [record for record, struct in zip(records, structs, strict=True) if struct is None]
+        if len(unlike) * FREQUENT > len(records):
+            times = Counter(chain.from_iterable(map(self._paths, unlike)))
+            frequent = [path for path, count in times.items() if count * FREQUENT > len(unlike)]
+            fields = exactly(tuple(dict.fromkeys((*self._expected, *frequent))))
+            structs = [_or_none(fields.decode, record) for record in records]
+        rests: list[dict[str, Any]] = [{} for _ in records]
+        for i, record in enumerate(records):
+            if structs[i] is None:
+                structs[i], rests[i] = self._with_rest(fields, record)
+        return fields, structs, rests
+
+    def _with_rest(self, fields: Fields, record: RawRecord) -> tuple[Any, dict[str, Any]]:
+        """A record as struct, and what has no place in that."""
+        values = _or_none(_decode, record)
+        if type(values) is dict:
+            names = values.keys() - {name for name, *_ in fields.paths}
+            rest = {name: value for name in names if not is_blank(value := values.pop(name))}
+            if self._spelled.isdisjoint(names):
+                return _or_none(partial(msgspec.convert, type=fields.struct), values), rest
+        return None, {}
+
+    def _paths(self, record: RawRecord) -> list[Path]:
+        """The fields that a record has, as far as a struct can."""
+        fields = _or_none(_decode, record)
+        if type(fields) is not dict:
+            return []
+        within = {name: fields.pop(name) for name in self._outer & fields.keys()}
+        paths = [(name, inner) for name, values in within.items() if type(values) is dict for inner in values]
+        return [path for path in [*((name,) for name in fields), *paths] if not _UNTOLD.search("".join(path))]
 
 
-def is_blank(value: Any) -> bool:
-    """Whether that counts as not sent."""
-    return value is None or (type(value) is str and not value)
+def _take(columns: dict[Path, Column], choices: Sequence[Path]) -> Column | None:
+    """Of each record the first value that is not blank under these paths. What else is under them stays in the columns."""
+    taken: Column | None = None
+    for path in choices:
+        if path not in columns:
+            continue
+        column = columns.pop(path)
+        if taken is None or is_all_blank(taken):
+            taken = column
+        elif not is_all_blank(column):
+            columns[path] = ["" if is_blank(before) else value for before, value in zip(taken, column, strict=True)]
+            taken = first_filled([taken, column])
+    return taken
 
 
-def _not_null(column: Column) -> Column:
-    return ["" if value is None else value for value in column] if NoneType in set(map(type, column)) else column
+def _unusual(column: Column, outer: int) -> list[int]:
+    """The places of values that are nested too deeply within `outer` objects, or may hold a number that cannot be stored."""
+    if set(map(type, column)) <= _SIMPLE:
+        return []
+    return [
+        i
+        for i, value in enumerate(column)
+        if type(value) not in _SIMPLE and (outer + depth(value) > DEEPEST or unstorable(value))
+    ]
 
 
-def _objects(records: Sequence[RawRecord], places: Sequence[int]) -> tuple[list[int], list[dict[Any, Any]]]:
-    """Those at `places` that can be parsed and are objects: their places and their fields."""
+def _objects(columns: Mapping[Path, Column], rests: Sequence[dict[str, Any]], count: int) -> list[Any]:
+    """So many objects to be encoded, of what is not blank in these columns and the rests."""
+    paths = tuple(path for path in sorted(columns) if not is_all_blank(columns[path]))
+    objects = exactly(paths).structs({path: columns[path] for path in paths}, count)
+    if not any(rests):
+        return objects
+    return [
+        {**rest, **msgspec.to_builtins(each, builtin_types=(Decimal,))} if rest else each
+        for each, rest in zip(objects, rests, strict=True)
+    ]
+
+
+def _or_none(decode: Callable[[Any], Any], value: Any) -> Any:
     try:
-        values = [_decode(records[place]) for place in places]
-    except UNREADABLE:
-        values = [_decoded(records[place]) for place in places]
-    if set(map(type, values)) <= {dict}:
-        return list(places), values
-    found = [(place, value) for place, value in zip(places, values, strict=True) if type(value) is dict]
-    return [place for place, _ in found], [value for _, value in found]
-
-
-def _decoded(record: RawRecord) -> Any:
-    try:
-        return _decode(record)
+        return decode(value)
     except UNREADABLE:
         return None
 
@@ -366,7 +401,7 @@ def _validators(model: type[Record]) -> set[str]:
     return {*found.field_validators, *found.validators, *found.model_validators, *found.root_validators}
 
 
-def _reader(hint: Any) -> Callable[[Column], Column] | None:
+def _reader(hint: Any) -> Read | None:
     alternatives = [each for each in get_args(hint) if each is not NoneType] if NoneType in get_args(hint) else [hint]
     if len(alternatives) != 1:
         return None

@@ -162,12 +162,12 @@ def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None
             chunk = Chunk(first + 1, [encode(customer(i, edition)) for i in range(first, min(first + 10_000, count))])
             mapped = mapper.map_all(chunk, range(len(chunk.records)), position)
             assert not mapped.bad
-            file.writelines(f"f\t{row.line}\n" for row in mapped.rows)
+            file.writelines(f"{line}\n" for line in mapped.rows.lines)
 
 
 def floor(bench: BenchServer, name: str, rows: Path) -> float:
     """Seconds that psql takes to stage and merge rows that are canonical already, in one transaction."""
-    columns = ", ".join(("late", *EntityMapper(sources()["crm"]).columns))
+    columns = ", ".join(EntityMapper(sources()["crm"]).columns)
     merge = (SQL / "ingest" / "merge_entities.sql").read_text("utf-8").replace("%(repeats)s", "false")
     staging = (SQL / "ingest" / "staging_entities.sql").read_text("utf-8")
     script = rows.with_suffix(".sql")

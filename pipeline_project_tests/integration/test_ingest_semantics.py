@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline_project.ingest import replay, worker
+from pipeline_project.ingest import mapping, replay, worker
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.explain import explain
 from pipeline_project.ingest.ledger import ObjectSeen
-from pipeline_project.ingest.mapping import Mapped
 from pipeline_project.ingest.replay import Objects
 from pipeline_project.sources.erp import SOURCE as ERP
 from pipeline_project.sources.legacy import SOURCE as LEGACY
@@ -327,9 +326,9 @@ def test_keys_with_tabs_are_keys_of_their_own(database: FreshDatabase, landing: 
 
 
 def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> Mapped:
+    def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> mapping.Mapped:
         assert not places
-        return Mapped([], [])
+        return mapping.Mapped(mapping.Rows(), [])
 
     monkeypatch.setattr(EntityMapper, "map_all", map_all)
 

@@ -23,7 +23,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS known (
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_entities (
-    late boolean NOT NULL,                  -- another row of the same batch is newer
+    late boolean NOT NULL DEFAULT false,    -- another row of the same batch is newer
     canonical_id text NOT NULL,
     source text NOT NULL,
     source_updated_at timestamptz NOT NULL,

@@ -1,6 +1,6 @@
 -- The temporary table of a loader's connection for metrics. It is emptied with each commit.
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_metrics (
-    late boolean NOT NULL,
+    late boolean NOT NULL DEFAULT false,
     canonical_id text NOT NULL,
     metric_type text NOT NULL,
     metric_date date NOT NULL,

@@ -1,6 +1,6 @@
 -- The temporary table of a loader's connection for relationships. It is emptied with each commit.
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_relationships (
-    late boolean NOT NULL,
+    late boolean NOT NULL DEFAULT false,
     parent_canonical_id text NOT NULL,
     child_canonical_id text NOT NULL,
     relationship_type text NOT NULL,
