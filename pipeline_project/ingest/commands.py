@@ -13,6 +13,7 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection, Database
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import quarantine
+from pipeline_project.ingest.discovery import counts
 from pipeline_project.ingest.explain import Explanation, State, explain
 from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.landing import list_all
@@ -175,8 +176,12 @@ def check_file(
     ] = None,
 ) -> None:
     """Say what loading a file would do, and load nothing."""
+    key = key or _key(file)
+    if not counts(key, file.stat().st_size):
+        print_line(f"{key} would be ignored: it is empty, or a folder")
+        return
     with _loader() as connection:
-        result = preview(connection, file, key or _key(file))
+        result = preview(connection, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
         raise typer.Exit(1)

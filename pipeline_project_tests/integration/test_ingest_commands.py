@@ -130,6 +130,16 @@ def test_a_check_counts_as_the_ledger_would_and_writes_nothing(
     assert "nobody-data" in str(pipeline("sources", "check", elsewhere, "--key", "nobody-data/c.json").exception)
 
 
+def test_a_check_ignores_what_discovery_ignores(pipeline: Invoke, tmp_path: Path) -> None:
+    empty, blank = tmp_path / "empty.json", tmp_path / "blank.json"
+    empty.write_bytes(b"")
+    blank.write_bytes(b"\n")
+    said(pipeline("sources", "check", empty, "--key", "crm-data/empty.json"), "crm-data/empty.json would be ignored")
+    said(pipeline("sources", "check", blank, "--key", "crm-data/folder/"), "crm-data/folder/ would be ignored")
+    refused = pipeline("sources", "check", blank, "--key", "crm-data/blank.json")
+    assert (refused.exit_code, "would be refused" in refused.output) == (1, True)
+
+
 def test_an_entity_is_explained(
     pipeline: Invoke, database: FreshDatabase, landing: Landing, rejected: list[int]
 ) -> None:
