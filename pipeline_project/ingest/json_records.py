@@ -44,6 +44,8 @@ _AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s]+")
+# How the letters of "records" may be spelled, too. Hardly anybody does, but then it may stand twice where it is found once.
+_ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 _OPENING = {b"}": b"{", b"]": b"["}
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -276,8 +278,7 @@ def _nothing_after(window: Window) -> None:
 
 def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     """An envelope if it has `records`, else a record itself."""
-    # With "records" more than once (inside of a record, perhaps), all is looked at in its order.
-    if window.ended and window.buffer.count(RECORDS, window.position) <= 1:
+    if window.ended and not _may_repeat_records(window):
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
@@ -297,8 +298,13 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     yield from _walked_object(window, envelope)
 
 
+def _may_repeat_records(window: Window) -> bool:
+    """Whether "records" stands there more than once (inside of a record, perhaps): all is looked at in its order then."""
+    return window.buffer.count(RECORDS) > 1 or _ESCAPED_LETTER.search(window.buffer) is not None
+
+
 def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
-    """An object that is too large to be looked at as a whole, or has a fault somewhere."""
+    """An object that is too large to be looked at as a whole, may have "records" twice, or has a fault somewhere."""
     begin, line, whole = window.position, window.line(), window.ended
     window.position += 1
     after = b"}" if window.skip_space() == b"}" else b","
@@ -309,9 +315,10 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         if window.skip_space() != b":":
             raise window.unexpected("a colon")
         window.position += 1
-        if window.skip_space() == b"[" and key == "records":
-            if envelope.format == "envelope":
-                raise window.fault("bad_json", 'a second "records": put all records into one')
+        begins_with = window.skip_space()
+        if key == "records" and envelope.format == "envelope":
+            raise window.fault("bad_json", 'a second "records": put all records into one')
+        if key == "records" and begins_with == b"[":
             envelope.format = "envelope"
             window.position += 1
             yield from _array(window)

@@ -271,6 +271,9 @@ FAULTS = [
     pytest.param(b"{'id': 1}", "bad_json", 1, 2, id="single quotes"),
     pytest.param(b'{"a": [1, 2}', "bad_json", 1, 12, id="brackets that do not match"),
     pytest.param(b'{"records": [1], "records": [2]}', "bad_json", 1, 29, id="records twice"),
+    pytest.param(b'{"records": [1], "\\u0072ecords": [2]}', "bad_json", 1, 34, id="records twice, escaped"),
+    pytest.param(b'{"\\u0072ecords": [1], "r\\u0065cords": [2]}', "bad_json", 1, 39, id="records twice, both escaped"),
+    pytest.param(b'{"records": [1], "rec\\u006Frds": null}', "bad_json", 1, 34, id="a second records without a list"),
 ]
 
 
@@ -282,6 +285,16 @@ def test_faults_of_a_file(content: bytes, code: str, line: int, column: int, lim
     fault = split(content, **limits).fault
     assert fault is not None
     assert (fault.code, fault.line, fault.column) == (code, line, column)
+
+
+@pytest.mark.parametrize("records", ['"records"', '"r\\u0065cords"'])
+@pytest.mark.parametrize("limits", [{}, {"WINDOW": 8, "RECORD_LIMIT": 60}])
+def test_of_what_stands_twice_beside_the_records_the_last_counts(records: str, limits: dict[str, int]) -> None:
+    text = '{"sourceSystem": "erp", "metadata": {"recordCount": 7}, %s: [{"id": 1}], '
+    text += '"metadata": {"recordCount": 1}, "source\\u0053ystem": "crm"}'
+    result = split((text % records).encode(), **limits)
+    assert (result.fault, result.format, result.records) == (None, "envelope", [b'{"id": 1}'])
+    assert result.fields == {"sourceSystem": "crm", "metadata": {"recordCount": 1}}
 
 
 def test_a_fault_far_into_a_single_line_has_the_right_column() -> None:
