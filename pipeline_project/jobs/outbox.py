@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from pipeline_project.jobs.model import Job, moment, now, timestamp
-from pipeline_project.jobs.table import BY_STATE, EXPIRY, Change, Item, Raw, decode, encode
+from pipeline_project.jobs.table import BY_STATE, EXPIRY, SEEN_TO_AT_ONCE, Change, Item, Raw, decode, encode
 
 WAITING = "EVENT"
 """Stands where an open job has its state in the index `by_state`."""
@@ -67,14 +67,14 @@ class Outbox:
             return False
         return True
 
-    def waiting(self, limit: int = 100) -> Iterator[Event]:
+    def waiting(self) -> Iterator[Event]:
         """Events that were not marked as sent, oldest first. The index lags by moments."""
         page = self._dynamodb.query(
             TableName=self._table,
             IndexName=BY_STATE,
             KeyConditionExpression="gsi2pk = :state",
             ExpressionAttributeValues={":state": {"S": WAITING}},
-            Limit=limit,
+            Limit=SEEN_TO_AT_ONCE,
         )
         for found in page["Items"]:
             yield msgspec.json.decode(decode(found)["event"])

@@ -83,9 +83,8 @@ def reconcile(
     now: dt.datetime,
     launch: Callable[[Job], str],
     runs: Callable[[list[str]], Mapping[str, Run]],
-    limit: int = 100,
 ) -> Settled:
-    """Look at up to `limit` jobs of each open state, and do what `decide` says.
+    """Look at open jobs that nobody has touched for a while, and do what `decide` says.
 
     `launch` starts a run and gives its id (jobs/launch.py); Transient from it ends the launching for this time. `runs`
     tells of runs by their ids; what it leaves out is UNKNOWN.
@@ -97,7 +96,7 @@ def reconcile(
         (State.QUEUED, CLAIM_WITHIN),
         (State.SUBMITTED, LAUNCH_AFTER),
     ):
-        jobs = store.untouched(state, now - after, limit)
+        jobs = store.untouched(state, now - after)
         known = runs([job.run_id for job in jobs if job.run_id]) if state is State.QUEUED else {}
         for job in jobs:
             action = decide(job, known.get(job.run_id or "", Run.UNKNOWN), now)

@@ -16,12 +16,21 @@ import msgspec
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.jobs import outbox
 from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Reason, Result, State, moment, now, timestamp
-from pipeline_project.jobs.table import BY_STATE, BY_TIME, EXPIRY, Change, Item, Raw, decode, encode
+from pipeline_project.jobs.table import (
+    BY_STATE,
+    BY_TIME,
+    EXPIRY,
+    SEEN_TO_AT_ONCE,
+    Change,
+    Item,
+    Raw,
+    decode,
+    encode,
+)
 from pipeline_project.settings import Settings
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
 JSON_FIELDS = ("parameters", "error", "result")
-LONGEST_PAGE = 100
 FILTERED_PAGES = 10
 """A filter may discard all of a page. After this many the caller gets what there is and a cursor to go on."""
 
@@ -211,14 +220,14 @@ class JobStore:
             query["ExclusiveStartKey"] = last
         return Page(jobs, last["gsi1sk"]["S"] if last else None)
 
-    def untouched(self, state: State, since: dt.datetime, limit: int = LONGEST_PAGE) -> list[Job]:
+    def untouched(self, state: State, since: dt.datetime) -> list[Job]:
         """Jobs of all principals in an open state that nobody has written to since a time, the longest so first."""
         page = self._dynamodb.query(
             TableName=self._table,
             IndexName=BY_STATE,
             KeyConditionExpression="gsi2pk = :state AND gsi2sk < :since",
             ExpressionAttributeValues=encode({":state": state, ":since": timestamp(since)}),
-            Limit=limit,
+            Limit=SEEN_TO_AT_ONCE,
         )
         return [_job(found) for found in page["Items"]]
 

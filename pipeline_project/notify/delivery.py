@@ -20,14 +20,14 @@ class Delivery:
         """Send one that is in the outbox. A failure is logged only: the event stays there."""
         return self._failure(event) is None
 
-    def send_waiting(self, limit: int = 100) -> int:
+    def send_waiting(self) -> int:
         """Send what is waiting, oldest first; how many were sent.
 
         The first that fails because SNS is away or busy ends it. One that SNS refuses goes behind the others, so that
         it holds up none of them.
         """
         sent = 0
-        for event in self._outbox.waiting(limit):
+        for event in self._outbox.waiting():
             failure = self._failure(event)
             if failure is None:
                 sent += 1
