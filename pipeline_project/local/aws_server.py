@@ -1,11 +1,13 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
 `python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
-only when it ends in order. The two names used here are private: its version is pinned, and a test fails when they move.
+only when it ends in order, and lists versions in XML that not every key fits in. The three names used here are private:
+its version is pinned, and tests fail when they move.
 """
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,6 +15,8 @@ import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import unescape
 
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
@@ -20,6 +24,7 @@ CHECKPOINT_SHARE = 0.05
 """At most this part of the time goes into checkpoints: a state that has grown large is written less often."""
 READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
 """How the names of actions begin that change nothing."""
+KEY_IN_XML = re.compile(rb"<(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]+)")
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
@@ -58,6 +63,25 @@ def only_reads(scope: Any) -> bool:
     may be forgotten, since then it is received again."""
     action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
     return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
+
+
+def encode_keys(s3: Any) -> None:
+    """Have its listing of versions encode keys for whoever asks it to (boto3 always does), as S3 and its other listings do.
+
+    XML has no control characters, and keys may: one such key made the listing of its whole bucket unreadable.
+    """
+    listed = s3._list_object_versions
+
+    def encoded(key: re.Match[bytes]) -> bytes:
+        return b"<%s>%s" % (key[1], quote(unescape(key[2].decode())).encode())
+
+    def list_object_versions(bucket: str, asked: dict[str, list[str]]) -> Any:
+        status, headers, body = listed(bucket, asked)
+        if status == 200 and asked.get("encoding-type") == ["url"]:
+            body = KEY_IN_XML.sub(encoded, body).replace(b"<Name>", b"<EncodingType>url</EncodingType><Name>", 1)
+        return status, headers, body
+
+    s3._list_object_versions = list_object_versions
 
 
 async def serve(emulator: ModuleType, port: int) -> None:
@@ -108,7 +132,9 @@ def main() -> None:
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(port, folder))
     import ministack.app  # noqa: PLC0415 reads the environment
+    from ministack.services import s3  # noqa: PLC0415
 
+    encode_keys(s3)
     asyncio.run(serve(ministack.app, port))
 
 

@@ -302,7 +302,19 @@ def test_each_object_has_its_answer_and_no_neighbour_is_lost(
 
 def test_odd_keys_are_loaded(database: FreshDatabase) -> None:
     landing = Landing()
-    names = ["a+b", "100%", "a b", "ünïcödé 🙂", "../up", "new\nline", "%2B", "a//b", "'; DROP TABLE x", "x" * 1000]
+    names = [
+        "a+b",
+        "100%",
+        "a b",
+        "ünïcödé 🙂",
+        "../up",
+        "new\nline",
+        "\x01",
+        "%2B",
+        "a//b",
+        "'; DROP TABLE x",
+        "x" * 1000,
+    ]
     outcomes = ingest(
         database.loader,
         landing,

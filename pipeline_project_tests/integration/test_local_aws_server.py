@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline_project.ingest.discovery import list_pages
 from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, only_reads
 from pipeline_project.local.deployment import client
 from pipeline_project.local.postgres import free_port
-from pipeline_project_tests.fix_aws import await_emulator
+from pipeline_project_tests.fix_aws import Account, await_emulator
 
 
 @contextmanager
@@ -109,6 +110,22 @@ def test_it_listens_on_the_loopback_and_nowhere_else(tmp_path: Path) -> None:
         ]
         assert [f"http://{each.laddr.ip}:{each.laddr.port}" for each in listening] == [endpoint]
         assert list((tmp_path / "aws" / "tmp").iterdir()) == []
+
+
+def test_a_listing_of_versions_tells_any_key(aws: Account) -> None:
+    """Of what S3 takes for a key, XML can tell only a part. It fails when the private name moves that the listing is of."""
+    bucket = aws.settings.landing_bucket
+    names = ["\x01\x1f", "tab\tfeed\nreturn\r", "a+b", "100%", "%2B", "&amp;<>'\"", "ünïcödé 🙂", "\uffff", "a//b"]
+    keys = sorted(f"crm-data/{name}" for name in names)
+    for key in keys:
+        aws.s3.put_object(Bucket=bucket, Key=key, Body=b"[]")
+    assert [seen.key for page in list_pages(aws.s3, bucket) for seen in page.seen] == keys
+    pages = aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1})
+    assert [[version["Key"] for version in page["Versions"]] for page in pages] == [[key] for key in keys]
+    assert aws.s3.list_object_versions(Bucket=bucket, Prefix=keys[0])["Prefix"] == keys[0]
+    # As S3 does, it encodes keys only for whoever asks it to; boto3 does by itself.
+    asked = aws.s3.list_object_versions(Bucket=bucket, Prefix="crm-data/100%", EncodingType="url")
+    assert asked["Versions"][0]["Key"] == "crm-data/100%25"
 
 
 @pytest.mark.parametrize(
