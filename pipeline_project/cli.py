@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import NoReturn
 
 import typer
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from pipeline_project import logs
@@ -56,6 +56,8 @@ def main() -> None:
     except BotoCoreError as error:
         # Whatever was asked for: nothing is there that it could be asked of.
         _complain(f"AWS cannot be reached ({type(error).__name__}); on a laptop `make run` starts what stands for it")
+    except ClientError as error:
+        _complain(f"AWS: {error} (`pipeline health` says what can be reached)")
 
 
 def _complain(text: str) -> NoReturn:

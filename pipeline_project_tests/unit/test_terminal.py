@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from botocore.exceptions import ClientError
 
+from pipeline_project import cli
 from pipeline_project.terminal import print_line, print_table
 
 KEY = "crm-data/" + "x" * 300
@@ -33,6 +35,18 @@ def test_what_others_wrote_is_no_markup_and_steers_no_terminal(capsys: pytest.Ca
     assert not {"\x1b", "\x07", "\x9b", "\r"} & set(shown)
     assert "\\x1b[2J\\x1b]0;owned\\x07[red]a" in shown
     assert "\\x9b31m [bold]\\x0d" in shown
+
+
+def test_what_aws_refuses_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise ClientError({"Error": {"Code": "NoSuchBucket"}}, "ListObjectVersions")
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert all(each in told for each in ("NoSuchBucket", "ListObjectVersions", "`pipeline health`"))
 
 
 def test_where_nothing_runs_a_command_says_so_in_a_line() -> None:
