@@ -5,6 +5,7 @@ What only AWS has (keys, firewall, access logs, network) is added by the app sta
 
 # pyright: reportArgumentType=false
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +19,9 @@ from aws_cdk import aws_sns as sns
 from deploy.parts.log_groups import log_group
 from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
-from pipeline_project.api.problems import GATEWAY_KINDS, KINDS
+from pipeline_project.api.problems import ALL_KINDS, CONTENT_TYPE, document
+from pipeline_project.api.requests import LARGEST_BODY
 
-ALL_KINDS = {**KINDS, **GATEWAY_KINDS}
 API_STAGE = "v1"
 API_HANDLER = "pipeline_project.api.handler.handler"
 # API Gateway gives up after 29 seconds: a function that goes on is paid for and heard by nobody.
@@ -42,9 +43,21 @@ GATEWAY_ERRORS = [
     # answers itself, errors included, goes through as it is. So a caller may come again, and `pipeline_project.client` does.
     (apigateway.ResponseType.INTEGRATION_FAILURE, "unavailable"),
     (apigateway.ResponseType.DEFAULT_5_XX, "unavailable"),
+    # Not with the status of its cause, which the body could not name.
+    (apigateway.ResponseType.DEFAULT_4_XX, "bad_request"),
 ]
-# Keeps the status of its cause, which may be another than the code's.
-OTHER_REFUSAL = (apigateway.ResponseType.DEFAULT_4_XX, "bad_request")
+# API Gateway's own message is null for some of them, and misleading for others (Missing Authentication Token for no such path).
+DETAILS = {
+    "bad_request": "it did not reach the service; the header x-amzn-ErrorType says why",
+    "unauthenticated": "send a signature or a token",
+    "forbidden": "the key, signature or token is missing or does not suffice, or the firewall refuses the request",
+    "not_found": "there is no such path; see /docs",
+    "request_too_large": f"a body may have {LARGEST_BODY:,} bytes",
+    "too_many_requests": "come back after the seconds that Retry-After names",
+    "quota_exceeded": "come back after the seconds that Retry-After names",
+    "timeout": "what takes this long may be asked for as a job: POST /analytics/jobs",
+    "unavailable": "come back after the seconds that Retry-After names",
+}
 RETRY_AFTER = {"too_many_requests": 1, "quota_exceeded": 3600, "timeout": 5, "unavailable": 2}
 """Seconds. A quota is of a day; whoever has used it up need not ask every second."""
 
@@ -144,21 +157,20 @@ class Rest:
         # named every path is known to it, and where nobody must, nothing else can be meant.
         missing = (apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN, "not_found" if is_open else "unauthenticated")
         unauthorized = [] if is_open else [(apigateway.ResponseType.UNAUTHORIZED, "unauthenticated")]
-        for response_type, code in [OTHER_REFUSAL, *GATEWAY_ERRORS, missing, *unauthorized]:
-            has_status = (response_type, code) != OTHER_REFUSAL
+        for response_type, code in [*GATEWAY_ERRORS, missing, *unauthorized]:
             self.api.add_gateway_response(
                 f"Error{response_type.response_type.title().replace('_', '')}",
                 type=response_type,
-                status_code=str(ALL_KINDS[code].status) if has_status else None,
+                status_code=str(ALL_KINDS[code].status),
                 response_headers={
                     # The template key must be application/json, the only one API Gateway is sure to choose.
-                    "Content-Type": "'application/problem+json'",
+                    "Content-Type": f"'{CONTENT_TYPE}'",
                     # Any origin may read these: they say what was wrong with a request and hold no data. Data comes
                     # from the function, which answers origins from its allow-list.
                     "Access-Control-Allow-Origin": "'*'",
                     **({"Retry-After": f"'{RETRY_AFTER[code]}'"} if code in RETRY_AFTER else {}),
                 },
-                templates={"application/json": _problem(code, with_status=has_status)},
+                templates={"application/json": json.dumps(document(code, DETAILS[code], "$context.requestId"))},
             )
 
     def _function(
@@ -236,10 +248,3 @@ class Rest:
             if caller.setting != "none":
                 # A browser asks first whether it may ask, and names nobody then; the function answers from its allow-list.
                 path.add_method("OPTIONS", integration)
-
-
-def _problem(code: str, *, with_status: bool) -> str:
-    """A body of RFC 9457. Only where the cause is open does API Gateway's own message (quoted, or null) help."""
-    kind = ALL_KINDS[code]
-    particulars = f'"status":{kind.status}' if with_status else '"detail":$context.error.messageString'
-    return f'{{"type":"about:blank","title":"{kind.title}",{particulars},"code":"{code}","request_id":"$context.requestId"}}'

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline_project.analytics.catalogue import OPERATIONS, Operation
 from pipeline_project.api.job_routes import LONGEST_PAGE, USUAL_PAGE
-from pipeline_project.api.problems import CONTENT_TYPE, GATEWAY_KINDS, KINDS
+from pipeline_project.api.problems import ALL_KINDS, CONTENT_TYPE, GATEWAY_KINDS
 from pipeline_project.api.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.requests import IDEMPOTENCY_KEY
 from pipeline_project.jobs.model import FORMATS, REASONS, State
@@ -232,7 +232,7 @@ def _links(*names: str) -> Json:
 
 
 def _problem(status: int) -> Json:
-    codes = [code for code, kind in {**KINDS, **GATEWAY_KINDS}.items() if kind.status == status]
+    codes = [code for code, kind in ALL_KINDS.items() if kind.status == status]
     found = {
         "description": f"`code` is one of {', '.join(codes)}",
         "content": {CONTENT_TYPE: {"schema": _schema("Problem")}},
@@ -345,7 +345,7 @@ def _schemas() -> Json:
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
-            "code": {"enum": [*KINDS, *GATEWAY_KINDS]},
+            "code": {"enum": list(ALL_KINDS)},
             "request_id": text,
         }
     )

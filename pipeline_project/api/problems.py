@@ -48,6 +48,20 @@ GATEWAY_KINDS: Mapping[str, Kind] = {
     "timeout": Kind(504, "The service did not answer in time"),
 }
 """What API Gateway says by itself (deploy/parts/rest.py), before a request reaches a route, or when no answer comes back."""
+ALL_KINDS: Mapping[str, Kind] = {**KINDS, **GATEWAY_KINDS}
+
+
+def document(code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """The body of every error, whoever answers."""
+    kind = ALL_KINDS[code]
+    return {
+        "type": "about:blank",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
 
 
 class Problem(PipelineError):
@@ -73,14 +87,5 @@ class Problem(PipelineError):
         return KINDS[self.code].status
 
     def document(self, request_id: str) -> dict[str, Any]:
-        kind = KINDS[self.code]
         listed = {"errors": self.errors} if self.errors else {}
-        return {
-            "type": "about:blank",
-            "title": kind.title,
-            "status": kind.status,
-            "detail": self.detail,
-            "code": self.code,
-            "request_id": request_id,
-            **listed,
-        }
+        return document(self.code, self.detail, request_id) | listed

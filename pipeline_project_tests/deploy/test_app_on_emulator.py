@@ -334,6 +334,7 @@ def test_the_gateways_own_error_is_a_problem_that_any_origin_may_read(deployment
         "type": "about:blank",
         "title": "Too many requests; try again later",
         "status": 429,
+        "detail": "come back after the seconds that Retry-After names",
         "code": "too_many_requests",
     }
     assert get(deployment.outputs["ApiUrl"] + "/health")[0] == 200
