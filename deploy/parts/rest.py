@@ -27,7 +27,8 @@ API_HANDLER = "pipeline_project.api.handler.handler"
 # API Gateway gives up after 29 seconds: a function that goes on is paid for and heard by nobody.
 API_TIMEOUT = cdk.Duration.seconds(29)
 
-# API Gateway's own errors: what it calls them, and the codes of pipeline_project.api.problems.
+# API Gateway's own errors: what it calls them, and the codes of pipeline_project.api.problems. All of them: one that is left
+# to the defaults at the end has their body, but may keep a status of its own.
 GATEWAY_ERRORS = [
     (apigateway.ResponseType.ACCESS_DENIED, "forbidden"),
     (apigateway.ResponseType.EXPIRED_TOKEN, "forbidden"),
@@ -35,13 +36,19 @@ GATEWAY_ERRORS = [
     (apigateway.ResponseType.INVALID_SIGNATURE, "forbidden"),
     (apigateway.ResponseType.WAF_FILTERED, "forbidden"),
     (apigateway.ResponseType.RESOURCE_NOT_FOUND, "not_found"),
+    (apigateway.ResponseType.BAD_REQUEST_BODY, "bad_request"),
+    (apigateway.ResponseType.BAD_REQUEST_PARAMETERS, "bad_request"),
     (apigateway.ResponseType.REQUEST_TOO_LARGE, "request_too_large"),
+    (apigateway.ResponseType.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     (apigateway.ResponseType.THROTTLED, "too_many_requests"),
     (apigateway.ResponseType.QUOTA_EXCEEDED, "quota_exceeded"),
     (apigateway.ResponseType.INTEGRATION_TIMEOUT, "timeout"),
     # The function gave no answer: Lambda refused the call (the gateway says 500 where Lambda says 429), or it died. What it
     # answers itself, errors included, goes through as it is. So a caller may come again, and `pipeline_project.client` does.
     (apigateway.ResponseType.INTEGRATION_FAILURE, "unavailable"),
+    (apigateway.ResponseType.API_CONFIGURATION_ERROR, "unavailable"),
+    (apigateway.ResponseType.AUTHORIZER_CONFIGURATION_ERROR, "unavailable"),
+    (apigateway.ResponseType.AUTHORIZER_FAILURE, "unavailable"),
     (apigateway.ResponseType.DEFAULT_5_XX, "unavailable"),
     # Not with the status of its cause, which the body could not name.
     (apigateway.ResponseType.DEFAULT_4_XX, "bad_request"),
@@ -53,6 +60,7 @@ DETAILS = {
     "forbidden": "the key, signature or token is missing or does not suffice, or the firewall refuses the request",
     "not_found": "there is no such path; see /docs",
     "request_too_large": f"a body may have {LARGEST_BODY:,} bytes",
+    "unsupported_media_type": "send application/json",
     "too_many_requests": "come back after the seconds that Retry-After names",
     "quota_exceeded": "come back after the seconds that Retry-After names",
     "timeout": "what takes this long may be asked for as a job: POST /analytics/jobs",
