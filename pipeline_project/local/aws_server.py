@@ -1,8 +1,8 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
 `python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
-only when it ends in order, and lists versions in XML that not every key fits in. The three names used here are private:
-its version is pinned, and tests fail when they move.
+only when it ends in order, lists versions in XML that not every key fits in, and shows whoever asks where a function died.
+The four names used here are private: its version is pinned, and tests fail when they move.
 """
 
 import asyncio
@@ -84,6 +84,17 @@ def encode_keys(s3: Any) -> None:
     s3._list_object_versions = list_object_versions
 
 
+def hide_tracebacks(gateway: Any) -> None:
+    """Have a function that died answered for by the stack's gateway response to errors, as API Gateway does."""
+    called = gateway._call_lambda_raw
+
+    async def call(*function: Any, **scope: Any) -> Any:
+        result, fault = await called(*function, **scope)
+        return result, fault or ("it died" if result.get("error") else None)
+
+    gateway._call_lambda_raw = call
+
+
 async def serve(emulator: ModuleType, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
@@ -132,9 +143,10 @@ def main() -> None:
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(port, folder))
     import ministack.app  # noqa: PLC0415 reads the environment
-    from ministack.services import s3  # noqa: PLC0415
+    from ministack.services import apigateway_v1, s3  # noqa: PLC0415
 
     encode_keys(s3)
+    hide_tracebacks(apigateway_v1)
     asyncio.run(serve(ministack.app, port))
 
 

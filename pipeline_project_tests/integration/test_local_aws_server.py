@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from pipeline_project.ingest.discovery import list_pages
 from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, only_reads
 from pipeline_project.local.deployment import client
+from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
 from pipeline_project_tests.fix_aws import Account, await_emulator
 
@@ -126,6 +129,33 @@ def test_a_listing_of_versions_tells_any_key(aws: Account) -> None:
     # As S3 does, it encodes keys only for whoever asks it to; boto3 does by itself.
     asked = aws.s3.list_object_versions(Bucket=bucket, Prefix="crm-data/100%", EncodingType="url")
     assert asked["Versions"][0]["Key"] == "crm-data/100%25"
+
+
+def test_a_function_that_dies_is_answered_for_by_the_gateway(tmp_path: Path) -> None:
+    """With the stack's own body, not with a traceback. It fails when the private name moves by which functions are called."""
+    code = BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("dying.py", "def handler(event, context): raise RuntimeError('a secret')")
+    with running(tmp_path / "aws") as (endpoint, _), clients(endpoint, "lambda", "apigateway") as (functions, gateway):
+        arn = functions.create_function(
+            FunctionName="dying",
+            Runtime="python3.13",
+            Handler="dying.handler",
+            Role="arn:aws:iam::000000000000:role/any",
+            Code={"ZipFile": code.getvalue()},
+        )["FunctionArn"]
+        uri = f"arn:aws:apigateway:eu-central-1:lambda:path/2015-03-31/functions/{arn}/invocations"
+        api = gateway.create_rest_api(name="api")
+        place = {"restApiId": api["id"], "resourceId": api["rootResourceId"], "httpMethod": "ANY"}
+        gateway.put_method(**place, authorizationType="NONE")
+        gateway.put_integration(**place, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+        template = {"application/json": '{"code": "unavailable"}'}
+        gateway.put_gateway_response(
+            restApiId=api["id"], responseType="API_CONFIGURATION_ERROR", statusCode="503", responseTemplates=template
+        )
+        gateway.create_deployment(restApiId=api["id"], stageName="v1")
+        answer = request("GET", f"{endpoint}/_aws/execute-api/{api['id']}/v1/")
+    assert (answer.status, answer.body) == (503, {"code": "unavailable"})
 
 
 @pytest.mark.parametrize(
