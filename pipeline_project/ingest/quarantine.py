@@ -2,7 +2,7 @@
 or discarded (by a person).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -21,6 +21,9 @@ from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.pieces import Opened
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
+
+PAGE = 100
+"""Rows of a replay that are fetched together; each may have 64 KB."""
 
 Status = Literal["open", "resolved", "superseded", "discarded"]
 
@@ -116,19 +119,16 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
             if opened is None:
                 result.not_tried += len(ids)
                 continue
-            rows = connection.execute(query("ingest/rejected_rows"), {"reject_ids": ids}).fetchall()
-            # A ragged row cannot be told from what its cells alone say.
-            tried = [(ordinal, line, raw) for ordinal, line, raw, complete, ragged in rows if complete and not ragged]
-            opened.chunks = iter(
-                [Chunk(ordinal, [raw], line=lambda _, line=line: line) for ordinal, line, raw in tried]
-            )
+            held = connection.execute(query("ingest/hold_rejects"), {"reject_ids": ids}).fetchall()
+            tried = {reject_id: ordinal for reject_id, ordinal, can_be_tried in held if can_be_tried}
+            opened.chunks = _rows(connection, list(tried))
             loader.load_rejected(sources()[opened.claimed.source], opened.claimed.dataset, opened)
-            good = {ordinal for ordinal, _, _ in tried} - {*opened.bad_ordinals}
+            good = {*tried.values()} - {*opened.bad_ordinals}
             _settle(connection, opened.outcome, good)
         result.still_bad += len(opened.bad_ordinals)
         result.resolved += len(good)
-        result.not_tried += len(rows) - len(tried)
-        result.superseded += len(ids) - len(rows)
+        result.not_tried += len(held) - len(tried)
+        result.superseded += len(ids) - len(held)
     return result
 
 
@@ -157,6 +157,14 @@ def _held(connection: Connection, object_id: int) -> Opened | None:
     *identity, last_modified = held
     claimed = Claimed(**dict(zip(names, identity, strict=True)), replayed=True, loaded_before=True)
     return Opened(claimed, ObjectPosition(object_id, last_modified), iter(()), Envelope())
+
+
+def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
+    """Rejected rows, in their order, a chunk each; a page of them in memory."""
+    for begin in range(0, len(reject_ids), PAGE):
+        page = {"reject_ids": reject_ids[begin : begin + PAGE]}
+        for ordinal, line, raw in connection.execute(query("ingest/rejected_rows"), page).fetchall():
+            yield Chunk(ordinal, [raw], line=lambda _, line=line: line)
 
 
 def _settle(connection: Connection, outcome: Outcome, good: Collection[int]) -> None:

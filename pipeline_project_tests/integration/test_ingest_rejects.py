@@ -1,6 +1,7 @@
 """Bad rows: quarantined one by one, superseded by newer good ones, and when a file is refused whole."""
 
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -314,3 +315,39 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
         assert load_done.result(30).state == "loaded"
         assert replay_done.result(30).superseded == 1
     assert rows("SELECT record_key, status FROM ingest.rejects") == [("legacy_2", "superseded")]
+
+
+def test_the_memory_of_a_replay_does_not_grow_with_its_rows(
+    database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch, LENIENT)
+    bad = [{"id": number, "title": "B", "text": "x" * 60_000} for number in range(200)]
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": "good", "name": "A"}] * 100 + bad))
+    register(monkeypatch, MENDED)
+    monkeypatch.setattr(quarantine, "PAGE", 10)
+    monkeypatch.setattr(load, "REJECTS_TOGETHER", 10)
+    with database.loader.connect(autocommit=True) as connection:
+        tracemalloc.start()
+        try:
+            result = quarantine.replay(connection, Selection(source="legacy"))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert result.resolved == 200
+    assert peak < 6_000_000, f"{peak:,}"
+
+
+def test_a_row_of_a_later_page_may_win_though_an_earlier_one_superseded_it(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place in time was not known when it was rejected: the mended mapping reads it."""
+    register(monkeypatch, LENIENT)
+    times = ["2025-01-01T06:00:00Z", "2025-01-01T07:00:00Z"]
+    bad = [{"id": 1, "title": name, "changed": at} for name, at in zip(["older", "newer"], times, strict=True)]
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 2, "name": "B"}, *bad], second=0))
+    register(monkeypatch, MENDED)
+    monkeypatch.setattr(quarantine, "PAGE", 1)
+    monkeypatch.setattr(load, "REJECTS_TOGETHER", 1)
+    with database.loader.connect(autocommit=True) as connection:
+        assert quarantine.replay(connection, Selection(source="legacy")).resolved == 2
+    assert rows("SELECT name FROM canonical.entities WHERE source_id = '1'") == [("newer",)]

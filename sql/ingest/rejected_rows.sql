@@ -1,7 +1,3 @@
--- The rejects to replay that are still open, as they were sent, whether that is all of a row, and whether it was told apart
--- by the number of its cells; locked, so that nobody settles them meanwhile. Parameter: reject_ids, of one object.
-SELECT ordinal, line, raw, raw_complete, errors @> '[{"rule": "ragged_row"}]' AS ragged
-FROM ingest.rejects
-WHERE reject_id = ANY (%(reject_ids)s) AND status = 'open'
-ORDER BY ordinal
-FOR UPDATE
+-- Rejects as they were sent, also those that a row of their own object has superseded since they were held: under the mapping
+-- of today they may come later than that row. Parameter: reject_ids, of one object.
+SELECT ordinal, line, raw FROM ingest.rejects WHERE reject_id = ANY (%(reject_ids)s) ORDER BY ordinal
