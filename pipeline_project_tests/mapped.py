@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.mapping import Bad, ObjectPosition, Row, Rows
+from pipeline_project.ingest.rows import Bad, ObjectPosition, Row, Rows
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 

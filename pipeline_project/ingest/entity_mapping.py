@@ -1,8 +1,4 @@
-"""Entities: a record becomes the state of a customer, supplier, account or company.
-
-Most records are ordinary and are mapped many at once, column by column (ordinary.py); the others one by one. Both ways
-give the same row.
-"""
+"""Entities: a record becomes the state of a customer, supplier, account or company."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,35 +12,13 @@ from typing import Any, NamedTuple
 
 from pipeline_project.ingest.columns import Column, FewFields
 from pipeline_project.ingest.json_records import UNREADABLE, Chunk
-from pipeline_project.ingest.mapping import (
-    FieldError,
-    Mapped,
-    Mapper,
-    ObjectPosition,
-    Row,
-    Rows,
-    copy_text,
-    digest,
-    encode,
-    encode_lines,
-    escape,
-)
-from pipeline_project.ingest.ordinary import (
-    NO_CONTENT,
-    Ordinary,
-    OrdinaryRecords,
-    amounts,
-    ids,
-    moments,
-    unquoted,
-)
+from pipeline_project.ingest.mapping import TOGETHER, Mapper, Texts, where
+from pipeline_project.ingest.ordinary import NO_CONTENT, Ordinary, amounts, ids, moments, unquoted
+from pipeline_project.ingest.rows import FieldError, ObjectPosition, Row
+from pipeline_project.ingest.storable import copy_text, encode, escape, is_plain, json_texts
 from pipeline_project.sources.records import ID_LENGTH, EntityRecord
 from pipeline_project.sources.source import Source
 
-ASIDE = ("source_id", "entity_type", "updated_at", "deleted")
-"""What the short way gives back of an entity beside its hot columns."""
-TOGETHER = 500
-"""Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes half as long again."""
 DIGITS_OF_TOTAL = 60
 """Enough for all digits of a sum: an amount has 18 places before the point and 20 behind it."""
 COPY_BEGIN, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
@@ -72,6 +46,7 @@ class EntityMapper(Mapper):
         *("name", "status", "industry", "region", "country", "customer_tier"),
         *("revenue", "employees", "lifetime_value", "total_spent", "total_orders"),
     )
+    fields = (*hot_columns, "source_id", "entity_type", "deleted")
     content_columns = (
         "entity_type",
         "deleted",
@@ -84,71 +59,32 @@ class EntityMapper(Mapper):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        columns = {*self.hot_columns, "source_id", "entity_type", "updated_at", "deleted"}
-        self._attributes = [name for name in self.model.model_fields if name not in columns]
+        self._attributes = [name for name in self.model.model_fields if name not in (*self.fields, "updated_at")]
         self._peek = FewFields({name: self._spellings[name] for name in ("source_id", "updated_at")})
         self._hot = itemgetter(*self.hot_columns)
-        ordinary = OrdinaryRecords(self.model, self._spellings, (*self.hot_columns, *ASIDE))
         self._total_columns = sorted({*source.totals.values()})
-        self._ordinary = ordinary if ordinary.complete and {*self._total_columns} <= {*self.hot_columns} else None
         self._summed_up = FewFields({name: self._spellings[name] for name in self._total_columns})
         # By how many of the model's fields were not sent.
         fields = len(self._spellings.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
         self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
 
-    def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
-        if self._ordinary is None:
-            return super().map_all(chunk, places, position)
-        flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
-        rows = Rows()
-        for begin in range(0, len(flawless), TOGETHER):
-            ordinary = self._ordinary.read(chunk.records, flawless[begin : begin + TOGETHER])
-            rows.extend(self._rows(ordinary, chunk, position))
-        if len(rows.keys) == len(places):
-            return Mapped(rows, [])
-        done = {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
-        others = super().map_all(chunk, [place for place in places if place not in done], position)
-        rows.extend(others.rows)
-        return Mapped(rows, others.bad)
-
-    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Rows:
-        """The rows of good records, column by column; those of which only the models can tell are left out."""
-        if not found.places:
-            return Rows()
-        *hot, source_ids, kinds, updated, flags = found.columns
+    def _texts(self, found: Ordinary) -> Texts:
+        _, *hot, source_ids, kinds, flags = found.columns
         names, statuses = hot[:2]
         default = self.source.entity_type
         ends = {status for status in set(statuses) if status.lower() == "deleted"}
         deleted = ["t" if flag or status in ends else "f" for flag, status in zip(flags, statuses, strict=True)]
-        here = (position.modified_at, position.modified_at.isoformat())
-        times, time_texts = map(list, zip(*[time or here for time in updated], strict=True))
-        keys = list(map(f"{self.source.name}_".__add__, source_ids))
         columns = list(map("\t".join, zip([kind or default for kind in kinds], deleted, *hot, strict=True)))
-        attributes = encode_lines(found.attributes).decode().split("\n")[:-1]
-        left_out = [
-            *_where("" in source_ids, (not source_id for source_id in source_ids)),
-            *_where("" in names, (not name and end == "f" for name, end in zip(names, deleted, strict=True))),
-            *_where(max(times) > position.modified_at, (time > position.modified_at for time in times)),
-            *_where(not _plain(columns, len(hot) + 1), (not _plain([text], len(hot) + 1) for text in columns)),
-            *_where(not _plain(keys, 0), (not _plain([key], 0) for key in keys)),
+        attributes, left_out = json_texts(found.attributes)
+        left_out += [
+            *where("" in source_ids, (not source_id for source_id in source_ids)),
+            *where("" in names, (not name and end == "f" for name, end in zip(names, deleted, strict=True))),
+            *where(not is_plain(columns, len(hot) + 1), (not is_plain([text], len(hot) + 1) for text in columns)),
         ]
-        if "\\" in "".join(attributes):
-            left_out += _where(True, ("\\u0000" in text for text in attributes))
-            attributes = list(map(escape, attributes))
         qualities = [self._qualities[missing] for missing in found.missing]
         contents = list(map("\t".join, zip(columns, attributes, qualities, strict=True)))
-        version, source, place_line = self.source.mapping_version, self.source.name, position.line
-        ordinals = [chunk.first_ordinal + place for place in found.places]
-        lines = [
-            f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}\t{version}\t"
-            f"{hashed.hexdigest()[:32]}"
-            for key, time, ordinal, content, hashed in zip(
-                keys, time_texts, ordinals, contents, self._digests(chunk, found.places), strict=True
-            )
-        ]
-        rows = Rows(keys, times, ordinals, lines)
-        return rows.take(sorted({*range(len(keys))}.difference(left_out))) if left_out else rows
+        return Texts(list(map(f"{self.source.name}_".__add__, source_ids)), contents, left_out)
 
     def sums(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> dict[str, Decimal]:
         """Of good records, the sums that there are control totals for."""
@@ -173,8 +109,9 @@ class EntityMapper(Mapper):
                 for name, column in zip(self._total_columns, columns, strict=True)
             }
 
-    def _provenance(self, data: bytes) -> str:
-        return f"\t{self.source.mapping_version}\t{digest(self._digest_seed + data)}"
+    def _provenances(self, chunk: Chunk, places: Sequence[int]) -> Iterator[str]:
+        version = f"\t{self.source.mapping_version}\t"
+        return (version + hashed.hexdigest()[:32] for hashed in self._digests(chunk, places))
 
     def _digests(self, chunk: Chunk, places: Iterable[int]) -> Iterator[Any]:
         """The SHA-256 of each record behind the seed, which is hashed but once."""
@@ -274,18 +211,3 @@ def _microseconds(time: datetime) -> int:
 
 def _is_deleted(record: EntityRecord) -> bool:
     return record.deleted or (record.status is not None and record.status.lower() == "deleted")
-
-
-def _plain(texts: Sequence[str], tabs: int) -> bool:
-    """Whether these texts, with so many tabs between the columns of each, are COPY's as they are."""
-    text = "\n".join(texts)
-    return (
-        text.count("\n") == len(texts) - 1
-        and text.count("\t") == len(texts) * tabs
-        and not any(mark in text for mark in "\\\r\0")
-    )
-
-
-def _where(any_is: bool, faults: Iterable[object]) -> list[int]:
-    """The places of faults, if there are any at all."""
-    return [place for place, fault in enumerate(faults) if fault] if any_is else []

@@ -32,8 +32,8 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.mapping import Bad, FieldError, Rows
 from pipeline_project.ingest.pieces import Opened, Piece, read_whole, whole_objects
+from pipeline_project.ingest.rows import Bad, FieldError, Rows
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.source import Source

@@ -6,35 +6,27 @@ objects can be staged together. The content hash is taken over the content colum
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord
+from pipeline_project.ingest.ordinary import Ordinary, OrdinaryRecords
+from pipeline_project.ingest.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
+from pipeline_project.ingest.storable import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.sources.records import Dataset, Record, Time, in_utc, spellings
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
 """A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
-NULL = ""
-"""COPY's null: blank texts count as not sent, so it stands for nothing else."""
-LARGEST_EXPONENT = 300
-DIGITS_OF_INTEGER = 1024
-"""In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
-
-LONGEST_NUMBER = 4_300
-"""Digits. Python takes no integer of more, and PostgreSQL no fraction of four times as many."""
+TOGETHER = 500
+"""Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes half as long again."""
 
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
-DEEPEST = 100
-"""Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
-
 _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
 """What pydantic does not say of a field that it could not read, by the first word of the rule."""
 
@@ -48,114 +40,34 @@ _LONE_SURROGATE = re.compile(
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _time = TypeAdapter[datetime](Time)
-_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
-encode, encode_lines = _encoder.encode, _encoder.encode_lines
-_TO_ESCAPE = re.compile(r"[\\\t\n\r]")
-_ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
-
-
-class FieldError(NamedTuple):
-    """What is wrong with a field: its name in the record, a stable rule, and a sentence for people."""
-
-    field: str
-    rule: str
-    message: str
 
 
 TOO_DEEP = FieldError("", "nested_too_deeply", f"is nested more than {DEEPEST} levels deep: flatten it")
 
 
-@dataclass(frozen=True)
-class ObjectPosition:
-    """What places an object's rows among those of others."""
+class Texts(NamedTuple):
+    """Good records as COPY text: lists of one length."""
 
-    object_id: int
-    modified_at: datetime
-
-    @cached_property
-    def line(self) -> str:
-        """As COPY text: object_modified_at and object_id."""
-        return f"{self.modified_at.isoformat()}\t{self.object_id}"
-
-
-class Row(NamedTuple):
-    """A record that can be loaded."""
-
-    key: str
-    updated_at: datetime
-    ordinal: int
-    line: str
-    fields: Mapping[str, Any]
-    """The validated fields, for control totals."""
-
-
-@dataclass
-class Rows:
-    """Records of an object that can be loaded: lists of one length."""
-
-    keys: list[str] = field(default_factory=list)
-    times: list[datetime] = field(default_factory=list)
-    """When the source last changed each."""
-    ordinals: list[int] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-
-    def append(self, row: Row) -> None:
-        self.keys.append(row.key)
-        self.times.append(row.updated_at)
-        self.ordinals.append(row.ordinal)
-        self.lines.append(row.line)
-
-    def extend(self, others: "Rows") -> None:
-        self.keys += others.keys
-        self.times += others.times
-        self.ordinals += others.ordinals
-        self.lines += others.lines
-
-    def newest(self) -> "Rows":
-        """Of each key only the row with the greatest (time, ordinal)."""
-        if len({*self.keys}) == len(self.keys):
-            return self
-        best: dict[str, tuple[datetime, int, int]] = {}
-        for place, (key, time, ordinal) in enumerate(zip(self.keys, self.times, self.ordinals, strict=True)):
-            position = (time, ordinal, place)
-            best[key] = max(best.get(key, position), position)
-        return self.take(sorted(place for *_, place in best.values()))
-
-    def take(self, places: Sequence[int]) -> "Rows":
-        """The rows at these places."""
-        return Rows(
-            [self.keys[place] for place in places],
-            [self.times[place] for place in places],
-            [self.ordinals[place] for place in places],
-            [self.lines[place] for place in places],
-        )
-
-
-class Bad(NamedTuple):
-    """A record that cannot be loaded. `errors` is never empty."""
-
-    key: str | None
-    updated_at: datetime
-    ordinal: int
-    raw: bytes
-    raw_complete: bool
-    errors: list[FieldError]
-    line: int | None = None
-
-
-class Mapped(NamedTuple):
-    """What became of some records, the short way first."""
-
-    rows: Rows
-    bad: list[Bad]
+    keys: list[str]
+    contents: list[str]
+    left_out: list[int]
+    """The places in them of records of which only the models can tell."""
 
 
 class Mapper:
-    """Maps records of one dataset of one source. `columns` names the COPY columns, in the order of the line."""
+    """Maps records of one dataset of one source. `columns` names the COPY columns, in the order of the line.
+
+    Most records are ordinary and are mapped many at once, column by column (ordinary.py); the others one by one. Both ways
+    give the same row.
+    """
 
     dataset: Dataset
-    content_columns: tuple[str, ...]
     key_columns: tuple[str, ...]
+    content_columns: tuple[str, ...]
+    fields: tuple[str, ...]
+    """Those of the model that have columns of their own. What else is sent is kept together."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """What some of them are where they are not sent; of all others that is null."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -164,6 +76,8 @@ class Mapper:
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested = [paths for paths in self._spellings.values() if any(len(path) > 1 for path in paths)]
         self._nested_names = frozenset(path[0] for paths in self._nested for path in paths if len(path) > 1)
+        ordinary = OrdinaryRecords(self.model, self._spellings, ("updated_at", *self.fields), self.defaults)
+        self._ordinary = ordinary if ordinary.complete else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -209,23 +123,55 @@ class Mapper:
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
+        (provenance,) = self._provenances(Chunk(ordinal, [data]), [0])
         line = (
             f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
-            f"{digest(content.encode())}\t{content}{self._provenance(data)}"
+            f"{digest(content.encode())}\t{content}{provenance}"
         )
         return Row(key, updated_at, ordinal, line, record.__dict__)
 
     def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
         """What becomes of the records at these places of a chunk."""
-        mapped = [
-            self.map(chunk.records[place], chunk.first_ordinal + place, position, chunk.flaws.get(place))
-            for place in places
-        ]
         rows = Rows()
-        for each in mapped:
-            if isinstance(each, Row):
-                rows.append(each)
-        return Mapped(rows, [each for each in mapped if isinstance(each, Bad)])
+        others = places
+        if self._ordinary is not None:
+            flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
+            for begin in range(0, len(flawless), TOGETHER):
+                found = self._ordinary.read(chunk.records, flawless[begin : begin + TOGETHER])
+                rows.extend(self._rows(found, chunk, position))
+            if len(rows.keys) == len(places):
+                return Mapped(rows, [])
+            done = {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
+            others = [place for place in places if place not in done]
+        bad: list[Bad] = []
+        for place in others:
+            mapped = self.map(chunk.records[place], chunk.first_ordinal + place, position, chunk.flaws.get(place))
+            if isinstance(mapped, Row):
+                rows.append(mapped)
+            else:
+                bad.append(mapped)
+        return Mapped(rows, bad)
+
+    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Rows:
+        """The rows of good records, column by column; those of which only the models can tell are left out."""
+        if not found.places:
+            return Rows()
+        here = (position.modified_at, position.modified_at.isoformat())
+        times, time_texts = map(list, zip(*[time or here for time in found.columns[0]], strict=True))
+        keys, contents, left_out = self._texts(found)
+        tabs = len(self.key_columns) - 1
+        left_out += where(not is_plain(keys, tabs), (not is_plain([key], tabs) for key in keys))
+        left_out += where(max(times) > position.modified_at, (time > position.modified_at for time in times))
+        ordinals = [chunk.first_ordinal + place for place in found.places]
+        source, place_line = self.source.name, position.line
+        lines = [
+            f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}{provenance}"
+            for key, time, ordinal, content, provenance in zip(
+                keys, time_texts, ordinals, contents, self._provenances(chunk, found.places), strict=True
+            )
+        ]
+        rows = Rows(keys, times, ordinals, lines)
+        return rows.take(sorted({*range(len(keys))}.difference(left_out))) if left_out else rows
 
     def _validated(self, fields: dict[str, Any]) -> Any:
         try:
@@ -255,9 +201,13 @@ class Mapper:
         """The content columns as COPY text."""
         raise NotImplementedError
 
-    def _provenance(self, data: bytes) -> str:  # noqa: ARG002 of entities only
-        """What stands behind the content, outside of its hash, as COPY text."""
-        return ""
+    def _texts(self, found: Ordinary) -> Texts:
+        """The same of many records, whose fields were read as columns."""
+        raise NotImplementedError
+
+    def _provenances(self, chunk: Chunk, places: Sequence[int]) -> Iterable[str]:  # noqa: ARG002 of entities only
+        """What stands behind the contents of records, outside of their hash, as COPY text."""
+        return [""] * len(places)
 
     # --- common parts
 
@@ -341,34 +291,14 @@ class Mapper:
         ]
 
 
+def where(any_is: bool, faults: Iterable[object]) -> list[int]:
+    """The places of faults, if there are any at all."""
+    return [place for place, fault in enumerate(faults) if fault] if any_is else []
+
+
 def digest(content: bytes) -> str:
     """The first 128 bits of its SHA-256, in hex."""
     return hashlib.sha256(content).hexdigest()[:32]
-
-
-def escape(text: str) -> str:
-    """A text as COPY's text format wants it."""
-    if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
-        return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text)
-    return text
-
-
-def copy_text(value: Any) -> str:
-    """A validated value as COPY text; equal numbers give equal texts (1.10 and 1.1)."""
-    if value is None:
-        return NULL
-    if type(value) is str:
-        return escape(value)
-    if type(value) is Decimal:
-        text = str(value)
-        if "E" in text:
-            text = format(value, "f")
-        if "." in text and text[-1] == "0":
-            text = text.rstrip("0").rstrip(".")
-        return "0" if text == "-0" else text
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value)
 
 
 def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError:
@@ -413,30 +343,6 @@ def _syntax(error: Exception, data: bytes) -> FieldError:
             "", "bad_json", f"not valid JSON: holds half a character ({half}, a lone surrogate): remove it"
         )
     return FieldError("", "bad_json", f"not valid JSON: {str(error).removeprefix('JSON is malformed: ')}")
-
-
-def depth(value: Any) -> int:
-    """How many objects and arrays stand within one another."""
-    depth, level = 0, [value]
-    while level := [each for each in level if type(each) in (dict, list)]:
-        depth += 1
-        level = [inner for each in level for inner in (each.values() if type(each) is dict else each)]
-    return depth
-
-
-def unstorable(value: Any) -> bool:
-    """Whether a number in it would be spelled out over megabytes, or not at all."""
-    if type(value) is Decimal:
-        return (
-            not value.is_finite()
-            or abs(value.adjusted()) > LARGEST_EXPONENT
-            or len(value.as_tuple().digits) > LONGEST_NUMBER
-        )
-    if type(value) is int:
-        return value.bit_length() > DIGITS_OF_INTEGER
-    if type(value) is dict:
-        return any(map(unstorable, value.values()))
-    return type(value) is list and any(map(unstorable, value))
 
 
 def _nul_field(fields: dict[str, Any]) -> str | None:

@@ -1,12 +1,15 @@
 """Metrics: a record becomes a value of a type, of an entity, on a day."""
 
+from decimal import Decimal
 from typing import Any
 
-from pipeline_project.ingest.mapping import NUMBER_TOO_LARGE, FieldError, Mapper, copy_text, encode, escape, unstorable
-from pipeline_project.sources.records import MetricRecord
+import msgspec
 
-QUALITY_DECIMALS = 6
-"""As many as PostgreSQL's real tells apart; of smaller numbers it refuses some."""
+from pipeline_project.ingest.mapping import NUMBER_TOO_LARGE, Mapper, Texts, where
+from pipeline_project.ingest.ordinary import Ordinary
+from pipeline_project.ingest.rows import FieldError
+from pipeline_project.ingest.storable import copy_text, encode, escape, json_texts, share_text, unstorable
+from pipeline_project.sources.records import MetricRecord
 
 
 class MetricMapper(Mapper):
@@ -15,6 +18,7 @@ class MetricMapper(Mapper):
     dataset = "metrics"
     key_columns = ("canonical_id", "metric_type", "metric_date")
     content_columns = ("value", "quality", "tags", "deleted")
+    fields = ("source_id", "metric_type", "metric_date", "value", "quality", "tags", "deleted")
 
     def _key(self, record: MetricRecord) -> str:
         return self._key_line(record)
@@ -31,9 +35,33 @@ class MetricMapper(Mapper):
         return errors
 
     def _content(self, record: MetricRecord, others: dict[str, Any]) -> str:
-        tags = record.tags if record.tags is not None else {}
-        if others:
-            tags = {**others, **tags} if isinstance(tags, dict) else {**others, "tags": tags}
-        deleted = "t" if record.deleted else "f"
-        quality = copy_text(None if record.quality is None else round(record.quality, QUALITY_DECIMALS))
-        return "\t".join((copy_text(record.value), quality, escape(encode(tags).decode()), deleted))
+        tags = escape(encode(_with_others(record.tags, others)).decode())
+        quality = "" if record.quality is None else share_text(record.quality)
+        return "\t".join((copy_text(record.value), quality, tags, "t" if record.deleted else "f"))
+
+    def _texts(self, found: Ordinary) -> Texts:
+        _, source_ids, types, days, values, qualities, tags, flags = found.columns
+        others = msgspec.to_builtins(found.attributes, builtin_types=(Decimal,))
+        tag_texts, left_out = json_texts(list(map(_with_others, tags, others)))
+        left_out += [
+            place
+            for required in (source_ids, types, days)
+            for place in where("" in required, (not text for text in required))
+        ]
+        left_out += where("" in values, (not value and not flag for value, flag in zip(values, flags, strict=True)))
+        deleted = ["t" if flag else "f" for flag in flags]
+        ids = map(f"{self.source.name}_".__add__, source_ids)
+        return Texts(
+            list(map("\t".join, zip(ids, types, days, strict=True))),
+            list(map("\t".join, zip(values, qualities, tag_texts, deleted, strict=True))),
+            left_out,
+        )
+
+
+def _with_others(tags: Any, others: dict[str, Any]) -> Any:
+    """The tags, if there are any, and what was sent besides."""
+    if tags is None or tags == "":
+        return others
+    if not others:
+        return tags
+    return {**others, **tags} if isinstance(tags, dict) else {**others, "tags": tags}

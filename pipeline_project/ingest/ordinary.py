@@ -29,16 +29,21 @@ from pipeline_project.ingest.columns import (
     not_null,
 )
 from pipeline_project.ingest.json_records import UNREADABLE, RawRecord
-from pipeline_project.ingest.mapping import DEEPEST, depth, unstorable
+from pipeline_project.ingest.storable import DEEPEST, depth, share_text, unstorable
 from pipeline_project.sources.records import (
+    FIRST_DAY,
     ID_LENGTH,
+    LAST_DAY,
     Amount,
     Count,
     Day,
     Id,
     Label,
+    MetricDay,
     Money,
     Record,
+    Share,
+    Structure,
     Text,
     Time,
     in_utc,
@@ -138,6 +143,25 @@ def _count(values: Column) -> Column:
     ]
 
 
+def _share(values: Column) -> Column:
+    return [
+        share_text(float(value))
+        if type(value) in (int, Decimal) and 0 <= value <= 1
+        else ("" if is_blank(value) else None)
+        for value in values
+    ]
+
+
+def _structure(values: Column) -> Column:
+    """As they are."""
+    return [
+        (value if depth(value) < DEEPEST and not unstorable(value) else None)
+        if type(value) in (dict, list)
+        else ("" if is_blank(value) else None)
+        for value in values
+    ]
+
+
 def _flag(values: Column) -> Column:
     return [value if type(value) is bool else "" if is_blank(value) else None for value in values]
 
@@ -157,6 +181,11 @@ def _is_day(value: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+def _metric_day(values: Column) -> Column:
+    first, last = FIRST_DAY.isoformat(), LAST_DAY.isoformat()
+    return [None if value and not first <= value <= last else value for value in _day(values)]
 
 
 def moments(values: Column) -> Column:
@@ -193,10 +222,15 @@ _READERS: list[tuple[Any, Read]] = [
     (Money, amounts),
     (Amount, _amount),
     (Count, _count),
+    (Share, _share),
+    (Structure, _structure),
     (Day, _day),
+    (MetricDay, _metric_day),
     (Time, _times),
     (bool, _flag),
 ]
+
+_NUMBERS = (amounts, _amount, _count, _share)
 
 
 class Ordinary(NamedTuple):
@@ -205,7 +239,7 @@ class Ordinary(NamedTuple):
     places: list[int]
     """Which of the records these are."""
     columns: list[Column]
-    """In the order they were asked for, as COPY text but for flags and times; none holds None."""
+    """In the order they were asked for, as COPY text but for flags, structures and times; none holds None."""
     attributes: list[Any]
     """All else that was sent, as objects to be encoded."""
     missing: list[int]
@@ -219,8 +253,17 @@ class OrdinaryRecords:
     sources/records.py.
     """
 
-    def __init__(self, model: type[Record], spellings: Mapping[str, Sequence[Path]], columns: Sequence[str]) -> None:
-        """`columns` are the fields to give back one by one; others become attributes under their canonical names."""
+    def __init__(
+        self,
+        model: type[Record],
+        spellings: Mapping[str, Sequence[Path]],
+        columns: Sequence[str],
+        defaults: Mapping[str, Any],
+    ) -> None:
+        """`columns` are the fields to give back one by one; others become attributes under their canonical names.
+
+        `defaults` of the model that whoever asks knows of: here they are blank.
+        """
         hints = get_type_hints(model, include_extras=True)
         self._names = [*columns, *(name for name in spellings if name not in columns)]
         readers = [_reader(hints[name]) for name in self._names]
@@ -231,7 +274,7 @@ class OrdinaryRecords:
         self._width = len(columns)
         self.complete = (
             None not in readers
-            and not any(_has_more_to_say(model, name) for name in self._names)
+            and not any(_has_more_to_say(model, name, defaults.get(name)) for name in self._names)
             # Told as it was sent, and the model would tell it in full.
             and _times not in readers[self._width :]
             and all(len(path) <= 2 for path in paths)
@@ -240,7 +283,7 @@ class OrdinaryRecords:
         )
         self._readers = [reader for reader in readers if reader is not None]
         # Of an attribute it would be seen in the result.
-        self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in (amounts, _amount, _count)]
+        self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in _NUMBERS]
         self._spelled = {path[0] for path in paths}
         # What the records before had: those to come are likely to have the same.
         self._expected = self._nested
@@ -381,8 +424,8 @@ def _or_none(decode: Callable[[Any], Any], value: Any) -> Any:
         return None
 
 
-def _has_more_to_say(model: type[Record], name: str) -> bool:
-    """Whether a model says of a field what its type alone does not: bounds, a default, a validator."""
+def _has_more_to_say(model: type[Record], name: str, known_default: Any) -> bool:
+    """Whether a model says of a field what its type alone does not: bounds, another default, a validator."""
     field = model.model_fields[name]
     if field.metadata != FieldInfo.from_annotation(get_type_hints(model, include_extras=True)[name]).metadata:
         return True
@@ -390,7 +433,7 @@ def _has_more_to_say(model: type[Record], name: str) -> bool:
     if (
         is_own
         and not field.is_required()
-        and field.get_default(call_default_factory=True, validated_data={}) is not None
+        and field.get_default(call_default_factory=True, validated_data={}) != known_default
     ):
         return True
     return _validators(model) != _validators(Record) or model.model_config != Record.model_config

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pipeline_project.ingest.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.mapping import Bad, ObjectPosition
+from pipeline_project.ingest.rows import Bad, ObjectPosition
 
 PIECE_RECORDS = 4_000
 """Records of small objects that are merged together, while the next are mapped."""

@@ -12,7 +12,7 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.explain import PROVENANCE
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import Bad, ObjectPosition
+from pipeline_project.ingest.rows import Bad, ObjectPosition
 from pipeline_project.ingest.worker import open_object
 from pipeline_project.sources.registry import route, sources
 

@@ -17,8 +17,8 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.pieces import Opened
+from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 

@@ -1,10 +1,14 @@
 """Relationships: a record becomes an edge between two entities."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
-from pipeline_project.ingest.mapping import FieldError, Mapper, copy_text, encode, escape
-from pipeline_project.sources.records import Record, RelationshipRecord
+from pipeline_project.ingest.columns import Column
+from pipeline_project.ingest.mapping import Mapper, Texts, where
+from pipeline_project.ingest.ordinary import Ordinary
+from pipeline_project.ingest.rows import FieldError
+from pipeline_project.ingest.storable import copy_text, encode, escape, json_texts
+from pipeline_project.sources.records import BEGINNING, Record, RelationshipRecord
 
 
 class RelationshipMapper(Mapper):
@@ -13,6 +17,11 @@ class RelationshipMapper(Mapper):
     dataset = "relationships"
     key_columns = ("parent_canonical_id", "child_canonical_id", "relationship_type", "valid_from")
     content_columns = ("valid_to", "deleted", "attributes")
+    defaults: ClassVar = {"valid_from": BEGINNING}
+    fields = (
+        *("parent_canonical_id", "parent_id", "child_canonical_id", "child_id"),
+        *("relationship_type", "valid_from", "valid_to", "deleted"),
+    )
 
     def id_spellings(self) -> Collection[str]:
         return ("parent_canonical_id", "parent_id")
@@ -52,3 +61,29 @@ class RelationshipMapper(Mapper):
     def _content(self, record: RelationshipRecord, others: dict[str, Any]) -> str:
         deleted = "t" if record.deleted else "f"
         return "\t".join((copy_text(record.valid_to), deleted, escape(encode(others).decode())))
+
+    def _texts(self, found: Ordinary) -> Texts:
+        _, parents, parent_ids, children, child_ids, types, begins, ends, flags = found.columns
+        begins = [begin or BEGINNING.isoformat() for begin in begins]
+        attributes, left_out = json_texts(found.attributes)
+        # Of an end that is told in both ways, the id is kept as an attribute.
+        left_out += where(any(parents), map(all, zip(parents, parent_ids, strict=True)))
+        left_out += where(any(children), map(all, zip(children, child_ids, strict=True)))
+        parents, children = self._whole(parents, parent_ids), self._whole(children, child_ids)
+        left_out += where(
+            True,
+            (
+                not (parent and child and kind) or parent == child or (end and end < begin)
+                for parent, child, kind, begin, end in zip(parents, children, types, begins, ends, strict=True)
+            ),
+        )
+        deleted = ["t" if flag else "f" for flag in flags]
+        return Texts(
+            list(map("\t".join, zip(parents, children, types, begins, strict=True))),
+            list(map("\t".join, zip(ends, deleted, attributes, strict=True))),
+            left_out,
+        )
+
+    def _whole(self, canonical_ids: Column, source_ids: Column) -> list[str]:
+        prefix = f"{self.source.name}_"
+        return [whole or (prefix + own if own else "") for whole, own in zip(canonical_ids, source_ids, strict=True)]

@@ -4,8 +4,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.mapping import Bad
 from pipeline_project.ingest.pieces import Opened
+from pipeline_project.ingest.rows import Bad
 from pipeline_project.sources.source import Source
 
 TOO_MANY_REJECTS = "too_many_rejects"

@@ -22,8 +22,8 @@ from pipeline_project.ingest.json_records import Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.pieces import Opened
+from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.ingest.streams import ByteStream
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources

@@ -102,8 +102,11 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), le=10**18, decimal_places=20)]
 Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20)]
 Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53)]
+Share = Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1)]
 Structure = Annotated[Any, BeforeValidator(_structure)]
 Day = Annotated[date, BeforeValidator(_day)]
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 12, 31)
+MetricDay = Annotated[Day, Field(ge=FIRST_DAY, le=LAST_DAY)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 
 
@@ -165,6 +168,10 @@ class EntityRecord(Record):
     total_orders: Count | None = spelled("total_orders")
 
 
+BEGINNING = date(1900, 1, 1)
+"""From when a relationship is valid that does not say so."""
+
+
 class RelationshipRecord(Record):
     """An edge from parent to child. An end is a canonical id, or an id of the same source (`parent_id`, `child_id`)."""
 
@@ -173,7 +180,7 @@ class RelationshipRecord(Record):
     parent_id: Id | None = spelled("parent_id")
     child_id: Id | None = spelled("child_id")
     relationship_type: Label = spelled("relationship_type", "type", required=True)
-    valid_from: Day = Field(default=date(1900, 1, 1))
+    valid_from: Day = Field(default=BEGINNING)
     valid_to: Day | None = spelled("valid_to")
 
 
@@ -182,13 +189,9 @@ class MetricRecord(Record):
 
     source_id: Id = spelled("entity_id", "customer_id", "id", required=True)
     metric_type: Label = spelled("metric_type", "type", "metric", required=True)
-    metric_date: Annotated[Day, Field(ge=date(1900, 1, 1), le=date(2200, 12, 31))] = spelled(
-        "metric_date", "date", required=True
-    )
+    metric_date: MetricDay = spelled("metric_date", "date", required=True)
     value: Money | None = spelled("value")
-    quality: Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1)] | None = spelled(
-        "quality", "quality_score"
-    )
+    quality: Share | None = spelled("quality", "quality_score")
     tags: Structure | None = spelled("tags")
 
 

@@ -31,7 +31,7 @@ from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import ObjectPosition
+from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.ingest.worker import _batches, open_object
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server

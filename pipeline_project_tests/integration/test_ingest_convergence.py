@@ -25,8 +25,8 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import json_records, ledger, pieces, quarantine, worker
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.ingest.quarantine import Selection
+from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.ingest.worker import Worker, open_object
 from pipeline_project.sources import registry
 from pipeline_project_tests.fix_ingest import MENDED, register

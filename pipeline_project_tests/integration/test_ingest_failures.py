@@ -23,7 +23,7 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import json_records, ledger
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.mapping import ObjectPosition
+from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.ingest.worker import Worker, open_object
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.fix_postgres import FreshDatabase

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline_project.ingest import mapping, replay, worker
+from pipeline_project.ingest import replay, worker
+from pipeline_project.ingest import rows as loadable
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.explain import explain
 from pipeline_project.ingest.ledger import ObjectSeen
@@ -326,9 +327,9 @@ def test_keys_with_tabs_are_keys_of_their_own(database: FreshDatabase, landing: 
 
 
 def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> mapping.Mapped:
+    def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> loadable.Mapped:
         assert not places
-        return mapping.Mapped(mapping.Rows(), [])
+        return loadable.Mapped(loadable.Rows(), [])
 
     monkeypatch.setattr(EntityMapper, "map_all", map_all)
 

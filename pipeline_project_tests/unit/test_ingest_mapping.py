@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.mapping import Bad, Row
+from pipeline_project.ingest.rows import Bad, Row
 from pipeline_project_tests.mapped import NOW, columns, mapped, rules
 
 # --- ids

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.json_records import Chunk
-from pipeline_project.ingest.mapping import ObjectPosition, Row
+from pipeline_project.ingest.rows import ObjectPosition, Row
 from pipeline_project.sources.records import Count, EntityRecord, Label, Time, spelled
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.mapped import Told, told

@@ -4,13 +4,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest.entity_mapping import DIGITS_OF_TOTAL, EntityMapper
 from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.mapping import Bad, Row
+from pipeline_project.ingest.rows import Bad, Row
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.mapped import NOW, POSITION, columns, mapped, told
@@ -142,6 +143,109 @@ def raw_records(draw: st.DrawFn) -> bytes:
     return ("{" + ", ".join(fields) + "}").encode()
 
 
+METRIC_NAMES = ["id", "entity_id", "customer_id", "type", "metric_type", "metric", "date", "metric_date", "value", "quality",
+                "quality_score", "tags", "_deleted", "updated_at", "x", 'a"b']  # fmt: skip
+EDGE_NAMES = ["parent_id", "child_id", "parent_canonical_id", "child_canonical_id", "type", "relationship_type", "valid_from",
+              "valid_to", "_deleted", "updated_at", "x", 'a"b']  # fmt: skip
+
+
+@st.composite
+def dated_records(draw: st.DrawFn, names: list[str], good: str) -> bytes:
+    """Metrics and relationships: any of these names, and often what makes a good one besides."""
+    fields = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=7)):
+        if name == "updated_at":
+            kind = times.map(json.dumps) | st.sampled_from(ODD_TIMES)
+        elif name in ("date", "metric_date", "valid_from", "valid_to"):
+            days = ["2025-01-31", "2025-02-30", "20250131", "1899-12-31", "2201-01-01", "0001-01-01", "", " 2025-01-31"]
+            kind = times.map(json.dumps) | st.sampled_from(days).map(json.dumps) | st.sampled_from(ODD_TIMES)
+        elif name in ("value", "quality", "quality_score"):
+            shares = [
+                "0",
+                "1",
+                "0.5",
+                "-0.0",
+                "1e-50",
+                "0.1234567",
+                '"0.50"',
+                "1.0000001",
+                "1e400",
+                "true",
+                "null",
+                '""',
+            ]
+            kind = numbers.map(str) | numbers.map(lambda number: json.dumps(str(number))) | st.sampled_from(shares)
+        elif name == "tags":
+            kind = st.sampled_from(
+                [
+                    '{"b": 1, "a": "x"}',
+                    '["a"]',
+                    "{}",
+                    "[]",
+                    '"a"',
+                    "7",
+                    "null",
+                    '""',
+                    '{"x": 2}',
+                    "[1e400]",
+                    '{"a": "\\u0000"}',
+                ]
+            )
+        elif name == "_deleted":
+            kind = st.sampled_from(["true", "false", "null", '"true"', "1"])
+        else:
+            kind = texts.map(json.dumps) | st.sampled_from(["7", "7.0", "null", '{"a": 1.10}', "1e400", "true"])
+        fields.append(f"{json.dumps(name)}: {draw(kind)}")
+    if draw(st.booleans()):
+        fields.append(good)
+    return ("{" + ", ".join(fields) + "}").encode()
+
+
+METRICS = dated_records(METRIC_NAMES, '"id": 7, "type": "revenue", "date": "2025-01-01", "value": 1.50')
+EDGES = dated_records(EDGE_NAMES, '"parent_id": 7, "child_id": "8", "type": "owns"')
+
+
+@given(raws=st.lists(METRICS, min_size=1, max_size=6))
+@example(raws=[b'{"id": 7, "type": "t", "date": "2025-01-01", "value": 1, "tags": ["a"], "x": 1.10}'])
+def test_many_metrics_at_once_give_what_each_alone_gives(raws: list[bytes]) -> None:
+    assert_as_alone("metrics", raws)
+
+
+@given(raws=st.lists(EDGES, min_size=1, max_size=6))
+@example(raws=[b'{"parent_id": 7, "parent_canonical_id": "crm_1", "child_id": 8, "type": "owns"}'])
+@example(
+    raws=[b'{"parent_id": 7, "child_id": 8, "type": "owns", "valid_from": "2025-01-02", "valid_to": "2025-01-01"}']
+)
+def test_many_relationships_at_once_give_what_each_alone_gives(raws: list[bytes]) -> None:
+    assert_as_alone("relationships", raws)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "raw"),
+    [
+        (
+            "metrics",
+            b'{"id": 7, "type": "t", "date": "2025-01-01", "value": 1.50, "quality": 0.9, "tags": {"a": 1}, "x": 2}',
+        ),
+        ("relationships", b'{"parent_id": 7, "child_canonical_id": "crm_8", "type": "owns", "valid_to": "2025-01-01"}'),
+    ],
+)
+def test_they_go_the_short_way(dataset: Dataset, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapper = MAPPERS[dataset](sources()["legacy"])
+    monkeypatch.setattr(mapper, "map", None)
+    assert len(mapper.map_all(Chunk(1, [raw, raw]), range(2), POSITION).rows.keys) == 2
+
+
+def assert_as_alone(dataset: Dataset, raws: list[bytes], source: str = "legacy") -> None:
+    mapper = MAPPERS[dataset](sources()[source])
+    mapped = mapper.map_all(Chunk(3, raws), range(len(raws)), POSITION)
+    alone = [mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)]
+    assert sorted(told(mapped.rows), key=lambda row: row.ordinal) == [
+        row for each in alone if isinstance(each, Row) for row in told(each)
+    ]
+    assert mapped.bad == [each for each in alone if isinstance(each, Bad)]
+
+
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 @example(raws=[b'{"id": 7, "name": "A", "updated_at": "2025-01-01T10:00:00+02:00:30"}'], source="crm")
 @example(raws=[b'{"id": 7, "name": "A", "x": " ", "y": null}'], source="crm")
@@ -151,13 +255,7 @@ def raw_records(draw: st.DrawFn) -> bytes:
 )
 @example(raws=[b'{"id": 7, "name": "A", "revenue": "007.10", "employees": "-0"}'], source="legacy")
 def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str) -> None:
-    mapper = EntityMapper(sources()[source])
-    mapped = mapper.map_all(Chunk(3, raws), range(len(raws)), POSITION)
-    alone = [mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)]
-    assert sorted(told(mapped.rows), key=lambda row: row.ordinal) == [
-        row for each in alone if isinstance(each, Row) for row in told(each)
-    ]
-    assert mapped.bad == [each for each in alone if isinstance(each, Bad)]
+    assert_as_alone("entities", raws, source)
 
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
