@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -33,6 +34,7 @@ from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.rows import ObjectPosition
 from pipeline_project.ingest.worker import _batches, open_object
+from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
 
@@ -43,6 +45,8 @@ ROUNDS = 3
 ROW_BY_ROW = 20_000
 DLT = 100_000
 SMALL_FILES, SMALL_RECORDS = 10_000, 100
+OTHERS = 500_000
+"""Metrics, and as many relationships."""
 LARGE_TABLES = (100_000, 10_000_000)
 RECORDS_INTO_LARGE = 200_000
 LARGE_FILES = (64, 1024)
@@ -97,22 +101,51 @@ def customer(i: int, edition: int) -> dict[str, Any]:
     }
 
 
-def write_envelope(path: Path, first: int, count: int, edition: int) -> None:
+def metric(i: int, edition: int) -> dict[str, Any]:
+    """One of a hundred points of a customer."""
+    return {
+        "customer_id": f"CUST-{i // 100:08d}",
+        "metric_type": ("revenue", "orders")[i % 2],
+        "metric_date": str(BEGINNING.date() + timedelta(days=i % 100 // 2)),
+        "value": i * 2_654_435_761 % 2**32 % 10**7 / 100 + edition,
+        "quality": 0.9,
+        "tags": {"channel": "web"},
+        "updated_at": "2024-12-01T00:00:00Z",
+    }
+
+
+def relationship(i: int, edition: int) -> dict[str, Any]:
+    """One of ten subsidiaries of a customer."""
+    return {
+        "parent_id": f"CUST-{i // 10:08d}",
+        "child_id": f"CUST-{i + 1:08d}",
+        "type": "owns",
+        "valid_from": "2024-01-01",
+        "share": i % 100 + edition,
+        "updated_at": "2024-12-01T00:00:00Z",
+    }
+
+
+def write_envelope(
+    path: Path, first: int, count: int, edition: int, record: Callable[[int, int], dict[str, Any]] = customer
+) -> None:
     encode = msgspec.json.Encoder().encode
     with path.open("wb") as file:
         file.write(b'{"metadata": {"sourceSystem": "crm", "recordCount": %d}, "records": [' % count)
         for i in range(first, first + count):
             file.write(b"\n" if i == first else b",\n")
-            file.write(encode(customer(i, edition)))
+            file.write(encode(record(i, edition)))
         file.write(b"\n]}\n")
 
 
-def claimed_objects(connection: psycopg.Connection[Any], paths: list[Path], worker: str) -> list[ledger.Claimed]:
+def claimed_objects(
+    connection: psycopg.Connection[Any], paths: list[Path], worker: str, dataset: Dataset
+) -> list[ledger.Claimed]:
     """Files as objects of the ledger, held by a worker."""
     seen = [
         ObjectSeen(
             bucket="bench",
-            key=f"crm-data/{path.name}",
+            key=f"crm-data/{dataset}/{path.name}",
             version_id=f"{time.time_ns()}",
             etag="",
             size=path.stat().st_size,
@@ -126,10 +159,10 @@ def claimed_objects(connection: psycopg.Connection[Any], paths: list[Path], work
     return sorted(claimed, key=lambda each: order[each.object_id])
 
 
-def load(database: Database, paths: list[Path], second: int) -> float:
+def load(database: Database, paths: list[Path], second: int, dataset: Dataset = "entities") -> float:
     """Seconds from the claim to the last commit, for files written `second` seconds after the beginning."""
     with database.connect(autocommit=True) as connection:
-        claimed = claimed_objects(connection, paths, "bench")
+        claimed = claimed_objects(connection, paths, "bench", dataset)
         folder = paths[0].parent
         begin = time.perf_counter()
         loader = Loader(connection, "bench")
@@ -138,14 +171,14 @@ def load(database: Database, paths: list[Path], second: int) -> float:
                 open_object(
                     each,
                     ObjectPosition(each.object_id, BEGINNING + timedelta(seconds=second)),
-                    (folder / each.key.removeprefix("crm-data/")).open("rb"),
+                    (folder / Path(each.key).name).open("rb"),
                 )
                 for each in batch
             ]
             if len(opened) == 1:
-                outcomes = [loader.load_one(sources()["crm"], "entities", opened[0])]
+                outcomes = [loader.load_one(sources()["crm"], dataset, opened[0])]
             else:
-                outcomes = loader.load_many(sources()["crm"], "entities", opened)
+                outcomes = loader.load_many(sources()["crm"], dataset, opened)
             bad = [outcome for outcome in outcomes if outcome is None or outcome.state != "loaded"]
             if bad:
                 raise RuntimeError(f"not loaded: {bad[0]}")
@@ -291,6 +324,7 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
             write_envelope(path, 0, count, edition)
         new = one_file(bench, folder, editions, count, figures)
         many_files(bench, folder, max(int(SMALL_FILES * scale), 10), new, figures)
+        other_datasets(bench, folder, int(OTHERS * scale), figures)
         large_tables(bench, folder, scale, figures)
         large_files(bench, folder, scale * count / editions[1].stat().st_size, figures)
     return figures.cases
@@ -370,6 +404,18 @@ def many_files(bench: BenchServer, folder: Path, files: int, new: float, figures
     rate = figures.note(f"{files} files of {SMALL_RECORDS}", files * SMALL_RECORDS, seconds)
     figures.more(to_new=rate / new, goal="0.6 of one big file")
     bench.drop("small")
+
+
+def other_datasets(bench: BenchServer, folder: Path, count: int, figures: Figures) -> None:
+    """Metrics and relationships, new and said again."""
+    records: dict[Dataset, Callable[[int, int], dict[str, Any]]] = {"metrics": metric, "relationships": relationship}
+    bench.create("others")
+    for dataset, record in records.items():
+        file = folder / f"{dataset}.json"
+        write_envelope(file, 0, count, 1, record)
+        for second, case in enumerate(("new", "again unchanged"), start=1):
+            figures.note(f"{dataset}, {case}", count, load(bench.database("others", "loader"), [file], second, dataset))
+    bench.drop("others")
 
 
 def large_tables(bench: BenchServer, folder: Path, scale: float, figures: Figures) -> None:
