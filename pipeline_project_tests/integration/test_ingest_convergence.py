@@ -460,6 +460,117 @@ def check_mended(bench: Bench, files: list[File], data: st.DataObject, patch: py
     assert open_rejects[0] == open_rejects[1]
 
 
+# --- late rows among many confirmations, read by two mappings
+
+
+@dataclass(frozen=True)
+class Export:
+    """An upload like many others: most say the same again."""
+
+    second: int
+    rows: tuple[tuple[int, str, int | None], ...]
+    """Number, name, and a time in half days before the beginning: only the mended mapping takes it for the row's own."""
+
+    @property
+    def modified_at(self) -> datetime:
+        return BEGINNING + timedelta(seconds=self.second)
+
+    def content(self) -> bytes:
+        records = [
+            {"id": number, "name": name} | ({} if half_days is None else {"changed": self._changed(half_days)})
+            for number, name, half_days in self.rows
+        ]
+        return json.dumps(records).encode()
+
+    def said(self, object_id: int, mapping: int) -> Iterator[tuple[int, Position, int, tuple[str, str | None]]]:
+        """Number, position, ordinal and content of each row, as that mapping reads it."""
+        for ordinal, (number, name, half_days) in enumerate(self.rows, 1):
+            changed = None if half_days is None else self._changed(half_days)
+            at = self.modified_at if changed is None or mapping == 1 else datetime.fromisoformat(changed)
+            yield number, (at, self.modified_at, object_id), ordinal, (name, changed if mapping == 1 else None)
+
+    @staticmethod
+    def _changed(half_days: int) -> str:
+        return (BEGINNING - timedelta(hours=12 * half_days)).isoformat()
+
+
+EXPORTS = st.builds(
+    Export,
+    second=st.integers(0, 20),
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([1, 1, 1, 2]), st.sampled_from("AAAAAB"), st.sampled_from([None, None, None, None, 0, 1, 2])
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
+)
+TOLD = """
+    SELECT canonical_id, {row}.source_updated_at, {row}.object_modified_at, {row}.object_id, {row}.ordinal,
+           {row}.mapping_version"""
+TIMELINES = {
+    "states": f"""
+        {TOLD.format(row="e")}, version, name, attributes ->> 'changed', NULL FROM canonical.entities e
+        UNION ALL
+        {TOLD.format(row="v")}, v.version, v.name, v.attributes ->> 'changed', v.valid_to
+        FROM canonical.entity_versions v JOIN canonical.entities USING (entity_id)
+        ORDER BY 1, 2, 3, 4""",
+    "confirmations": f"""
+        {TOLD.format(row="c")}
+        FROM canonical.entity_confirmations c JOIN canonical.entities USING (entity_id) ORDER BY 1, 2, 3, 4""",
+}
+
+
+def timelines(exports: Iterable[tuple[int, Export, int]]) -> dict[str, list[tuple[Any, ...]]]:
+    """What has to be there, of each export its object id and the newest mapping that has read it beside it."""
+    found: dict[str, list[tuple[Any, ...]]] = {"states": [], "confirmations": []}
+    told: dict[int, dict[int, tuple[Position, int, int, tuple[str, str | None]]]] = {}
+    for object_id, export, mapping in exports:
+        for number, position, ordinal, content in export.said(object_id, mapping):
+            of_entity = told.setdefault(number, {})
+            of_entity[object_id] = max(
+                of_entity.get(object_id, (position, 0, 0, content)), (position, ordinal, mapping, content)
+            )
+    for number, of_entity in sorted(told.items()):
+        states: list[tuple[Any, ...]] = []
+        for position, ordinal, mapping, content in sorted(of_entity.values()):
+            row = (f"legacy_{number}", *position, ordinal, mapping)
+            if states and states[-1][7:] == content:
+                found["confirmations"].append(row)
+            else:
+                states.append((*row, len(states) + 1, *content))
+        ends = [state[1] for state in states[1:]] + [None]
+        found["states"] += [(*state, end) for state, end in zip(states, ends, strict=True)]
+    return found
+
+
+def check_late(bench: Bench, exports: list[Export], data: st.DataObject, patch: pytest.MonkeyPatch) -> None:
+    """Some are loaded before the mapping is mended; then the others, and some of the first again."""
+    landing = Landing()
+    seen = [landing.put(f"legacy-data/{name}", each.content(), second=each.second) for name, each in enumerate(exports)]
+    order = data.draw(st.permutations(range(len(seen))), "order")
+    first = order[: data.draw(st.integers(0, len(order)), "before")]
+    again = data.draw(st.lists(st.sampled_from(first), unique=True), "again") if first else []
+    then = data.draw(st.permutations([*again, *order[len(first) :]]), "order after")
+    with small_limits(data):
+        bench.empty()
+        for mapping, rest in ((1, [seen[n] for n in first]), (2, [seen[n] for n in then])):
+            if mapping == 2:
+                register(patch, MENDED)
+            while rest:
+                now = [rest.pop() for _ in range(data.draw(st.integers(1, len(rest)), "together"))]
+                bench.discover(now)
+                if mapping == 2:
+                    bench.replay(now)
+                bench.ingest(landing, [each.object_id for each in now])
+                bench.check_counts()
+                if data.draw(st.integers(0, 9), "load again") == 0:
+                    bench.replay(now)
+                    bench.ingest(landing, [each.object_id for each in now])
+    expected = timelines((seen[n].object_id, exports[n], 2 if n in then else 1) for n in range(len(seen)))
+    assert bench.tables(TIMELINES) == expected
+
+
 RELAXED = settings(
     deadline=None,
     # The database is emptied for each example.
@@ -478,6 +589,15 @@ def test_convergence(bench: Bench, files: list[File], data: st.DataObject) -> No
 def test_replays_under_a_mended_mapping_converge(bench: Bench, files: list[File], data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         check_mended(bench, files, data, patch)
+
+
+@settings(RELAXED, max_examples=25)
+@given(exports=st.lists(EXPORTS, min_size=4, max_size=16), data=st.data())
+def test_late_rows_find_their_places_among_confirmations(
+    bench: Bench, exports: list[Export], data: st.DataObject
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        check_late(bench, exports, data, patch)
 
 
 @pytest.mark.slow
