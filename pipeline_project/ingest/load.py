@@ -386,9 +386,8 @@ class _Load:
         cursor.execute(query("ingest/staging_timeline"))
         cursor.execute("TRUNCATE timeline")
         cursor.execute(query("ingest/place_late_entities"))
-        cursor.execute(query("ingest/rewrite_versions"))
-        rewrite = query("ingest/rewrite_entities")
-        for object_id, count, deleted in cursor.execute(rewrite, {"source": self._source.name}).fetchall():
+        cursor.execute(query("ingest/rewrite_confirmations"), {"source": self._source.name})
+        for object_id, count, deleted in cursor.execute(query("ingest/rewrite_entities")).fetchall():
             if object_id is None:
                 self._history_changed |= count > 0
                 continue

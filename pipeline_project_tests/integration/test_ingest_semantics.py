@@ -157,6 +157,29 @@ def test_unchanged_rows_cost_no_version_and_no_bloat(database: FreshDatabase, la
     assert rows("SELECT data_version FROM analytics.data_version") == version
 
 
+def test_a_late_row_leaves_most_confirmations_as_they_are(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    """Of thousands that confirmed its entity, only the first one after it says something new: that it was so again."""
+    content = [{"id": number, "name": "A"} for number in (1, 2)]
+    exports = [landing.put(f"legacy-data/{second}", content, second=second) for second in range(0, 20, 2)]
+    for seen in exports:
+        ingest(database.loader, landing, seen)
+    blocks = "SELECT object_id, xmin::text, ctid::text FROM canonical.entity_confirmation_blocks"
+    before = rows(blocks)
+    late = landing.put("legacy-data/late", [{"id": 1, "name": "B"}], second=9)
+    ingest(database.loader, landing, late)
+    assert {object_id for object_id, *_ in {*before} ^ {*rows(blocks)}} == {exports[5].object_id}
+    assert rows("SELECT name, object_id FROM canonical.entity_versions ORDER BY version") == [
+        ("A", exports[0].object_id),
+        ("B", late.object_id),
+    ]
+    assert rows("SELECT name, version, object_id FROM canonical.entities WHERE canonical_id = 'legacy_1'") == [
+        ("A", 3, exports[5].object_id)
+    ]
+    assert rows("SELECT count(*) FROM canonical.entity_confirmations") == [(17,)]
+
+
 def test_of_two_rows_in_one_file_the_newer_counts_and_of_equals_the_later(
     database: FreshDatabase, landing: Landing, rows: Rows
 ) -> None:

@@ -2,29 +2,15 @@
 CREATE TEMPORARY TABLE IF NOT EXISTS timeline (
     entity_id bigint NOT NULL,
     begins boolean NOT NULL,                -- a state, rather than the confirmation of one
+    origin smallint NOT NULL,               -- what it was before: 0 a late row, 1 a state, 2 a confirmation
+    content_of integer,                     -- which version says it now; null: the current state, or the late row itself
+    stands boolean NOT NULL,                -- the state is there already, under this version and until valid_to
     version integer NOT NULL,
     valid_to timestamptz,                   -- null: the current state
     source_updated_at timestamptz NOT NULL,
     object_modified_at timestamptz NOT NULL,
     object_id bigint NOT NULL,
     ordinal integer NOT NULL,
-    content_hash uuid NOT NULL,
-    -- the state, if one begins
-    entity_type text,
-    deleted boolean,
-    name text,
-    status text,
-    industry text,
-    region text,
-    country text,
-    customer_tier text,
-    revenue numeric,
-    employees bigint,
-    lifetime_value numeric,
-    total_spent numeric,
-    total_orders bigint,
-    attributes jsonb,
-    quality_score real,
     mapping_version integer NOT NULL,
-    record_digest uuid
+    content_hash uuid NOT NULL
 ) ON COMMIT DELETE ROWS;
