@@ -5,9 +5,11 @@
 -- Parameters: mapping_version; repeats, whether an object of this transaction may already have said something about the
 -- same entity among the earlier states.
 WITH stored AS (
-    -- One walk through the index for all of them. OFFSET keeps it apart from the join.
-    SELECT e.* FROM canonical.entities e
-    WHERE e.canonical_id = ANY ((SELECT array_agg(canonical_id) FROM peeked)::text[]) OFFSET 0
+    -- One walk through the index for all of them. OFFSET keeps it apart from the join, and so would hand on all columns.
+    SELECT
+        canonical_id, entity_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest
+    FROM canonical.entities
+    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM peeked)::text[]) OFFSET 0
 ),
 compared AS (
     SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.entity_id,
@@ -23,9 +25,10 @@ compared AS (
 ),
 earlier AS (
     -- Likewise one walk through the history of all that is told about something older.
-    SELECT v.* FROM canonical.entity_versions v
+    SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, valid_to, record_digest
+    FROM canonical.entity_versions
     WHERE NOT %(repeats)s
-      AND v.entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE NOT newer)::bigint[]) OFFSET 0
+      AND entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE NOT newer)::bigint[]) OFFSET 0
 ),
 matched AS (
     SELECT c.*,

@@ -1,8 +1,9 @@
--- Temporary tables of a loader's connection for entities. They are emptied with each commit.
+-- Temporary tables of a loader's connection for entities. They are emptied with each commit. Where all columns are short,
+-- STORAGE PLAIN does without a table for long values, which would be emptied with each chunk, too.
 
 -- Records by key, time and digest: are they there already in this very form?
 CREATE TEMPORARY TABLE IF NOT EXISTS peeked (
-    canonical_id text NOT NULL,
+    canonical_id text STORAGE PLAIN NOT NULL,
     source_updated_at timestamptz NOT NULL,
     object_modified_at timestamptz NOT NULL,
     object_id bigint NOT NULL,
@@ -17,9 +18,9 @@ CREATE TEMPORARY TABLE IF NOT EXISTS known (
     object_modified_at timestamptz NOT NULL,
     unchanged boolean NOT NULL,             -- else stale
     recorded boolean NOT NULL,
-    entity_ids bigint[] NOT NULL,
-    source_updated_ats timestamptz[] NOT NULL,
-    ordinals integer[] NOT NULL
+    entity_ids bigint[] STORAGE PLAIN NOT NULL,
+    source_updated_ats timestamptz[] STORAGE PLAIN NOT NULL,
+    ordinals integer[] STORAGE PLAIN NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming_entities (
