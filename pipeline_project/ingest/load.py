@@ -149,6 +149,7 @@ class _Load:
         self._source = source
         self._dataset: Dataset = dataset
         self._mapper = mapper(source, dataset)
+        self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres
         self._steps: list[Future[None]] = []
         self._held: dict[int, Opened] = {}
@@ -273,7 +274,7 @@ class _Load:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, self._note_bad(opened, each, line)))
-            if isinstance(self._mapper, EntityMapper):
+            if self._has_totals and isinstance(self._mapper, EntityMapper):
                 self._sum_up(self._mapper, opened, chunk, mapped.bad)
             rows.setdefault(opened, Rows()).extend(mapped.rows)
         if whole:
@@ -332,9 +333,8 @@ class _Load:
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
             self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
         if known and not whole:
-            self._confirm(
-                [opened for opened, _ in piece[:1]]
-            )  # now: the next chunk is probed before this one is merged
+            # Now: the next chunk is probed before this one is merged.
+            self._confirm([opened for opened, _ in piece[:1]])
         return known
 
     def _confirm(self, opened: Sequence[Opened]) -> None:
