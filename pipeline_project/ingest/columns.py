@@ -27,9 +27,11 @@ class Fields:
     def __init__(self, paths: tuple[Path, ...], *, no_others: bool = False) -> None:
         """`no_others`: a record with any other field is not decoded. Else these are skipped."""
         self.paths = paths
-        names = list(dict.fromkeys(name for name, *_ in paths))
-        nested = {name: tuple(path[1:] for path in paths if path[0] == name and len(path) > 1) for name in names}
-        self._nested = {name: Fields(inner, no_others=no_others) for name, inner in nested.items() if inner}
+        nested: dict[str, list[Path]] = {}
+        for name, *inner in paths:
+            nested.setdefault(name, []).extend([tuple(inner)] if inner else [])
+        names = list(nested)
+        self._nested = {name: Fields(tuple(inner), no_others=no_others) for name, inner in nested.items() if inner}
         fields = [  # a name of JSON need not be one of Python
             (f"_{i}", self._nested[name].struct | None, None) if name in self._nested else (f"_{i}", Any, "")
             for i, name in enumerate(names)
@@ -71,7 +73,7 @@ class Fields:
         return list(map(self.struct, *values))
 
 
-@lru_cache(maxsize=100)
+@lru_cache(maxsize=64)
 def exactly(paths: tuple[Path, ...]) -> Fields:
     """Records that have no other fields than these. Kept, since to make them takes longer than to decode a small file."""
     return Fields(paths, no_others=True)

@@ -56,6 +56,8 @@ DIGITS = 18
 """A number of no more characters keeps all bounds of Money and Amount."""
 FREQUENT = 8
 """A field becomes a column if more than one in so many records has it."""
+MOST_FIELDS = 2_000
+"""Columns there are. A struct is made for them, which takes its time."""
 SAMPLE = 64
 """So many records tell whether those to come are likely to have a field."""
 
@@ -350,8 +352,8 @@ class OrdinaryRecords:
         unlike = [record for record, struct in zip(records, structs, strict=True) if struct is None]
         if len(unlike) * FREQUENT > len(records):
             times = Counter(chain.from_iterable(map(self._paths, unlike)))
-            frequent = [path for path, count in times.items() if count * FREQUENT > len(unlike)]
-            fields = exactly(tuple(dict.fromkeys((*self._expected, *frequent))))
+            frequent = [path for path, count in times.most_common() if count * FREQUENT > len(unlike)]
+            fields = exactly(tuple(dict.fromkeys((*self._expected, *frequent)))[:MOST_FIELDS])
             structs = [_or_none(fields.decode, record) for record in records]
         rests: list[dict[str, Any]] = [{} for _ in records]
         for i, record in enumerate(records):

@@ -77,6 +77,8 @@ def json_texts(objects: Sequence[Any]) -> tuple[list[str], list[int]]:
 
 def depth(value: Any) -> int:
     """How many objects and arrays stand within one another."""
+    if type(value) not in (dict, list):
+        return 0
     depth, level = 0, [value]
     while level := [each for each in level if type(each) in (dict, list)]:
         depth += 1

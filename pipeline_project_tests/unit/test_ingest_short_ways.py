@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from pipeline_project.ingest import ordinary
 from pipeline_project.ingest.entity_mapping import DIGITS_OF_TOTAL, EntityMapper
 from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.mappers import MAPPERS
@@ -203,6 +204,24 @@ def dated_records(draw: st.DrawFn, names: list[str], good: str) -> bytes:
 
 METRICS = dated_records(METRIC_NAMES, '"id": 7, "type": "revenue", "date": "2025-01-01", "value": 1.50')
 EDGES = dated_records(EDGE_NAMES, '"parent_id": 7, "child_id": "8", "type": "owns"')
+
+
+@given(
+    raws=st.lists(raw_records(), min_size=1, max_size=6),
+    source=st.sampled_from(["crm", "erp", "legacy"]),
+    most=st.integers(0, 6),
+    frequent=st.integers(1, 4),
+)
+@example(
+    raws=[b'{"id": 7, "name": "A"}', b'{"id": 8, "name": "B", "x": " ", "y": 1e400}'], source="crm", most=6, frequent=1
+)
+def test_it_is_all_the_same_which_fields_become_columns(
+    raws: list[bytes], source: str, most: int, frequent: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ordinary, "MOST_FIELDS", most)
+        patch.setattr(ordinary, "FREQUENT", frequent)
+        assert_as_alone("entities", raws, source)
 
 
 @given(raws=st.lists(METRICS, min_size=1, max_size=6))
