@@ -22,7 +22,7 @@ Column = list[Any]
 
 
 class Fields:
-    """Objects with fields at these paths, as structs. Where a path leads through another, that one has no values."""
+    """Objects with fields at these paths, as structs. Where a path leads through another, that one's values are structs."""
 
     def __init__(self, paths: tuple[Path, ...], *, no_others: bool = False) -> None:
         """`no_others`: a record with any other field is not decoded. Else these are skipped."""

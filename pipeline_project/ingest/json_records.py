@@ -50,7 +50,8 @@ _OPENING = {b"}": b"{", b"]": b"["}
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_anything = msgspec.json.Decoder(float_hook=Decimal)
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+"""Any value, with fractions as they were written. Raises one of UNREADABLE."""
 
 RawRecord = bytes | msgspec.Raw
 
@@ -282,7 +283,7 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
-            kept = {name: _anything.decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+            kept = {name: decode(fields[name]) for name in KEPT_FIELDS if name in fields}
         except UNREADABLE:
             pass  # found again below, with its place
         else:
@@ -344,7 +345,7 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 def _decoded(window: Window, end: int) -> Any:
     """The value between the position and `end`; goes there."""
     try:
-        value = _anything.decode(window.buffer[window.position : end])
+        value = decode(window.buffer[window.position : end])
     except RecursionError:
         raise window.fault("nested_too_deeply", "objects are nested too deeply: flatten them") from None
     except ArithmeticError:

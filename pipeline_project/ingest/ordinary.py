@@ -28,7 +28,7 @@ from pipeline_project.ingest.columns import (
     is_blank,
     not_null,
 )
-from pipeline_project.ingest.json_records import UNREADABLE, RawRecord
+from pipeline_project.ingest.json_records import UNREADABLE, RawRecord, decode
 from pipeline_project.ingest.storable import DEEPEST, depth, share_text, unstorable
 from pipeline_project.sources.records import (
     FIRST_DAY,
@@ -64,7 +64,6 @@ SAMPLE = 64
 NO_CONTENT = frozenset({"deleted", "updated_at"})
 """Fields of a model that say nothing about the entity itself: the quality score leaves them out."""
 
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _SIMPLE = frozenset({str, bool, NoneType})
 _ZONED_TIMES = list[Annotated[datetime, msgspec.Meta(tz=True)]]
 _UNTOLD = re.compile(r'["\\\x00-\x1f]')
@@ -363,7 +362,7 @@ class OrdinaryRecords:
 
     def _with_rest(self, fields: Fields, record: RawRecord) -> tuple[Any, dict[str, Any]]:
         """A record as struct, and what has no place in that."""
-        values = _or_none(_decode, record)
+        values = _or_none(decode, record)
         if type(values) is dict:
             names = values.keys() - {name for name, *_ in fields.paths}
             rest = {name: value for name in names if not is_blank(value := values.pop(name))}
@@ -373,7 +372,7 @@ class OrdinaryRecords:
 
     def _paths(self, record: RawRecord) -> list[Path]:
         """The fields that a record has, as far as a struct can."""
-        fields = _or_none(_decode, record)
+        fields = _or_none(decode, record)
         if type(fields) is not dict:
             return []
         within = {name: fields.pop(name) for name in self._outer & fields.keys()}
@@ -419,9 +418,9 @@ def _objects(columns: Mapping[Path, Column], rests: Sequence[dict[str, Any]], co
     ]
 
 
-def _or_none(decode: Callable[[Any], Any], value: Any) -> Any:
+def _or_none(read: Callable[[Any], Any], value: Any) -> Any:
     try:
-        return decode(value)
+        return read(value)
     except UNREADABLE:
         return None
 

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
+from pipeline_project.ingest import ordinary
 from pipeline_project.ingest.entity_mapping import EntityMapper
 from pipeline_project.ingest.json_records import Chunk
 from pipeline_project.ingest.rows import ObjectPosition, Row
@@ -182,6 +183,17 @@ def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
         b'{"id": 7, "name": "E", "x": 1e400}',
     ]
     assert [row.ordinal - 3 for row in ordinary_rows(mapper, [good, *odd, good])] == [0, len(odd) + 1]
+
+
+def test_structs_are_made_for_a_bounded_number_of_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table may have thousands of columns. All of them are kept."""
+    monkeypatch.setattr(ordinary, "MOST_FIELDS", 5)
+    mapper = EntityMapper(sources()["crm"])
+    raw = msgspec.json.encode({"id": 1, "name": "A", **{f"x{number}": number for number in range(20)}})
+    (row,) = ordinary_rows(mapper, [raw])
+    assert '"x19":19' in row.line
+    assert mapper._ordinary is not None
+    assert len(mapper._ordinary._expected) == 5
 
 
 class Validated(EntityRecord):
