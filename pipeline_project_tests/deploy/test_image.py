@@ -263,7 +263,7 @@ def on_aws(
     aws.client("s3").create_bucket(Bucket=logs, CreateBucketConfiguration={"LocationConstraint": settings.aws_region})
     container = {"name": "run", "image": "pipeline", "memory": 2048, "cpu": 1024}
     aws.client("ecs").register_task_definition(family="pipeline-run", containerDefinitions=[container])
-    name = f"dagster_{database.name}"
+    name = f"{database.name}_dagster"
     password = "a password/with:odd@characters"
     with psycopg.connect(database.server.admin(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)))
@@ -380,7 +380,7 @@ def it_migrates(
     aws.secretsmanager.create_secret(Name="pipeline/database/admin", SecretString=json.dumps(admin))
     done = image.run("pipeline", "migrate", **containers.variables("migration", on_aws))
     assert done.returncode == 0, done.stdout
-    assert f"{database.name}: up to date" in done.stdout and f"dagster_{database.name}: up to date" in done.stdout
+    assert f"{database.name}: up to date" in done.stdout and f"{database.name}_dagster: up to date" in done.stdout
 
 
 def it_serves(

@@ -62,7 +62,7 @@ def differences(platform: Platform) -> dict[str, int]:
 @pytest.fixture
 def lone_role(database: FreshDatabase) -> Iterator[str]:
     """A loader of this test's own: the password of the role itself is every test's."""
-    name = f"loader_{secrets.token_hex(4)}"
+    name = f"{database.name}_loader"
     with psycopg.connect(database.server.admin(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE pipeline_loader").format(sql.Identifier(name)))
         yield name
