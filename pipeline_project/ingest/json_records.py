@@ -17,10 +17,11 @@ import msgspec
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.streams import ByteStream
 
-WINDOW = 4 * 1024 * 1024
-"""Bytes that are looked at together; a chunk of records is at most this large."""
+WINDOW = 1024 * 1024
+"""Bytes that are looked at together; a chunk of records is at most this large. To cut them is one step, and PostgreSQL's
+thread waits for its end."""
 CHUNK_RECORDS = 10_000
-"""Most records of a chunk: what is staged and merged together."""
+"""Most records of a chunk."""
 RECORD_LIMIT = 16 * 1024 * 1024
 """Largest record, in bytes; a larger one is a reject. An object up to this size is looked at as a whole."""
 RAW_LIMIT = 64 * 1024

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from itertools import chain, groupby, islice
@@ -32,7 +33,7 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.pieces import Opened, Piece, read_whole, whole_objects
+from pipeline_project.ingest.pieces import Opened, Piece, pieces_of, read_whole, whole_objects
 from pipeline_project.ingest.rows import Bad, FieldError, Rows
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
 from pipeline_project.sources.records import Dataset
@@ -40,10 +41,10 @@ from pipeline_project.sources.source import Source
 
 STEPS_AHEAD = 3
 """Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
-PROBE_AGAIN = 8
-"""After a chunk in which next to nothing was known, so many go without a probe: an initial load gains nothing from it."""
 KNOWN_ENOUGH = 0.05
-"""Share of known records from which a probe pays."""
+"""Share of known records from which a probe pays: an initial load gains nothing from it."""
+SAMPLE = 500
+"""Records of a piece that are probed after one in which there were fewer."""
 GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
 SWITCH_SECONDS = 0.0005
@@ -71,7 +72,7 @@ class Loader:
     def __init__(self, connection: Connection, worker: str) -> None:
         self._connection = connection
         self._worker = worker
-        self._unprobed: dict[tuple[str, str], int] = {}
+        self._little_known: set[tuple[str, Dataset]] = set()
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
@@ -81,7 +82,7 @@ class Loader:
             with self._load(source, dataset) as load:
                 if not load.hold([opened]):
                     return None
-                load.run([(opened, chunk)] for chunk in opened.chunks)
+                load.run(pieces_of(opened))
                 check_whole(source, opened)
                 load.settle([opened])
         except ObjectFault as fault:
@@ -128,7 +129,7 @@ class Loader:
     def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._little_known)
 
 
 class _Load:
@@ -141,9 +142,9 @@ class _Load:
         source: Source,
         dataset: Dataset,
         postgres: ThreadPoolExecutor,
-        unprobed: dict[tuple[str, str], int],
+        little_known: set[tuple[str, Dataset]],
     ) -> None:
-        """`unprobed`: by source and dataset, how many of the next pieces go without a probe."""
+        """`little_known`: sources and datasets of whose pieces a sample is probed."""
         self._connection = connection
         self._worker = worker
         self._source = source
@@ -159,7 +160,7 @@ class _Load:
         self._partial = False
         self._open_rejects = False
         self._history_changed = False
-        self._unprobed = unprobed
+        self._little_known = little_known
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
         """Take the turn and the ledger rows; those of the objects that are still the worker's."""
@@ -246,9 +247,8 @@ class _Load:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper):
             return []
-        if unprobed := self._unprobed.get((self._source.name, self._dataset)):
-            self._unprobed[self._source.name, self._dataset] = unprobed - 1
-            return []
+        if (self._source.name, self._dataset) in self._little_known:
+            piece = [(opened, replace(chunk, records=chunk.records[:SAMPLE])) for opened, chunk in piece[:1]]
         rows: list[bytes] = []
         for _, of_object in groupby(piece, lambda each: id(each[0])):
             found = [mapper.peek_all(chunk, opened.position) for opened, chunk in of_object]
@@ -330,8 +330,10 @@ class _Load:
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
-        if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
-            self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
+        if sum(map(len, known.values())) < KNOWN_ENOUGH * len(peeks):
+            self._little_known.add((self._source.name, self._dataset))
+        else:
+            self._little_known.discard((self._source.name, self._dataset))
         if known and not whole:
             # Now: the next chunk is probed before this one is merged.
             self._confirm([opened for opened, _ in piece[:1]])

@@ -8,8 +8,12 @@ from pipeline_project.ingest.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.rows import Bad, ObjectPosition
 
-PIECE_RECORDS = 4_000
-"""Records of small objects that are merged together, while the next are mapped."""
+PIECE_RECORDS = 7_000
+"""Records of an object that are merged together, while the next are mapped."""
+PIECE_BYTES = 4 * 1024 * 1024
+"""Or fewer, if they are large."""
+PIECE_OF_SMALL = 4_000
+"""Records of small objects that are merged together."""
 
 
 @dataclass(eq=False)
@@ -34,6 +38,21 @@ Piece = list[tuple[Opened, Chunk]]
 """Records that are probed, staged and merged together."""
 
 
+def pieces_of(opened: Opened) -> Iterator[Piece]:
+    """An object of any size, some chunks at a time."""
+    piece: Piece = []
+    count = size = 0
+    for chunk in opened.chunks:
+        piece.append((opened, chunk))
+        count += len(chunk.records)
+        size += sum(map(len, chunk.records))
+        if count >= PIECE_RECORDS or size >= PIECE_BYTES:
+            yield piece
+            piece, count, size = [], 0, 0
+    if piece:
+        yield piece
+
+
 def read_whole(opened: Opened, room: int) -> tuple[list[Chunk], int]:
     """The chunks of a small object, and the bytes of their records; not all of them where they need more room."""
     chunks: list[Chunk] = []
@@ -53,7 +72,7 @@ def whole_objects(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[Pie
     for opened, chunks in objects:
         piece += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
         size += sum(len(chunk.records) for chunk in chunks)
-        if size >= PIECE_RECORDS:
+        if size >= PIECE_OF_SMALL:
             yield piece
             piece, size = [], 0
     if piece:

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import json_records, ledger, pieces, quarantine, worker
+from pipeline_project.ingest import json_records, ledger, load, pieces, quarantine, worker
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.quarantine import Selection
@@ -351,6 +351,9 @@ def small_limits(data: st.DataObject) -> Iterator[None]:
         patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
         patch.setattr(pieces, "PIECE_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
+        patch.setattr(pieces, "PIECE_OF_SMALL", data.draw(st.integers(1, 6), "records of a piece of small objects"))
+        patch.setattr(load, "SAMPLE", data.draw(st.integers(1, 3), "records that are probed where little is known"))
+        patch.setattr(load, "KNOWN_ENOUGH", data.draw(st.sampled_from([0, 0.5, 2]), "share of known records"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield
 
