@@ -6,7 +6,8 @@ and their values are at hand column by column.
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain
 from operator import attrgetter
 from types import NoneType
 from typing import Any
@@ -73,6 +74,11 @@ class Fields:
         return list(map(self.struct, *values))
 
 
+@cache
+def _with_others(paths: tuple[Path, ...]) -> Fields:
+    return Fields(paths)
+
+
 @lru_cache(maxsize=64)
 def exactly(paths: tuple[Path, ...]) -> Fields:
     """Records that have no other fields than these. Kept, since to make them takes longer than to decode a small file."""
@@ -85,19 +91,31 @@ class FewFields:
     def __init__(self, spellings: Mapping[str, Sequence[Path]]) -> None:
         """`spellings` of each field, the preferred first."""
         self._spellings = spellings
-        self._fields = Fields(tuple(path for choices in spellings.values() for path in choices))
+        self._asked = dict.fromkeys(spellings, 1)
+        """How many spellings of each field are asked for: no more than were needed so far, since each takes its time."""
 
     def read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
         """Of each field, the value under the first of its spellings that is not blank.
 
         Raises one of UNREADABLE if a record is not made like that.
         """
+        while True:
+            found = self._read(records)
+            more = [
+                name
+                for name, column in found.items()
+                if self._asked[name] < len(self._spellings[name]) and not all(column) and any(map(is_blank, column))
+            ]
+            if not more:
+                return found
+            self._asked.update((name, len(self._spellings[name])) for name in more)
+
+    def _read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
+        asked = {name: choices[: self._asked[name]] for name, choices in self._spellings.items()}
+        fields = _with_others(tuple(chain.from_iterable(asked.values())))
         # Not map(): it would keep PostgreSQL's thread waiting until it is through.
-        structs = [self._fields.decode(record) for record in records]
-        return {
-            name: first_filled(self._fields.column(structs, path) for path in choices)
-            for name, choices in self._spellings.items()
-        }
+        structs = [fields.decode(record) for record in records]
+        return {name: first_filled(fields.column(structs, path) for path in choices) for name, choices in asked.items()}
 
 
 def first_filled(columns: Iterable[Column]) -> Column:

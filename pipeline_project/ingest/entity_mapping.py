@@ -1,19 +1,19 @@
 """Entities: a record becomes the state of a customer, supplier, account or company."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
-from functools import cache
 from itertools import chain, compress
 from operator import itemgetter
-from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from pipeline_project.ingest.columns import Column, FewFields
 from pipeline_project.ingest.json_records import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping import TOGETHER, Mapper, Texts, where
-from pipeline_project.ingest.ordinary import NO_CONTENT, Ordinary, amounts, ids, moments, unquoted
+from pipeline_project.ingest.ordinary import NO_CONTENT, Ordinary, amounts, ids, microsecond, microseconds, unquoted
+from pipeline_project.ingest.peeks import Peeks, joined
 from pipeline_project.ingest.rows import FieldError, ObjectPosition, Row
 from pipeline_project.ingest.storable import copy_text, encode, escape, is_plain, json_texts
 from pipeline_project.sources.records import ID_LENGTH, EntityRecord
@@ -21,20 +21,6 @@ from pipeline_project.sources.source import Source
 
 DIGITS_OF_TOTAL = 60
 """Enough for all digits of a sum: an amount has 18 places before the point and 20 behind it."""
-COPY_BEGIN, COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-"""What stands around the rows of a COPY in binary format."""
-
-_TIME_ZERO = datetime(2000, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class Peeks(NamedTuple):
-    """What tells whether records are already there in this very form. Lists of one length."""
-
-    keys: list[str]
-    """Canonical ids."""
-    rows: list[bytes]
-    """For COPY into `peeked`, in PostgreSQL's binary format."""
 
 
 class EntityMapper(Mapper):
@@ -119,46 +105,32 @@ class EntityMapper(Mapper):
             hashed.update(chunk.records[place])
             yield hashed
 
-    def peek_all(self, chunk: Chunk, position: ObjectPosition) -> Peeks:
-        """Of the records that look ordinary; others have to be mapped to know."""
+    def peek_all(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> Peeks:
+        """Of the records that look ordinary; others have to be mapped to know. `object_place` stands for their object."""
         places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
-        found = [
-            self._peek_some(chunk, places[begin : begin + TOGETHER], position)
-            for begin in range(0, len(places), TOGETHER)
-        ]
-        return Peeks(
-            list(chain.from_iterable(peeks.keys for peeks in found)),
-            list(chain.from_iterable(peeks.rows for peeks in found)),
-        )
+        some = [places[begin : begin + TOGETHER] for begin in range(0, len(places), TOGETHER)]
+        return joined([self._peek_some(chunk, each, position, object_place) for each in some])
 
-    def _peek_some(self, chunk: Chunk, places: list[int], position: ObjectPosition) -> Peeks:
+    def _peek_some(self, chunk: Chunk, places: list[int], position: ObjectPosition, object_place: int) -> Peeks:
         try:
             seen = self._peek.read([chunk.records[place] for place in places])
         except UNREADABLE:
-            return Peeks([], [])  # which of them will be found in mapping them
-        source_ids, updated = ids(seen["source_id"]), moments(seen["updated_at"])
-        good = [time is not None and (not time or time <= position.modified_at) for time in updated]
-        if not all(source_ids):
-            good = [each and bool(source_id) for each, source_id in zip(good, source_ids, strict=True)]
-        if "\0" in "".join(filter(None, source_ids)):
-            good = [each and "\0" not in source_id for each, source_id in zip(good, source_ids, strict=True)]
-        if not all(good):
-            places = list(compress(places, good))
-            source_ids, updated = list(compress(source_ids, good)), list(compress(updated, good))
-        keys = list(map(f"{self.source.name}_".__add__, source_ids))
-        modified_at = (position.modified_at - _TIME_ZERO) // _MICROSECOND  # as PostgreSQL has it in binary
-        at = [(time - _TIME_ZERO) // _MICROSECOND if time else modified_at for time in updated]
-        encoded = list(map(str.encode, keys))
-        pack = {length: _packer(length) for length in set(map(len, encoded))}
-        object_id, first = position.object_id, chunk.first_ordinal
-        rows = [
-            # Text takes PostgreSQL three times as long: two times and a uuid to parse.
-            pack[len(key)](
-                6, len(key), key, 8, time, 8, modified_at, 8, object_id, 4, first + place, 16, hashed.digest()
-            )
-            for key, time, place, hashed in zip(encoded, at, places, self._digests(chunk, places), strict=True)
-        ]
-        return Peeks(keys, rows)
+            return joined([])  # which of them will be found in mapping them
+        source_ids = ids(seen["source_id"])
+        modified_at = microsecond(position.modified_at)
+        times = microseconds(seen["updated_at"], modified_at)
+        good = times <= modified_at
+        if not all(source_ids) or "\0" in "".join(source_ids):
+            good &= [bool(source_id) and "\0" not in source_id for source_id in source_ids]
+        if not good.all():
+            places, source_ids, times = list(compress(places, good)), list(compress(source_ids, good)), times[good]
+        return Peeks(
+            list(map(f"{self.source.name}_".__add__, source_ids)),
+            times,
+            np.array(places, np.int64) + chunk.first_ordinal,
+            np.full(len(places), object_place),
+            [hashed.digest() for hashed in self._digests(chunk, places)],
+        )
 
     def _key(self, record: EntityRecord) -> str:
         return self._canonical(record.source_id)
@@ -194,12 +166,6 @@ class EntityMapper(Mapper):
             return None
         text = str(value).strip()
         return self._canonical(text) if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
-
-
-@cache
-def _packer(length: int) -> Callable[..., bytes]:
-    """Packs a row of `peeked` whose key has so many bytes: how many columns, then each behind its length."""
-    return Struct(f">hi{length}siqiqiqiii16s").pack
 
 
 def _is_deleted(record: EntityRecord) -> bool:

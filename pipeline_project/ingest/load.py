@@ -12,7 +12,6 @@ begins with its source.
 import gc
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,11 +27,12 @@ from psycopg import sql
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.entity_mapping import COPY_BEGIN, COPY_END, DIGITS_OF_TOTAL, EntityMapper
+from pipeline_project.ingest.entity_mapping import DIGITS_OF_TOTAL, EntityMapper
 from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
+from pipeline_project.ingest.peeks import Packed, Peeks, joined, packed, unrepeated
 from pipeline_project.ingest.pieces import Opened, Piece, pieces_of, read_whole, whole_objects
 from pipeline_project.ingest.rows import Bad, FieldError, Rows
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
@@ -195,13 +195,13 @@ class _Load:
     def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
         previous: tuple[Piece, Future[Known] | None] | None = None
         for piece in pieces:
-            peeks = self._peek(piece)
+            peeks = packed(self._peek(piece))
             if whole and previous is not None:
                 # What the objects of one piece say must be there when those of the next are compared: the notes of what is
                 # known have to wait until it shows which objects are refused.
                 self._finish(*previous, whole=whole)
                 previous = None
-            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks else None
+            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks.number else None
             if previous is not None:
                 self._finish(*previous, whole=whole)
             previous = (piece, probe)
@@ -242,24 +242,19 @@ class _Load:
 
     # --- decoding side
 
-    def _peek(self, piece: Piece) -> list[bytes]:
-        """Rows for COPY into `peeked`."""
+    def _peek(self, piece: Piece) -> Peeks:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper):
-            return []
+            return joined([])
         if (self._source.name, self._dataset) in self._little_known:
             piece = [(opened, replace(chunk, records=chunk.records[:SAMPLE])) for opened, chunk in piece[:1]]
-        rows: list[bytes] = []
-        for _, of_object in groupby(piece, lambda each: id(each[0])):
-            found = [mapper.peek_all(chunk, opened.position) for opened, chunk in of_object]
-            keys = list(chain.from_iterable(peeks.keys for peeks in found))
-            of_these = chain.from_iterable(peeks.rows for peeks in found)
-            if len(set(keys)) < len(keys):
+        return joined(
+            [
                 # Of two records for one entity the newer counts, if it is good: that is known after mapping.
-                times = Counter(keys)
-                of_these = (row for key, row in zip(keys, of_these, strict=True) if times[key] == 1)
-            rows += of_these
-        return rows
+                unrepeated(joined([mapper.peek_all(chunk, opened.position, place) for opened, chunk in of_object]))
+                for place, (_, of_object) in enumerate(groupby(piece, lambda each: id(each[0])), 1)
+            ]
+        )
 
     def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
@@ -318,19 +313,25 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, piece: Piece, peeks: list[bytes], *, whole: bool) -> Known:
+    def _probe(self, piece: Piece, peeks: Packed, *, whole: bool) -> Known:
         """The records that are there already; they are counted, and confirmed unless `whole`."""
-        parameters = {"repeats": self._repeats, "mapping_version": self._source.mapping_version}
+        positions = [opened.position for opened in {id(opened): opened for opened, _ in piece}.values()]
+        parameters = {
+            "object_ids": [each.object_id for each in positions],
+            "object_modified_ats": [each.modified_at for each in positions],
+            "mapping_version": self._source.mapping_version,
+            "repeats": self._repeats,
+        }
         self._connection.execute("TRUNCATE peeked, known")
         with self._connection.cursor() as cursor:
             with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
-                copy.write(b"".join((COPY_BEGIN, *peeks, COPY_END)))
+                copy.write(peeks.rows)
             rows = cursor.execute(query("ingest/probe_entities"), parameters).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
-        if sum(map(len, known.values())) < KNOWN_ENOUGH * len(peeks):
+        if sum(map(len, known.values())) < KNOWN_ENOUGH * peeks.number:
             self._little_known.add((self._source.name, self._dataset))
         else:
             self._little_known.discard((self._source.name, self._dataset))

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import json_records, ledger
+from pipeline_project.ingest import json_records, ledger, pieces
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.load import Loader
 from pipeline_project.ingest.rows import ObjectPosition
@@ -90,6 +90,7 @@ class StallingLanding(Landing):
 def work(conninfo: str, landing: Landing, reached: Path, object_ids: list[int]) -> None:
     """A worker process: it writes what it has read before the rest comes."""
     json_records.WINDOW = json_records.RECORD_LIMIT = 16 * 1024
+    pieces.PIECE_RECORDS = 1
     list(Worker(Database(lambda: conninfo), StallingLanding(landing, reached), SETTINGS).ingest(object_ids))
 
 
@@ -196,8 +197,9 @@ def fail(database: FreshDatabase, errcode: str) -> None:
 def test_what_passes_by_itself_is_tried_again(
     database: FreshDatabase, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deadlock in the second of many chunks: what later statements say of the failed transaction is not the reason."""
+    """A deadlock in the second of many pieces: what later statements say of the failed transaction is not the reason."""
     monkeypatch.setattr(json_records, "CHUNK_RECORDS", 2 if large else 1000)
+    monkeypatch.setattr(pieces, "PIECE_RECORDS", 2)
     landing = Landing()
     rows: list[Any] = customers(20)
     rows[3]["name"] = "boom"

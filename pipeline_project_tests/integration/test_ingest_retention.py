@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.ingest import json_records, retention, worker
+from pipeline_project.ingest import json_records, pieces, retention, worker
 from pipeline_project.ingest.retention import prune_confirmations
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import BEGINNING, Landing, ingest
@@ -74,9 +74,10 @@ def test_a_row_that_comes_after_the_notes_are_gone_still_loses(database: FreshDa
 def test_what_an_object_said_twice_leaves_the_last_word(
     database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In two of its chunks, so that both are kept. A row that is later than that still loses."""
+    """In two of its pieces, so that both are kept. A row that is later than that still loses."""
     monkeypatch.setattr(json_records, "CHUNK_RECORDS", 1)
-    monkeypatch.setattr(worker, "SMALL", 0)  # chunk by chunk
+    monkeypatch.setattr(pieces, "PIECE_RECORDS", 1)
+    monkeypatch.setattr(worker, "SMALL", 0)
     landing = Landing()
     record = {"id": 1, "name": "A"}
     ingest(database.loader, landing, landing.put("legacy-data/0", [record], second=0))

@@ -197,8 +197,9 @@ def test_of_two_rows_in_one_file_the_newer_counts_and_of_equals_the_later(
 def test_a_row_of_an_earlier_chunk_counts_against_one_of_a_later(
     database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second chunk is probed before the first is merged."""
+    """The second piece is probed before the first is merged."""
     monkeypatch.setattr("pipeline_project.ingest.json_records.CHUNK_RECORDS", 2)
+    monkeypatch.setattr("pipeline_project.ingest.pieces.PIECE_RECORDS", 2)
     monkeypatch.setattr(worker, "SMALL", 0)
     known = [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}, {"id": 3, "name": "C"}]
     ingest(database.loader, landing, landing.put("legacy-data/1", known))

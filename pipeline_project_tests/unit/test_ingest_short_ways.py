@@ -3,15 +3,18 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
+from io import BytesIO
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest import ordinary
+from pipeline_project.ingest.columns import FewFields, Path, is_blank
 from pipeline_project.ingest.entity_mapping import DIGITS_OF_TOTAL, EntityMapper
-from pipeline_project.ingest.json_records import Chunk
+from pipeline_project.ingest.json_records import UNREADABLE, Chunk, decode
 from pipeline_project.ingest.mappers import MAPPERS
+from pipeline_project.ingest.peeks import packed, unrepeated
 from pipeline_project.ingest.rows import Bad, Row
 from pipeline_project.sources.records import Dataset
 from pipeline_project.sources.registry import sources
@@ -41,6 +44,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
 times = st.sampled_from(
     [
         *("2025-01-01", "2025-01-01T10:00:00", "2025-01-01 10:00:00", "2025-01-01T10:00:00Z", "2025-01-01T10:00:00.5Z"),
+        *("2025-01-01t10:00:00z", "2025-01-01 10:00:00Z", "0001-01-01T00:00:00Z"),
         *(
             "2025-01-01T10:00:00,5Z",
             "2025-01-01T10:00:00+02:00",
@@ -280,15 +284,41 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
-    peeks = mapper.peek_all(Chunk(3, raws), POSITION)
-    for key, peeked in zip(*peeks, strict=True):
-        canonical_id, updated_at, modified_at, object_id, ordinal, digest = copied(peeked)
+    peeks = mapper.peek_all(Chunk(3, raws), POSITION, object_place=9)
+    rows = copied(packed(peeks).rows)
+    assert sorted(key.decode() for *_, key in rows) == sorted(peeks.keys)
+    for updated_at, digest, ordinal, object_place, key in rows:
         row = mapper.map(raws[int.from_bytes(ordinal) - 3], int.from_bytes(ordinal), POSITION)
         if isinstance(row, Row):
-            assert (key, canonical_id.decode()) == (row.key, row.key)
-            assert (moment(updated_at), moment(modified_at)) == (row.updated_at, POSITION.modified_at)
-            assert int.from_bytes(object_id) == POSITION.object_id
+            assert (key.decode(), moment(updated_at)) == (row.key, row.updated_at)
+            assert int.from_bytes(object_place) == 9
             assert row.line.endswith(digest.hex())
+
+
+@given(blocks=st.lists(st.lists(raw_records(), min_size=1, max_size=3), min_size=1, max_size=4))
+def test_what_few_fields_say_does_not_depend_on_what_was_read_before(blocks: list[list[bytes]]) -> None:
+    spellings: dict[str, list[Path]] = {"source_id": [("customer_id",), ("id",)], "name": [("name",), ("x",), ("y",)]}
+    fields = FewFields(spellings)
+    for block in blocks:
+        try:
+            expected = FewFields(spellings).read(block)
+            records = list(map(decode, block))
+        except UNREADABLE:
+            continue
+        assert fields.read(block) == expected
+        for place, sent in enumerate(records):
+            for name, paths in spellings.items():
+                filled = [sent[path[0]] for path in paths if not is_blank(sent.get(path[0]))]
+                found = expected[name][place]
+                assert found == filled[0] if filled else is_blank(found)
+
+
+def test_a_key_that_is_there_twice_is_left_out() -> None:
+    mapper = EntityMapper(sources()["crm"])
+    raws = [b'{"id": %d, "name": "%d"}' % (each % 3, each) for each in range(4)]
+    peeks = unrepeated(mapper.peek_all(Chunk(3, raws), POSITION, object_place=1))
+    assert (peeks.keys, peeks.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
+    assert [ordinal for _, _, ordinal, _, _ in copied(packed(peeks).rows)] == [bytes([0, 0, 0, 4]), bytes([0, 0, 0, 5])]
 
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6))
@@ -301,16 +331,17 @@ def test_control_totals_are_what_mapping_the_records_gives(raws: list[bytes]) ->
     assert mapper.sums(Chunk(3, raws), list(good), POSITION) == {"revenue": expected}
 
 
-def copied(row: bytes) -> list[bytes]:
-    """The columns of a row in COPY's binary format."""
-    count, rest = int.from_bytes(row[:2]), row[2:]
-    values: list[bytes] = []
-    while rest:
-        end = 4 + int.from_bytes(rest[:4])
-        values.append(rest[4:end])
-        rest = rest[end:]
-    assert len(values) == count
-    return values
+def copied(binary: bytes) -> list[list[bytes]]:
+    """The rows of a COPY in binary format."""
+    if not binary:
+        return []
+    stream = BytesIO(binary)
+    assert stream.read(19) == b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    rows: list[list[bytes]] = []
+    while (columns := int.from_bytes(stream.read(2), signed=True)) >= 0:
+        rows.append([stream.read(int.from_bytes(stream.read(4))) for _ in range(columns)])
+    assert (columns, stream.read()) == (-1, b"")
+    return rows
 
 
 def moment(microseconds: bytes) -> datetime:

@@ -2,8 +2,8 @@
 -- Newer than the current state and equal to it, or older and equal to the state that was valid at their position.
 -- Puts them into `known`; returns object_id, ordinals and whether they are unchanged, or else stale, for each row of it.
 -- `recorded`: what the row says is stored (a replay), so there is not even something to confirm.
--- Parameters: mapping_version; repeats, whether an object of this transaction may already have said something about the
--- same entity among the earlier states.
+-- Parameters: object_ids and object_modified_ats, by place; mapping_version; repeats, whether an object of this transaction
+-- may already have said something about the same entity among the earlier states.
 WITH stored AS (
     -- One walk through the index for all of them. OFFSET keeps it apart from the join, and so would hand on all columns.
     SELECT
@@ -18,7 +18,11 @@ compared AS (
            e.record_digest = p.record_digest AS as_current,
            e.object_id = p.object_id AS same_object,
            e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at AND e.mapping_version = %(mapping_version)s AS same_row
-    FROM peeked p
+    FROM (
+        SELECT *, (%(object_ids)s::bigint[])[object_place] AS object_id,
+               (%(object_modified_ats)s::timestamptz[])[object_place] AS object_modified_at
+        FROM peeked
+    ) p
     -- All that is stored was peeked. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
     -- many records; a full join it can only hash or merge.
     FULL JOIN stored e USING (canonical_id)
@@ -58,8 +62,10 @@ matched AS (
         AND (v.object_id <> c.object_id OR (v.ordinal, v.source_updated_at) = (c.ordinal, c.source_updated_at))
 )
 INSERT INTO known (block, object_id, object_modified_at, unchanged, recorded, entity_ids, source_updated_ats, ordinals)
-SELECT canonical.confirmation_block(entity_id), object_id, object_modified_at, newer OR recorded, recorded,
+SELECT canonical.confirmation_block(entity_id), object_id, any_value(object_modified_at), kind > 0, kind > 1,
        array_agg(entity_id), array_agg(source_updated_at), array_agg(ordinal)
-FROM matched WHERE is_known
-GROUP BY 1, 2, 3, 4, 5
+FROM (
+    SELECT *, CASE WHEN recorded THEN 2 WHEN newer THEN 1 ELSE 0 END AS kind FROM matched WHERE is_known
+)
+GROUP BY canonical.confirmation_block(entity_id), object_id, kind
 RETURNING object_id, ordinals, unchanged

@@ -1,14 +1,13 @@
 -- Temporary tables of a loader's connection for entities. They are emptied with each commit. Where all columns are short,
 -- STORAGE PLAIN does without a table for long values, which would be emptied with each chunk, too.
 
--- Records by key, time and digest: are they there already in this very form?
+-- Records by key, time and digest: are they there already in this very form? What is common to an object is a parameter.
 CREATE TEMPORARY TABLE IF NOT EXISTS peeked (
-    canonical_id text STORAGE PLAIN NOT NULL,
     source_updated_at timestamptz NOT NULL,
-    object_modified_at timestamptz NOT NULL,
-    object_id bigint NOT NULL,
+    record_digest uuid NOT NULL,
     ordinal integer NOT NULL,
-    record_digest uuid NOT NULL
+    object_place integer NOT NULL,          -- in the parameters, from 1
+    canonical_id text STORAGE PLAIN NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 -- Those that are, a row for each object and block of confirmations.
