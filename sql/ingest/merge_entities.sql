@@ -5,8 +5,10 @@
 -- Nobody else writes this source meanwhile: the loader holds its lock.
 WITH stored AS (
     -- One walk through the index for all of them, as in probe_entities.sql; and joined as there.
-    SELECT e.* FROM canonical.entities e
-    WHERE e.canonical_id = ANY ((SELECT array_agg(canonical_id) FROM incoming_entities)::text[]) OFFSET 0
+    SELECT
+        canonical_id, entity_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+    FROM canonical.entities
+    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM incoming_entities)::text[]) OFFSET 0
 ),
 classified AS MATERIALIZED (
     SELECT i.*, e.entity_id,

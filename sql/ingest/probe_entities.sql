@@ -12,12 +12,18 @@ WITH stored AS (
     WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM peeked)::text[]) OFFSET 0
 ),
 compared AS (
+    -- standing: 2, the very row that the current state was read from; 1, newer than it and equal; 0, older; null, none of these.
     SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.entity_id,
-           (p.source_updated_at, p.object_modified_at, p.object_id)
-               > (e.source_updated_at, e.object_modified_at, e.object_id) AS newer,
-           e.record_digest = p.record_digest AS as_current,
-           e.object_id = p.object_id AS same_object,
-           e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at AND e.mapping_version = %(mapping_version)s AS same_row
+           CASE
+               WHEN e.object_id = p.object_id THEN CASE
+                   WHEN e.record_digest = p.record_digest
+                       AND e.ordinal = p.ordinal AND e.source_updated_at = p.source_updated_at
+                       AND e.mapping_version = %(mapping_version)s THEN 2 END
+               WHEN (p.source_updated_at, p.object_modified_at, p.object_id)
+                  > (e.source_updated_at, e.object_modified_at, e.object_id) THEN CASE
+                   WHEN e.record_digest = p.record_digest THEN 1 END
+               WHEN e.entity_id IS NOT NULL THEN 0
+           END AS standing
     FROM (
         SELECT *, (%(object_ids)s::bigint[])[object_place] AS object_id,
                (%(object_modified_ats)s::timestamptz[])[object_place] AS object_modified_at
@@ -32,40 +38,41 @@ earlier AS (
     SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, valid_to, record_digest
     FROM canonical.entity_versions
     WHERE NOT %(repeats)s
-      AND entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE NOT newer)::bigint[]) OFFSET 0
+      AND entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE standing = 0)::bigint[]) OFFSET 0
 ),
 matched AS (
-    SELECT c.*,
+    -- standing: 2, recorded; 1, as the current state; 0, as an earlier one.
+    SELECT c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.entity_id,
            CASE
-               WHEN c.same_object THEN c.as_current AND c.same_row
-               WHEN c.newer THEN c.as_current AND NOT (%(repeats)s AND EXISTS (
-                   SELECT FROM canonical.entity_versions v
-                   WHERE v.entity_id = c.entity_id AND v.object_id = c.object_id))
-               ELSE v.entity_id = c.entity_id  -- null where either is missing
-           END AS is_known,
-           CASE
-               WHEN c.newer OR c.same_object THEN c.same_object OR (%(repeats)s AND EXISTS (
+               WHEN c.standing = 1 AND %(repeats)s AND EXISTS (
                    SELECT FROM canonical.entity_confirmations d
                    WHERE d.block = canonical.confirmation_block(c.entity_id)
                      AND (d.entity_id, d.object_id, d.ordinal, d.source_updated_at, d.mapping_version)
-                       = (c.entity_id, c.object_id, c.ordinal, c.source_updated_at, %(mapping_version)s)))
-               ELSE v.object_id = c.object_id
-           END AS recorded
+                       = (c.entity_id, c.object_id, c.ordinal, c.source_updated_at, %(mapping_version)s)) THEN 2
+               WHEN c.standing > 0 THEN c.standing
+               WHEN v.object_id = c.object_id THEN 2
+               ELSE 0
+           END AS standing
     FROM compared c
     -- Where the next state has the very time of the record, merging decides.
     FULL JOIN earlier v
         ON v.entity_id = c.entity_id AND v.record_digest = c.record_digest
-        AND NOT c.newer AND NOT c.same_object
+        AND c.standing = 0
         AND (v.source_updated_at, v.object_modified_at, v.object_id)
             <= (c.source_updated_at, c.object_modified_at, c.object_id)
         AND c.source_updated_at < v.valid_to
         AND (v.object_id <> c.object_id OR (v.ordinal, v.source_updated_at) = (c.ordinal, c.source_updated_at))
+    WHERE CASE c.standing
+        WHEN 2 THEN true
+        WHEN 1 THEN NOT (%(repeats)s AND EXISTS (
+            SELECT FROM canonical.entity_versions v
+            WHERE v.entity_id = c.entity_id AND v.object_id = c.object_id))
+        ELSE v.entity_id = c.entity_id  -- null where either is missing
+    END
 )
 INSERT INTO known (block, object_id, object_modified_at, unchanged, recorded, entity_ids, source_updated_ats, ordinals)
-SELECT canonical.confirmation_block(entity_id), object_id, any_value(object_modified_at), kind > 0, kind > 1,
+SELECT canonical.confirmation_block(entity_id), object_id, any_value(object_modified_at), standing > 0, standing = 2,
        array_agg(entity_id), array_agg(source_updated_at), array_agg(ordinal)
-FROM (
-    SELECT *, CASE WHEN recorded THEN 2 WHEN newer THEN 1 ELSE 0 END AS kind FROM matched WHERE is_known
-)
-GROUP BY canonical.confirmation_block(entity_id), object_id, kind
+FROM matched
+GROUP BY canonical.confirmation_block(entity_id), object_id, standing
 RETURNING object_id, ordinals, unchanged

@@ -6,15 +6,29 @@
 -- Foreign keys between these tables would cost a look-up a row while loading; the loader writes them together in one
 -- statement, and the asset checks watch the result.
 
--- An entity's current state.
+-- An entity's current state. Columns of one width that are never null come first: PostgreSQL finds them without going
+-- through the others, which looking for known records spares a twentieth. (Databases made before have another order.)
 CREATE TABLE canonical.entities (
     entity_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- where it comes from
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    ordinal integer NOT NULL,
+    mapping_version integer NOT NULL,
+    -- first 128 bits of SHA-256 of the record's bytes and mapping version: equal digests need no mapping
+    record_digest uuid NOT NULL,
+    content_hash uuid NOT NULL,             -- likewise of the state: equal hashes are the same state
+    version integer NOT NULL,
+    quality_score real NOT NULL,
+    deleted boolean NOT NULL,               -- a tombstone: remembered, so that a stale row cannot bring it back
     canonical_id text NOT NULL,             -- '<source>_<source id>'
     source text NOT NULL,
     source_id text GENERATED ALWAYS AS (substr(canonical_id, length(source) + 2)) VIRTUAL,
-    -- the state, column for column as in entity_versions
+    -- the state, with `deleted`; column for column as in entity_versions
     entity_type text NOT NULL,
-    deleted boolean NOT NULL,               -- a tombstone: remembered, so that a stale row cannot bring it back
     name text,
     status text,
     industry text,
@@ -27,18 +41,6 @@ CREATE TABLE canonical.entities (
     total_spent numeric,
     total_orders bigint,
     attributes jsonb NOT NULL,              -- everything else the source sent, under canonical or its own names
-    -- where it comes from
-    source_updated_at timestamptz NOT NULL,
-    object_modified_at timestamptz NOT NULL,
-    object_id bigint NOT NULL,
-    ordinal integer NOT NULL,
-    mapping_version integer NOT NULL,
-    quality_score real NOT NULL,
-    content_hash uuid NOT NULL,             -- first 128 bits of SHA-256 of the state; equal hashes are the same state
-    record_digest uuid NOT NULL,            -- likewise of the record's bytes and mapping version; equal digests need no mapping
-    version integer NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (deleted OR name IS NOT NULL)
 );
 CREATE UNIQUE INDEX entities_canonical_id ON canonical.entities (canonical_id);
@@ -46,9 +48,19 @@ CREATE UNIQUE INDEX entities_canonical_id ON canonical.entities (canonical_id);
 -- The states before the current one. Valid from its own source_updated_at until valid_to.
 CREATE TABLE canonical.entity_versions (
     entity_id bigint NOT NULL,
+    source_updated_at timestamptz NOT NULL,
+    object_modified_at timestamptz NOT NULL,
+    object_id bigint NOT NULL,
+    valid_to timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    ordinal integer NOT NULL,
+    mapping_version integer NOT NULL,
+    record_digest uuid NOT NULL,
+    content_hash uuid NOT NULL,
     version integer NOT NULL,
-    entity_type text NOT NULL,
+    quality_score real NOT NULL,
     deleted boolean NOT NULL,
+    entity_type text NOT NULL,
     name text,
     status text,
     industry text,
@@ -61,16 +73,6 @@ CREATE TABLE canonical.entity_versions (
     total_spent numeric,
     total_orders bigint,
     attributes jsonb NOT NULL,
-    source_updated_at timestamptz NOT NULL,
-    object_modified_at timestamptz NOT NULL,
-    object_id bigint NOT NULL,
-    ordinal integer NOT NULL,
-    mapping_version integer NOT NULL,
-    quality_score real NOT NULL,
-    content_hash uuid NOT NULL,
-    record_digest uuid NOT NULL,
-    valid_to timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (entity_id, version)
 );
 
