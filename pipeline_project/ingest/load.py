@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from itertools import chain, groupby, islice
@@ -41,10 +40,10 @@ from pipeline_project.sources.source import Source
 
 STEPS_AHEAD = 3
 """Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
+PROBE_AGAIN = 8
+"""After a piece in which next to nothing was known, so many go without a probe: an initial load gains nothing from it."""
 KNOWN_ENOUGH = 0.05
-"""Share of known records from which a probe pays: an initial load gains nothing from it."""
-SAMPLE = 500
-"""Records of a piece that are probed after one in which there were fewer."""
+"""Share of known records from which a probe pays."""
 GARBAGE_THRESHOLD = 200_000
 """New containers before Python looks for circles among them; it begins with 700."""
 SWITCH_SECONDS = 0.0005
@@ -72,7 +71,7 @@ class Loader:
     def __init__(self, connection: Connection, worker: str) -> None:
         self._connection = connection
         self._worker = worker
-        self._little_known: set[tuple[str, Dataset]] = set()
+        self._unprobed: dict[tuple[str, str], int] = {}
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
@@ -129,7 +128,7 @@ class Loader:
     def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield _Load(self._connection, self._worker, source, dataset, postgres, self._little_known)
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
 
 
 class _Load:
@@ -142,9 +141,9 @@ class _Load:
         source: Source,
         dataset: Dataset,
         postgres: ThreadPoolExecutor,
-        little_known: set[tuple[str, Dataset]],
+        unprobed: dict[tuple[str, str], int],
     ) -> None:
-        """`little_known`: sources and datasets of whose pieces a sample is probed."""
+        """`unprobed`: by source and dataset, how many of the next pieces go without a probe."""
         self._connection = connection
         self._worker = worker
         self._source = source
@@ -160,7 +159,7 @@ class _Load:
         self._partial = False
         self._open_rejects = False
         self._history_changed = False
-        self._little_known = little_known
+        self._unprobed = unprobed
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
         """Take the turn and the ledger rows; those of the objects that are still the worker's."""
@@ -246,8 +245,9 @@ class _Load:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper):
             return joined([])
-        if (self._source.name, self._dataset) in self._little_known:
-            piece = [(opened, replace(chunk, records=chunk.records[:SAMPLE])) for opened, chunk in piece[:1]]
+        if unprobed := self._unprobed.get((self._source.name, self._dataset)):
+            self._unprobed[self._source.name, self._dataset] = unprobed - 1
+            return joined([])
         return joined(
             [
                 # Of two records for one entity the newer counts, if it is good: that is known after mapping.
@@ -326,15 +326,13 @@ class _Load:
         with self._connection.cursor() as cursor:
             with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
                 copy.write(peeks.rows)
-            rows = cursor.execute(query("ingest/probe_entities"), parameters).fetchall()
+            rows = cursor.execute(query("ingest/probe_entities"), parameters, binary=True).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
-        if sum(map(len, known.values())) < KNOWN_ENOUGH * peeks.number:
-            self._little_known.add((self._source.name, self._dataset))
-        else:
-            self._little_known.discard((self._source.name, self._dataset))
+        if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
+            self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
         if known and not whole:
             # Now: the next chunk is probed before this one is merged.
             self._confirm([opened for opened, _ in piece[:1]])
