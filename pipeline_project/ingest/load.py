@@ -1,7 +1,7 @@
 """Loads decoded objects into PostgreSQL: one transaction writes their rows, their rejects and their ledger entries.
 
-While PostgreSQL works on one chunk, the next is decoded and mapped: its statements run in a thread of their own, in the
-order in which they are given. A chunk goes through
+While PostgreSQL works on one piece, the next is decoded and mapped: its statements run in a thread of their own, in the
+order in which they are given. A piece goes through
 
     peek ──► probe: is it there in this very form? ──► map what is not ──► COPY ──► merge
 
@@ -334,7 +334,7 @@ class _Load:
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
             self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
         if known and not whole:
-            # Now: the next chunk is probed before this one is merged.
+            # Now: the next piece is probed before this one is merged.
             self._confirm([opened for opened, _ in piece[:1]])
         return known
 
