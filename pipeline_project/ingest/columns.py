@@ -76,6 +76,7 @@ class Fields:
 
 @cache
 def _with_others(paths: tuple[Path, ...]) -> Fields:
+    """Records that may have others besides. Kept for the same reason as those of `exactly`: a load makes its mappers anew."""
     return Fields(paths)
 
 
@@ -92,7 +93,7 @@ class FewFields:
         """`spellings` of each field, the preferred first."""
         self._spellings = spellings
         self._asked = dict.fromkeys(spellings, 1)
-        """How many spellings of each field are asked for: no more than were needed so far, since each takes its time."""
+        """How many spellings of each field are asked for: the first alone until it was not enough, since each takes its time."""
 
     def read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
         """Of each field, the value under the first of its spellings that is not blank.

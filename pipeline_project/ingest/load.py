@@ -31,7 +31,7 @@ from pipeline_project.ingest.faults import ObjectFault
 from pipeline_project.ingest.json_records import RAW_LIMIT, Chunk
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.mappers import mapper
-from pipeline_project.ingest.peeks import Packed, Peeks, joined, packed, unrepeated
+from pipeline_project.ingest.peeks import Peeks, joined, packed, unrepeated
 from pipeline_project.ingest.pieces import Opened, Piece, pieces_of, read_whole, whole_objects
 from pipeline_project.ingest.rows import Bad, FieldError, Rows
 from pipeline_project.ingest.whole import TOO_MANY_REJECTS, check_whole
@@ -200,7 +200,7 @@ class _Load:
                 # known have to wait until it shows which objects are refused.
                 self._finish(*previous, whole=whole)
                 previous = None
-            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks.number else None
+            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks else None
             if previous is not None:
                 self._finish(*previous, whole=whole)
             previous = (piece, probe)
@@ -313,7 +313,7 @@ class _Load:
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, piece: Piece, peeks: Packed, *, whole: bool) -> Known:
+    def _probe(self, piece: Piece, peeks: bytes, *, whole: bool) -> Known:
         """The records that are there already; they are counted, and confirmed unless `whole`."""
         positions = [opened.position for opened in {id(opened): opened for opened, _ in piece}.values()]
         parameters = {
@@ -325,7 +325,7 @@ class _Load:
         self._connection.execute("TRUNCATE peeked, known")
         with self._connection.cursor() as cursor:
             with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
-                copy.write(peeks.rows)
+                copy.write(peeks)
             rows = cursor.execute(query("ingest/probe_entities"), parameters, binary=True).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:

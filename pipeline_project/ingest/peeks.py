@@ -64,18 +64,10 @@ def unrepeated(peeks: Peeks) -> Peeks:
     )
 
 
-class Packed(NamedTuple):
-    """Rows of `peeked`."""
-
-    rows: bytes
-    """All of the COPY."""
-    number: int
-
-
-def packed(peeks: Peeks) -> Packed:
-    """Rows whose keys have the same length are made together."""
+def packed(peeks: Peeks) -> bytes:
+    """All of the COPY into `peeked`; empty where there are no rows. Those whose keys have the same length are made together."""
     if not peeks.keys:
-        return Packed(b"", 0)
+        return b""
     keys = list(map(str.encode, peeks.keys))
     lengths = np.fromiter(map(len, keys), np.int64, len(keys))
     order = np.argsort(lengths, kind="stable")
@@ -92,7 +84,7 @@ def packed(peeks: Peeks) -> Packed:
         for name, column in columns.items():
             rows[name] = column[here]
         parts.append(rows.tobytes())
-    return Packed(b"".join((*parts, _END)), len(keys))
+    return b"".join((*parts, _END))
 
 
 @cache

@@ -285,7 +285,7 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
     peeks = mapper.peek_all(Chunk(3, raws), POSITION, object_place=9)
-    rows = copied(packed(peeks).rows)
+    rows = copied(packed(peeks))
     assert sorted(key.decode() for *_, key in rows) == sorted(peeks.keys)
     for updated_at, digest, ordinal, object_place, key in rows:
         row = mapper.map(raws[int.from_bytes(ordinal) - 3], int.from_bytes(ordinal), POSITION)
@@ -318,7 +318,7 @@ def test_a_key_that_is_there_twice_is_left_out() -> None:
     raws = [b'{"id": %d, "name": "%d"}' % (each % 3, each) for each in range(4)]
     peeks = unrepeated(mapper.peek_all(Chunk(3, raws), POSITION, object_place=1))
     assert (peeks.keys, peeks.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
-    assert [ordinal for _, _, ordinal, _, _ in copied(packed(peeks).rows)] == [bytes([0, 0, 0, 4]), bytes([0, 0, 0, 5])]
+    assert [ordinal for _, _, ordinal, _, _ in copied(packed(peeks))] == [bytes([0, 0, 0, 4]), bytes([0, 0, 0, 5])]
 
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6))
