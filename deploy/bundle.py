@@ -30,8 +30,8 @@ SOURCES = (
     "pipeline_project/aws.py",
     "pipeline_project/health.py",
     "pipeline_project/logs.py",
-    "pipeline_project/canonical/__init__.py",
-    "pipeline_project/canonical/sql_files.py",
+    "pipeline_project/schema/__init__.py",
+    "pipeline_project/schema/sql_files.py",
     "pipeline_project/analytics",
     "pipeline_project/results",
     "pipeline_project/jobs",
@@ -99,7 +99,7 @@ def build(output: Path, target: Target) -> bool:
     return True
 
 
-NOT_BUNDLED = {"commands.py", "parquet.py", "plots.py"}
+NOT_BUNDLED = {"parquet.py", "plots.py"}
 """What a terminal needs of a package, plots, and the format that only jobs write, which run in Dagster."""
 
 

@@ -5,18 +5,18 @@ What loads it is a process of Dagster's (code server, worker, a run of its own) 
 
 import dagster as dg
 
-from pipeline_project.orchestration import run_logger
-from pipeline_project.orchestration.analytics_assets import analytics_assets, refresh_sensor
-from pipeline_project.orchestration.analytics_job import analytics_job
-from pipeline_project.orchestration.checks import table_checks
-from pipeline_project.orchestration.housekeeping import housekeeping
-from pipeline_project.orchestration.ingest_assets import ingest_assets, ingest_job
-from pipeline_project.orchestration.landing_assets import landing_assets
-from pipeline_project.orchestration.landing_sensors import landing_sensors
+from pipeline_project.orchestration.assets.analytics import analytics_assets, refresh_sensor
+from pipeline_project.orchestration.assets.checks import table_checks
+from pipeline_project.orchestration.assets.ingest import ingest_assets, ingest_job
+from pipeline_project.orchestration.assets.landing import landing_assets
+from pipeline_project.orchestration.assets.tables import table_assets
+from pipeline_project.orchestration.automation.analytics_job import analytics_job
+from pipeline_project.orchestration.automation.housekeeping import housekeeping
+from pipeline_project.orchestration.automation.landing_sensors import landing_sensors
+from pipeline_project.orchestration.automation.run_sensors import backlog_sensor, ingest_events, job_sensor, run_events
+from pipeline_project.orchestration.automation.schedules import refresh_jobs, refresh_schedules
+from pipeline_project.orchestration.compatibility import run_logger
 from pipeline_project.orchestration.resources import Platform
-from pipeline_project.orchestration.run_sensors import backlog_sensor, ingest_events, job_sensor, run_events
-from pipeline_project.orchestration.schedules import refresh_jobs, refresh_schedules
-from pipeline_project.orchestration.table_assets import table_assets
 
 
 def definitions(platform: Platform) -> dg.Definitions:

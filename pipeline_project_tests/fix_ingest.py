@@ -8,10 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline_project.ingest import quarantine, worker
+from pipeline_project.ingest.loading import worker
+from pipeline_project.ingest.rejects import rejected_rows as quarantine
+from pipeline_project.schema.fields import EntityRecord, Label, spelled
 from pipeline_project.sources import registry
 from pipeline_project.sources.legacy import SOURCE as LEGACY
-from pipeline_project.sources.records import EntityRecord, Label, spelled
 from pipeline_project.sources.source import Source
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing

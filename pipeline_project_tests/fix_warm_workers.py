@@ -16,14 +16,14 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.cli import execute_query
 
-from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+from pipeline_project.orchestration.workers.protocol import WorkersUnavailable, ask
 
 MODULE = "pipeline_project_tests.warm_definitions"
 ROOT = Path(__file__).parent.parent
 SECONDS = 60
 YAML = """
 run_launcher:
-  module: pipeline_project.orchestration.warm_launcher
+  module: pipeline_project.orchestration.workers.launcher
   class: WarmRunLauncher
   config: { socket: %s }
 run_coordinator: { module: dagster._core.run_coordinator, class: DefaultRunCoordinator }
@@ -58,7 +58,7 @@ class Workers:
         return self._process.pid
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "pipeline_project.orchestration.worker_server"]
+        command = [sys.executable, "-m", "pipeline_project.orchestration.workers.server"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, self.address, str(self._home), MODULE], cwd=ROOT, stdout=log, stderr=log

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from pipeline_project.database import Connection, Database
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.ledger import ObjectSeen, Outcome
-from pipeline_project.ingest.worker import Worker
+from pipeline_project.ingest.ledger.objects import ObjectSeen, Outcome
+from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.settings import Settings
 
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)

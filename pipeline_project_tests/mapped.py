@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pipeline_project.ingest.mappers import MAPPERS
-from pipeline_project.ingest.rows import Bad, ObjectPosition, Row, Rows
-from pipeline_project.sources.records import Dataset
+from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row, Rows
+from pipeline_project.schema.fields import Dataset
 from pipeline_project.sources.registry import sources
 
 NOW = datetime(2025, 1, 10, 12, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.ingest import formats
-from pipeline_project.ingest.faults import ObjectFault
-from pipeline_project.ingest.json_records import Envelope
+from pipeline_project.ingest.decoding import formats
+from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.json_records import Envelope
 
 
 def read(data: bytes) -> tuple[str, list[Any], list[int | None], dict[int, str]]:

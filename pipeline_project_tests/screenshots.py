@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from pipeline_project.local.examples import EXAMPLES, example_files
-from pipeline_project.orchestration.ingest_assets import ARRIVAL_DAY
+from pipeline_project.orchestration.assets.ingest import ARRIVAL_DAY
 from pipeline_project.orchestration.names import ingest_key
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests import browser

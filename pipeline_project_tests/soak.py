@@ -26,7 +26,7 @@ import psutil
 from pipeline_project import aws
 from pipeline_project.canonical.checks import checks, run
 from pipeline_project.database import Database
-from pipeline_project.ingest.landing import list_all
+from pipeline_project.ingest.discovery.landing import list_all
 from pipeline_project.local.supervision import leftovers
 from pipeline_project_tests.live_stack import LiveStack, live_stack, until
 

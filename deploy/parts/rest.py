@@ -19,15 +19,15 @@ from aws_cdk import aws_sns as sns
 from deploy.parts.log_groups import log_group
 from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
-from pipeline_project.api.problems import ALL_KINDS, CONTENT_TYPE, document
-from pipeline_project.api.requests import LARGEST_BODY
+from pipeline_project.api.http.problems import ALL_KINDS, CONTENT_TYPE, document
+from pipeline_project.api.http.requests import LARGEST_BODY
 
 API_STAGE = "v1"
 API_HANDLER = "pipeline_project.api.handler.handler"
 # API Gateway gives up after 29 seconds: a function that goes on is paid for and heard by nobody.
 API_TIMEOUT = cdk.Duration.seconds(29)
 
-# API Gateway's own errors: what it calls them, and the codes of pipeline_project.api.problems. All of them: one that is left
+# API Gateway's own errors: what it calls them, and the codes of pipeline_project.api.http.problems. All of them: one that is left
 # to the defaults at the end has their body, but may keep a status of its own.
 GATEWAY_ERRORS = [
     (apigateway.ResponseType.ACCESS_DENIED, "forbidden"),

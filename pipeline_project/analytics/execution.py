@@ -22,8 +22,8 @@ from psycopg.postgres import types as postgres_types
 from pipeline_project.analytics.catalogue import InvalidParameters, Operation
 from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryTimedOut, translated
 from pipeline_project.analytics.parameters import CustomComplexQuery, Parameters
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection, Database
+from pipeline_project.schema.sql_files import query
 
 BATCH_ROWS = 1_000
 FETCH_ROWS = 200

@@ -1,0 +1,3 @@
+"""The REST facade behind one Lambda function. Modules here import late what a request may not need."""
+
+__all__ = []

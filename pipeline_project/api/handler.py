@@ -16,10 +16,13 @@ from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolv
 
 from pipeline_project import logs
 from pipeline_project.analytics.catalogue import InvalidParameters, UnknownOperation
-from pipeline_project.api import documents, health, job_routes, query_routes
-from pipeline_project.api.problems import Problem
-from pipeline_project.api.replies import TRY_AGAIN_SECONDS, Reply, common_headers, preflight, problem_reply
-from pipeline_project.api.requests import Request
+from pipeline_project.api.documentation import documents
+from pipeline_project.api.http.problems import Problem
+from pipeline_project.api.http.replies import TRY_AGAIN_SECONDS, Reply, common_headers, preflight, problem_reply
+from pipeline_project.api.http.requests import Request
+from pipeline_project.api.routes import health
+from pipeline_project.api.routes import jobs as job_routes
+from pipeline_project.api.routes import queries as query_routes
 from pipeline_project.api.services import Services
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.settings import Settings

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from pipeline_project.canonical.sql_files import SQL, query
 from pipeline_project.canonical.tables import TABLES, Table
 from pipeline_project.database import Database
+from pipeline_project.schema.sql_files import SQL, query
 
 Severity = Literal["error", "warn"]
 SHOWN = 50

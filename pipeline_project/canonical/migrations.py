@@ -13,9 +13,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline_project.canonical.sql_files import SQL, query
 from pipeline_project.database import Role
 from pipeline_project.errors import Permanent
+from pipeline_project.schema.sql_files import SQL, query
 
 MIGRATIONS = SQL / "migrations"
 # Any constant will do: two migrations of one database at a time wait for each other (dbmate itself takes no lock).

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
-from pipeline_project.sources.records import Dataset
+from pipeline_project.schema.fields import Dataset
+from pipeline_project.schema.sql_files import query
 
 
 class Column(NamedTuple):

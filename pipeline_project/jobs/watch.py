@@ -8,10 +8,10 @@ import time
 from types import TracebackType
 from typing import Self
 
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.store import JobStore, StateConflict
+from pipeline_project.schema.sql_files import query
 
 BEAT_SECONDS = 1.0
 """How often it is looked; a cancellation takes at most that long to reach the database."""

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
-from pipeline_project.ingest.faults import placed
+from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.local.deployment import ROOT
+from pipeline_project.schema.sql_files import query
 
 EXAMPLES = ROOT / "examples"
 EXPECTED = EXAMPLES / "expected.json"
@@ -69,12 +69,12 @@ def upload(s3: Any, bucket: str, files: Mapping[str, Path]) -> Upload:
 
 def ledger(database: Database, uploaded: Upload) -> list[Row]:
     """The ledger's row of each object that it knows yet."""
-    return _rows(database, "ingest/uploaded_objects", uploaded)
+    return _rows(database, "ingest/ledger/uploaded_objects", uploaded)
 
 
 def rejects(database: Database, uploaded: Upload) -> list[Row]:
     """The rejected rows of the objects, each with its first error."""
-    return _rows(database, "ingest/uploaded_rejects", uploaded)
+    return _rows(database, "ingest/rejects/uploaded_rejects", uploaded)
 
 
 def await_ledger(database: Database, uploaded: Upload, *, seconds: float) -> list[Row]:

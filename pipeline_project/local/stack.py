@@ -24,8 +24,8 @@ from pipeline_project.local.state import State
 from pipeline_project.local.supervision import Program, Supervisor, end_leftovers
 from pipeline_project.settings import Settings
 
-WORKERS = "pipeline_project.orchestration.worker_server"
-TABLES = "pipeline_project.orchestration.dagster_tables"
+WORKERS = "pipeline_project.orchestration.workers.server"
+TABLES = "pipeline_project.orchestration.compatibility.dagster_tables"
 DEFINITIONS = "pipeline_project.definitions"
 WORKSPACE = deployment.ROOT / "workspace.yaml"
 DAGSTER_YAML = [deployment.ROOT / "deploy" / "dagster" / name for name in ("instance.yaml", "local.yaml")]

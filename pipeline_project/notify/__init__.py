@@ -1,0 +1,3 @@
+"""Notifications: events about loads and jobs, their delivery, and metrics."""
+
+__all__ = ["delivery", "events", "ingest", "metrics", "subscriber"]

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.jobs.model import timestamp
 from pipeline_project.jobs.outbox import Event, Outbox, cloud_event
+from pipeline_project.schema.sql_files import query
 
 OVERLAP = dt.timedelta(minutes=15)
 """No load takes longer from its beginning to its commit; one that did would be told of by the asset checks alone."""

@@ -48,7 +48,7 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
         Part.WEBSERVER: [dagster, "dagster_webserver", "-h", host, "-p", at, *workspace, *as_json],
         Part.DAEMON: [dagster, "dagster._daemon", "run", *workspace, *as_json],
         Part.CODE_SERVER: [dagster, "dagster", "api", "grpc", "-m", definitions, "-h", host, "-p", at, *as_json],
-        Part.RUN_WORKERS: ["pipeline_project.orchestration.worker_server", f"{host}:{at}", str(home), definitions],
+        Part.RUN_WORKERS: ["pipeline_project.orchestration.workers.server", f"{host}:{at}", str(home), definitions],
     }
     return [sys.executable, "-m", *programs[part]]
 

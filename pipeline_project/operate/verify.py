@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pipeline_project.canonical.checks import checks, run
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery import list_pages
+from pipeline_project.schema.sql_files import query
 
 EXAMPLES = 20
 
@@ -31,7 +31,7 @@ def verify(database: Database, s3: Any, bucket: str) -> Iterator[Difference]:
     if gone := _gone(database, bucket, listed):
         yield Difference("loaded objects that are no longer in the bucket", False, len(gone), gone[:EXAMPLES])
     with database.connect() as connection:
-        for source, inserted, entities in connection.execute(query("ingest/missing_entities")):
+        for source, inserted, entities in connection.execute(query("ingest/loading/missing_entities")):
             counts = [f"{inserted:,} were inserted, {entities:,} are there"]
             yield Difference(f"entities of {source} are missing", True, inserted - entities, counts)
     for check in checks():
@@ -56,5 +56,5 @@ def _compare(database: Database, s3: Any, bucket: str) -> tuple[list[str], list[
 
 def _gone(database: Database, bucket: str, listed: set[int]) -> list[str]:
     with database.connect() as connection, connection.cursor("loaded") as cursor:
-        cursor.execute(query("ingest/loaded_objects"), {"bucket": bucket})
+        cursor.execute(query("ingest/ledger/loaded_objects"), {"bucket": bucket})
         return [key for object_id, key in cursor if object_id not in listed]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_project import aws
 from pipeline_project.database import Database, Role
-from pipeline_project.ingest.landing import Landing
+from pipeline_project.ingest.discovery import Landing
 from pipeline_project.jobs.outbox import Outbox
 from pipeline_project.jobs.store import JobStore
 from pipeline_project.notify.delivery import Delivery

@@ -1,6 +1,6 @@
 """The CRM: customers, as flat records."""
 
-from pipeline_project.sources.records import Amount, Count, Day, EntityRecord, Id, Label, Text, spelled
+from pipeline_project.schema.fields import Amount, Count, Day, EntityRecord, Id, Label, Text, spelled
 from pipeline_project.sources.source import Source
 
 

@@ -1,6 +1,6 @@
 """The ERP: business partners, with figures in nested objects."""
 
-from pipeline_project.sources.records import Amount, Count, EntityRecord, Id, Label, Text, spelled
+from pipeline_project.schema.fields import Amount, Count, EntityRecord, Id, Label, Text, spelled
 from pipeline_project.sources.source import Source
 
 

@@ -1,6 +1,6 @@
 """The legacy application: accounts, under the canonical names."""
 
-from pipeline_project.sources.records import EntityRecord
+from pipeline_project.schema.fields import EntityRecord
 from pipeline_project.sources.source import Source
 
 SOURCE = Source(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import get_args
 
 import pipeline_project.sources
-from pipeline_project.sources.records import Dataset
+from pipeline_project.schema.fields import Dataset
 from pipeline_project.sources.source import Source
 
 DATASETS: tuple[Dataset, ...] = get_args(Dataset)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline_project.sources.records import Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
+from pipeline_project.schema.fields import Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,18 @@ TABLE = (TESTS.parent / "docs" / "ingestion.md").read_text("utf-8").split("## Th
 ROWS = re.findall(r"^\| [^|]*\| (.+) \| (.+) \|$", TABLE, re.MULTILINE)
 
 
+def called(path: Path) -> str:
+    """The name under which the table speaks of a test module: `orchestration_checks`, and `checks` for ingestion's."""
+    part, name = path.parent.name, path.stem.removeprefix("test_")
+    return name if part in ("ingest", "unit", "integration", "deploy", name) else f"{part}_{name}"
+
+
 def defined(module: str) -> set[str]:
     """The tests of the modules of that name: unit and integration may have one each."""
     return {
         node.name
-        for path in TESTS.glob("*/test_*.py")
-        if path.stem.removeprefix("test_").removeprefix("ingest_") == module
+        for path in TESTS.rglob("test_*.py")
+        if called(path) == module
         for node in ast.parse(path.read_text("utf-8")).body
         if isinstance(node, ast.FunctionDef)
     }

@@ -10,12 +10,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent.parent / "pipeline_project"
 NAME = PACKAGE.name
 
-# From the ground up: a folder or module imports from its own line and from those above it. `errors` first.
+# From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
     ("errors",),
     ("settings", "client", "logs", "terminal"),
     ("aws", "database", "tracing"),
-    ("health",),
+    ("health", "schema"),
     ("sources",),
     ("canonical",),
     ("ingest",),
@@ -27,7 +27,18 @@ LAYERS = (
     ("definitions", "local", "operate"),
     ("cli",),
 )
-LEVELS = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+# The same inside of a package: its folders, and the modules that are in none.
+INNER_LAYERS = {
+    "ingest": (("decoding",), ("ledger", "mapping"), ("discovery", "loading"), ("inspection", "rejects")),
+    "orchestration": (
+        ("names", "resources", "retries"),
+        ("compatibility", "presentation"),
+        ("workers",),
+        ("assets",),
+        ("automation",),
+    ),
+    "api": (("http", "kept_database"), ("services",), ("routes",), ("documentation",), ("handler",)),
+}
 # The Lambda pays for every import at each cold start.
 HEAVY = {"dagster", "pandas", "pyarrow", "matplotlib"}
 
@@ -66,29 +77,88 @@ def part_of(module: str) -> str:
     return module.split(".")[1]
 
 
+def level(package: str, part: str) -> int:
+    """The floor on which a part of a package stands, counted from the ground."""
+    layers = LAYERS if package == NAME else INNER_LAYERS[package.removeprefix(f"{NAME}.")]
+    [found] = [number for number, parts in enumerate(layers) if part in parts]
+    return found
+
+
+def parted(one: str, other: str) -> tuple[str, str, str] | None:
+    """The innermost package that holds both modules, and its two parts that they lie in. None if one holds the other."""
+    ones, others = one.split("."), other.split(".")
+    depth = next((i for i, (a, b) in enumerate(zip(ones, others, strict=False)) if a != b), None)
+    return None if depth is None else (".".join(ones[:depth]), ones[depth], others[depth])
+
+
+def faces(module: str, target: str) -> Iterator[tuple[str, str]]:
+    """The packages that an import of `target` enters from outside, each with the name that it asks for."""
+    steps = target.split(".")
+    for depth in range(2, len(steps)):
+        package = ".".join(steps[:depth])
+        if package in PACKAGES and not f"{module}.".startswith(f"{package}."):
+            yield package, steps[depth]
+
+
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+OFFERED: dict[str, list[str]] = {
+    name: ast.literal_eval(node.value)
+    for name in PACKAGES - {NAME}
+    for node in ast.parse(MODULES[name].read_text("utf-8")).body
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+}
 OWN = {
     name: sorted({each for each in imported(path) if each in MODULES and each != NAME})
     for name, path in MODULES.items()
 }
 
 
-def test_every_part_has_its_place() -> None:
-    assert {part_of(name) for name in MODULES if name != NAME} <= set(LEVELS)
+def test_every_part_has_a_layer() -> None:
+    parts = [part for layer in LAYERS for part in layer]
+    assert sorted(parts) == sorted({part_of(name) for name in MODULES if name != NAME})
+    for package, layers in INNER_LAYERS.items():
+        inside = {name.split(".")[2] for name in MODULES if name.startswith(f"{NAME}.{package}.")}
+        assert sorted(part for layer in layers for part in layer) == sorted(inside), package
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {NAME}))
 def test_imports_run_downwards(module: str) -> None:
-    upwards = [each for each in OWN[module] if LEVELS[part_of(each)] > LEVELS[part_of(module)]]
-    assert upwards == []
-    neighbours = [
-        each
-        for each in OWN[module]
-        if part_of(each) != part_of(module) and LEVELS[part_of(each)] == LEVELS[part_of(module)]
-    ]
-    assert neighbours == []
+    for each in OWN[module]:
+        apart = parted(module, each)
+        if apart is not None and (apart[0] == NAME or apart[0].removeprefix(f"{NAME}.") in INNER_LAYERS):
+            package, own, other = apart
+            assert level(package, other) < level(package, own), f"{module} imports {each}"
 
 
-def test_no_circles() -> None:
+@pytest.mark.parametrize("package", sorted(PACKAGES - {NAME}))
+def test_every_package_has_a_face(package: str) -> None:
+    """A docstring says what belongs there, and `__all__` what others may use; nothing in it is missing or unused."""
+    text = MODULES[package].read_text("utf-8")
+    assert ast.get_docstring(ast.parse(text)), package
+    names = {ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.ImportFrom)}
+    offered = OFFERED[package]
+    for name in offered:
+        assert f"{package}.{name}" in MODULES or any(name in each for each in names), f"{package} has no {name}"
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {NAME}))
+def test_no_import_reaches_past_a_face(module: str) -> None:
+    targets = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    past = {
+        f"{package} does not offer {name}"
+        for target in targets
+        for package, name in faces(module, target)
+        if name not in OFFERED[package]
+    }
+    assert past == set()
+
+
+def test_there_is_no_circle_of_imports() -> None:
     """At import. A function may import what would be too heavy for whoever does not call it."""
     graph = {name: set(imported(path, at_import=True)) & set(MODULES) for name, path in MODULES.items()}
     try:
@@ -97,7 +167,7 @@ def test_no_circles() -> None:
         pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
 
 
-def test_dagster_stands_in_one_place() -> None:
+def test_dagster_is_used_in_one_package() -> None:
     using = {
         part_of(name)
         for name, path in MODULES.items()
@@ -130,5 +200,5 @@ def test_only_settings_reads_the_environment() -> None:
         )
     }
     # Two servers do not read it, but set what the libraries read that they are about to import.
-    writing = {f"{NAME}.local.aws_server", f"{NAME}.orchestration.worker_server"}
+    writing = {f"{NAME}.local.aws_server", f"{NAME}.orchestration.workers.server"}
     assert reading <= {f"{NAME}.settings", *writing}

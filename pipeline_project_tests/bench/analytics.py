@@ -19,10 +19,10 @@ from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import execute
 from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
 from pipeline_project.analytics.guard import check
-from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
 from pipeline_project.results import store
 from pipeline_project.results.encoders import Format
+from pipeline_project.schema.sql_files import query
 from pipeline_project_tests.bench.memory import peak_megabytes
 from pipeline_project_tests.bench.server import BenchServer, server
 from pipeline_project_tests.custom_sql_corpus import LEGITIMATE

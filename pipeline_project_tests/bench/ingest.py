@@ -25,16 +25,16 @@ from typing import Any
 import msgspec
 import psycopg
 
-from pipeline_project.canonical.sql_files import SQL
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.entity_mapping import EntityMapper
-from pipeline_project.ingest.json_records import Chunk
-from pipeline_project.ingest.ledger import ObjectSeen
-from pipeline_project.ingest.load import Loader
-from pipeline_project.ingest.rows import ObjectPosition
-from pipeline_project.ingest.worker import _batches, open_object
-from pipeline_project.sources.records import Dataset
+from pipeline_project.ingest.decoding.json_records import Chunk
+from pipeline_project.ingest.ledger.objects import ObjectSeen
+from pipeline_project.ingest.loading.loader import Loader
+from pipeline_project.ingest.loading.worker import _batches, open_object
+from pipeline_project.ingest.mapping.rows import ObjectPosition
+from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
+from pipeline_project.schema.fields import Dataset
+from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
 

@@ -38,8 +38,8 @@ from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
 from pipeline_project.operate.serve import NEEDED, Part
 from pipeline_project.orchestration.names import BATCH_TAG, SOURCE_TAG
-from pipeline_project.orchestration.warm_launcher import WarmRunLauncher
-from pipeline_project.orchestration.worker_protocol import WorkersUnavailable, ask
+from pipeline_project.orchestration.workers.launcher import WarmRunLauncher
+from pipeline_project.orchestration.workers.protocol import WorkersUnavailable, ask
 from pipeline_project.settings import PREFIX, Settings
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_postgres import FreshDatabase

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.cloudformation import LOCAL_TEMPLATE
-from pipeline_project.api.problems import ALL_KINDS, document
+from pipeline_project.api.http.problems import ALL_KINDS, document
 from pipeline_project.client import BUSY
 from pipeline_project.jobs import cache
 from pipeline_project.settings import Settings

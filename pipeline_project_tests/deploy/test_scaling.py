@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from deploy import environments
-from pipeline_project.orchestration import pooled_storage, worker_server
+from pipeline_project.orchestration.compatibility import pooled_storage
+from pipeline_project.orchestration.workers import server as worker_server
 from pipeline_project_tests.fix_stacks import Synthesis
 
 ROOT = Path(__file__).parents[2]

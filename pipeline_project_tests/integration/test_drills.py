@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 
 from pipeline_project.analytics.execution import versions
 from pipeline_project.canonical.migrations import migrate
-from pipeline_project.cli import app
+from pipeline_project.cli.main import app
 from pipeline_project.errors import Transient
-from pipeline_project.ingest import landing, ledger
-from pipeline_project.ingest.batches import Living
-from pipeline_project.ingest.worker import Worker
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.discovery import landing
+from pipeline_project.ingest.ledger.batches import Living
+from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.operate.verify import verify
 from pipeline_project.orchestration.resources import Platform

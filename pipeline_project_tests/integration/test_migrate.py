@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
-from pipeline_project.cli import app
+from pipeline_project.cli.main import app
 from pipeline_project.database import Database, login, login_conninfo
 from pipeline_project.errors import Permanent
 from pipeline_project.local.postgres import HOST, wheel_binaries

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pipeline_project import logs
-from pipeline_project.local.metrics import figures
+from pipeline_project.cli.metrics import figures
 from pipeline_project.notify.metrics import DIMENSIONS, UNITS, emit, line
 
 AT = 1_700_000_000.0

@@ -14,8 +14,8 @@ from dagster._core.storage.dagster_run import RunOpConcurrency
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from pipeline_project.definitions import defs
+from pipeline_project.orchestration.compatibility.run_coordinator import POOLS, PromptRunCoordinator
 from pipeline_project.orchestration.names import ANALYTICS_POOL, BATCH_TAG, HEAVY, INGEST_POOL, WEIGHT_TAG
-from pipeline_project.orchestration.run_coordinator import POOLS, PromptRunCoordinator
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "dagster"
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "job")

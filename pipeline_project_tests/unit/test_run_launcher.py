@@ -10,7 +10,7 @@ from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionResult
 from dagster_shared.serdes import serialize_value
 
-from pipeline_project.orchestration.launcher import WatchedRunLauncher
+from pipeline_project.orchestration.compatibility.run_launcher import WatchedRunLauncher
 
 
 def run_of(socket: Path) -> DagsterRun:

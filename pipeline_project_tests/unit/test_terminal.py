@@ -6,7 +6,7 @@ import sys
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline_project import cli
+from pipeline_project.cli import main as cli
 from pipeline_project.terminal import print_line, print_table
 
 KEY = "crm-data/" + "x" * 300

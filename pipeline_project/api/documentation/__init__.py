@@ -1,0 +1,3 @@
+"""The OpenAPI document and the page that shows it."""
+
+__all__ = ["documents"]

@@ -1,0 +1,3 @@
+"""The routes: queries, jobs, health, documents."""
+
+__all__ = ["health", "jobs", "queries"]

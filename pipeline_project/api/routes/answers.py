@@ -1,0 +1,163 @@
+"""Questions answered while the caller waits: from the cache, or from the database within bounds of time and size."""
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from pipeline_project.analytics.catalogue import Operation
+from pipeline_project.analytics.parameters import Parameters
+from pipeline_project.api.services import Services
+from pipeline_project.errors import Permanent
+from pipeline_project.jobs.cache import Refusal, cache_key
+from pipeline_project.jobs.model import Reason
+from pipeline_project.schema.sql_files import query
+
+if TYPE_CHECKING:
+    from pipeline_project.analytics.execution import Versions
+
+WAIT_SECONDS = 0.05
+"""How long one waits between two looks for the answer to a question that somebody else has asked."""
+CLAIM_SECONDS = 5
+"""How much longer than its query a claim lasts."""
+AS_MUCH = 1.1
+"""Of the time that did not suffice another: so little more is not tried."""
+
+
+class Answer(NamedTuple):
+    """`body` is JSON. `hit`: it was kept; `kept`: it is now."""
+
+    body: bytes
+    hit: bool
+    kept: bool = True
+
+    @property
+    def etag(self) -> str:
+        """Of nothing but the answer, so that one that is still the same holds whatever became of the question's data."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+class TooMuch(Permanent):
+    """It cannot be answered at once. `reason` is what the job's record will say."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+
+
+def answer(
+    services: Services, operation: Operation, parameters: Parameters, seconds: float, *, fresh: bool = False
+) -> Answer:
+    """As `_answer`, and counted."""
+    from pipeline_project.notify import metrics  # noqa: PLC0415 answers alone are counted
+
+    found = _answer(services, operation, parameters, seconds, fresh)
+    figures = {"CacheHits" if found.hit else "CacheMisses": 1}
+    metrics.emit(services.settings.environment, figures, operation=operation.name)
+    return found
+
+
+def _answer(services: Services, operation: Operation, parameters: Parameters, seconds: float, fresh: bool) -> Answer:
+    """The answer within `seconds`; `fresh`: from the database whatever is kept. Of those who ask the same at once, one asks
+    the database and the others wait for what it is told. Raises TooMuch, and the errors of analytics/failures.py.
+    """
+    from pipeline_project.analytics.execution import versions  # noqa: PLC0415 psycopg
+
+    if not (operation.lasting and parameters.lasting):
+        return Answer(_ask(services, operation, parameters, seconds).body, hit=False, kept=False)
+    deadline = time.monotonic() + seconds
+    while not fresh:
+        # Looked up each time around: a load may come while one waits.
+        key = _key(operation, parameters, versions(services.database))
+        left = deadline - time.monotonic()
+        if kept := _kept(services, key, left):
+            return kept
+        if left <= 0:
+            raise TooMuch("slow", f"the answer takes longer than {seconds:g} s")
+        if token := services.cache.claim(key, left + CLAIM_SECONDS):
+            try:
+                # Perhaps it was put between the look and the claim.
+                return _kept(services, key, left) or _stored_or_refused(services, operation, parameters, left, key)
+            finally:
+                services.cache.release(key, token)
+        time.sleep(min(WAIT_SECONDS, left))
+    return _stored(services, operation, parameters, seconds)
+
+
+def _kept(services: Services, key: str, seconds: float) -> Answer | None:
+    """Raises TooMuch if somebody with as much time was told so just now."""
+    match services.cache.get(key):
+        case Refusal(reason, detail, given) if given is None or seconds <= given * AS_MUCH:
+            raise TooMuch(reason, detail)
+        case bytes(body):
+            return Answer(body, hit=True)
+    return None
+
+
+def _stored_or_refused(
+    services: Services, operation: Operation, parameters: Parameters, seconds: float, key: str
+) -> Answer:
+    """As `_stored`; that it is too much is kept as well."""
+    try:
+        return _stored(services, operation, parameters, seconds)
+    except TooMuch as error:
+        given = seconds if error.reason == "slow" else None
+        services.cache.refuse(key, Refusal(error.reason, str(error), given))
+        raise
+
+
+def _stored(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
+    """Asked of the database, and kept."""
+    told = _ask(services, operation, parameters, seconds)
+    services.cache.put(_key(operation, parameters, told.versions), told.body)
+    return Answer(told.body, hit=False)
+
+
+def _key(operation: Operation, parameters: Parameters, versions: "Versions") -> str:
+    code_version = hashlib.sha256(query(f"analytics/{operation.sql}")).hexdigest()
+    return cache_key(operation.name, code_version, parameters.model_dump(mode="json"), versions.data, versions.schema)
+
+
+class _Told(NamedTuple):
+    """By the database. `versions` are those that it shows: a load may have come since the question was looked up."""
+
+    body: bytes
+    versions: "Versions"
+
+
+def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> _Told:
+    from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
+    from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
+    from pipeline_project.results.encoders import json_bytes  # noqa: PLC0415
+
+    settings = services.settings
+    rows: list[bytes] = []
+    size = 0
+    try:
+        with execute(
+            services.database, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
+        ) as found:
+            names = [column.name for column in found.columns]
+            for batch in found:
+                for row in batch:
+                    rows.append(json_bytes(dict(zip(names, row, strict=True))))
+                    size += len(rows[-1])
+                    if size > settings.inline_bytes:
+                        raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
+    except QueryTimedOut:
+        raise TooMuch("slow", f"the answer takes longer than {seconds:g} s") from None
+    if found.truncated:
+        raise TooMuch("large", f"the answer has more than {settings.inline_rows:,} rows")
+    body = json_bytes(
+        {
+            "operation": operation.name,
+            "parameters": parameters.model_dump(mode="json"),
+            "data_version": found.data_version,
+            "columns": [{"name": column.name, "type": column.type} for column in found.columns],
+            "row_count": len(rows),
+            "truncated": found.truncated,
+            "rows": [msgspec.Raw(row) for row in rows],
+        }
+    )
+    return _Told(body, found.versions)

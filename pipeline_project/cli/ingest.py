@@ -1,0 +1,295 @@
+"""`pipeline status | rejects | sources | explain | replay | discover`: ingestion from a terminal."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from pipeline_project import aws
+from pipeline_project.database import Connection, Database
+from pipeline_project.errors import Permanent
+from pipeline_project.ingest.decoding import placed
+from pipeline_project.ingest.discovery import counts, list_all
+from pipeline_project.ingest.inspection import Explanation, Preview, State, explain, preview
+from pipeline_project.ingest.ledger import COUNTS, Objects, put_back
+from pipeline_project.ingest.rejects import Selection, Status
+from pipeline_project.ingest.rejects import rejected_rows as quarantine
+from pipeline_project.schema.sql_files import query
+from pipeline_project.settings import Settings
+from pipeline_project.sources.registry import sources
+from pipeline_project.terminal import moment, print_line, print_table
+
+rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
+systems = typer.Typer()
+
+LARGEST_ID = 2**63 - 1
+MOST = 100_000
+BAD_SHOWN = 20
+UNROUTABLE = "no source is registered for its folder: move it, or add the source and replay it"
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source system.")]
+PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only of objects whose key begins so.")]
+IdArguments = Annotated[
+    list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.", min=1, max=LARGEST_ID)
+]
+
+
+@contextmanager
+def _loader() -> Iterator[Connection]:
+    settings = Settings.load()
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
+    with database.connect(autocommit=True) as connection:
+        yield connection
+
+
+def status(
+    limit: Annotated[int, typer.Option(help="Most objects with a fault to show.", min=1, max=MOST)] = 20,
+) -> None:
+    """What became of the objects: how many are in which state, and what somebody has to look at."""
+    with _loader() as connection:
+        summary = connection.execute(query("ingest/inspection/status_summary")).fetchall()
+        attention = connection.execute(query("ingest/inspection/status_attention"), {"limit": limit + 1}).fetchall()
+    print_table("source", "dataset", "state", "objects", "records", "rejected", "latest", rows=summary)
+    if attention:
+        shown = [
+            (object_id, key, state, code, UNROUTABLE if state == "unroutable" else placed(message, line, column), at)
+            for object_id, key, state, code, message, line, column, at in attention[:limit]
+        ]
+        print_table(
+            *("id", "object", "state", "code", "reason", "at"),
+            rows=shown,
+            title="To be looked at",
+            caption=_more(attention, limit),
+        )
+
+
+@rejects.command("list")
+def list_rejects(
+    source: SourceOption = None,
+    prefix: PrefixOption = None,
+    state: Annotated[str, typer.Option("--status", help=f"{', '.join(get_args(Status))} or all.")] = "open",
+    limit: Annotated[int, typer.Option(help="Most rows to show.", min=1, max=MOST)] = 100,
+) -> None:
+    """Show rejected rows, the latest first."""
+    if state not in (*get_args(Status), "all"):
+        raise Permanent(f"--status {state}: it is {', '.join(get_args(Status))} or all")
+    wanted: Status | None = None if state == "all" else state  # pyright: ignore[reportAssignmentType] checked above
+    _check(source, prefix)
+    with _loader() as connection:
+        found = quarantine.listed(connection, source=source, key_prefix=prefix, status=wanted, limit=limit + 1)
+    rows = [
+        (each.reject_id, each.key, each.ordinal, each.line, each.record_key, each.status, each.reasons)
+        for each in found[:limit]
+    ]
+    print_table(
+        *("reject", "object", "record", "line", "entity", "status", "reason"), rows=rows, caption=_more(found, limit)
+    )
+
+
+@rejects.command("show")
+def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]) -> None:
+    """Show one rejected row as it was sent, and all that is wrong with it."""
+    with _loader() as connection:
+        reject = quarantine.shown(connection, reject_id)
+    line = f", line {reject.line}" if reject.line else ""
+    print_line(f"reject {reject.reject_id}: {reject.key}, record {reject.ordinal}{line} — {reject.status}")
+    settled = f", settled {moment(reject.settled_at)}" if reject.settled_at else ""
+    read = f"version {reject.version}, mapping {reject.mapping_version}, rejected {moment(reject.created_at)}{settled}"
+    print_line(f"  {read}")
+    for error in reject.errors:
+        print_line(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})")
+    print_line(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …"))
+
+
+@rejects.command("replay")
+def replay_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
+    """Map open rejects anew, after a mapping was mended, and load those that are good now."""
+    with _loader() as connection:
+        result = quarantine.replay(connection, _selection(reject_ids, source, prefix))
+    print_line(f"{result.resolved} resolved, {result.still_bad} still bad")
+    if result.superseded:
+        print_line(f"{result.superseded} superseded meanwhile: of their entity there is something newer")
+    if result.not_tried:
+        print_line(
+            f"{result.not_tried} not tried: their object was refused whole or is at work, or the row is too long or ragged; "
+            "`pipeline replay` reads the object"
+        )
+
+
+@rejects.command("discard")
+def discard_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
+    """Settle open rejects that nobody will mend. They stay in the table."""
+    with _loader() as connection:
+        print_line(f"{quarantine.discard(connection, _selection(reject_ids, source, prefix))} discarded")
+
+
+def _check(source: str | None, prefix: str | None) -> None:
+    """That what was said does not mean everything, or nothing, by mistake."""
+    if source is not None and source not in sources():
+        raise Permanent(f"--source {source}: it is {', '.join(sources())}")
+    if prefix is not None and not prefix.strip():
+        raise Permanent("--prefix is empty, which would mean everything: say what the keys begin with")
+
+
+def _more(found: Sequence[object], limit: int) -> str | None:
+    """A table's caption where there are more than it shows."""
+    return f"and more: --limit shows more than {limit:,}" if len(found) > limit else None
+
+
+def _selection(reject_ids: list[int] | None, source: str | None, prefix: str | None) -> Selection:
+    _check(source, prefix)
+    if not reject_ids and source is None and prefix is None:
+        raise Permanent("say which rejects: their numbers, --source or --prefix")
+    return Selection(reject_ids or None, source, prefix)
+
+
+@systems.callback(invoke_without_command=True)
+def list_sources(context: typer.Context) -> None:
+    """The source systems that are known, the folders of their objects and what they may send."""
+    if context.invoked_subcommand is not None:
+        return
+    rows = [
+        (
+            each.name,
+            f"{each.prefix}/",
+            each.entity_type,
+            each.mapping_version,
+            f"{each.reject_threshold:.0%}",
+            each.description,
+        )
+        for each in sources().values()
+    ]
+    print_table("source", "folder", "entity type", "mapping", "bad rows at most", "description", rows=rows)
+
+
+@systems.command("check")
+def check_file(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    key: Annotated[
+        str | None, typer.Option(help="Key it would be uploaded to (default: its path from <source>-data/ on).")
+    ] = None,
+) -> None:
+    """Say what loading a file would do, and load nothing."""
+    key = key or _key(file)
+    if not counts(key, file.stat().st_size):
+        print_line(f"{key} would be ignored: it is empty, or a folder")
+        return
+    with _loader() as connection:
+        result = preview(connection, file, key)
+    _show_preview(result)
+    if result.outcome.fault is not None:
+        raise typer.Exit(1)
+
+
+def _key(file: Path) -> str:
+    folders = {source.prefix for source in sources().values()}
+    parts = file.absolute().parts
+    for place in range(len(parts) - 2, -1, -1):
+        if parts[place] in folders:
+            return "/".join(parts[place:])
+    raise Permanent(
+        f"{file} does not lie below one of {', '.join(sorted(folders))}: say --key <source>-data/{file.name}"
+    )
+
+
+def _show_preview(result: Preview) -> None:
+    outcome = result.outcome
+    state = "refused" if outcome.fault else outcome.state
+    print_line(f"{result.key} would be {state} ({outcome.format})")
+    if outcome.fault:  # counts would say nothing: all of it is refused
+        print_line(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column), "red")
+    else:
+        print_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]])
+    if result.changed:
+        print_table("field", "entities", rows=list(result.changed.items()), title="Changes")
+    if result.first_bad:
+        rows = [
+            (bad.ordinal, bad.line, error.field, error.message)
+            for bad in result.first_bad[:BAD_SHOWN]
+            for error in bad.errors
+        ]
+        caption = f"the first {BAD_SHOWN} of {outcome.rejected:,}" if outcome.rejected > BAD_SHOWN else None
+        print_table("record", "line", "field", "reason", rows=rows, title="Rejected", caption=caption)
+
+
+def explain_entity(
+    canonical_id: Annotated[str, typer.Argument(help="For instance crm_CUST-0001.")],
+    field: Annotated[str | None, typer.Argument(help="Only this field.")] = None,
+) -> None:
+    """Say which object and record set each value of an entity, what lost to it and why."""
+    with _loader() as connection:
+        _show_explanation(explain(connection, canonical_id, field))
+
+
+def _show_explanation(found: Explanation) -> None:
+    if found.deleted:
+        print_line(f"{found.canonical_id} is deleted: its last record is a tombstone.")
+    rows = [
+        (
+            value.field,
+            value.value,
+            _origin(value.set_by),
+            value.set_by.valid_from,
+            "\n".join(f"{lost!r} of {_origin(state)}: {_why(state)}" for lost, state in value.lost),
+        )
+        for value in found.values
+    ]
+    print_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.canonical_id)
+    history = [
+        (
+            state.version,
+            state.valid_from,
+            state.valid_to or "now",
+            _origin(state),
+            state.confirmations,
+            state.recorded_at,
+        )
+        for state in found.states
+    ]
+    print_table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
+    if found.rejects:
+        lost = [
+            (each.reject_id, each.key, each.ordinal, each.line, each.status, each.reasons) for each in found.rejects
+        ]
+        print_table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
+
+
+def _origin(state: State) -> str:
+    return f"{state.key or state.object_id} record {state.ordinal} (mapping {state.mapping_version})"
+
+
+def _why(state: State) -> str:
+    return f"older, as of {moment(state.valid_from)}"
+
+
+def replay_objects(
+    object_ids: Annotated[
+        list[int] | None, typer.Argument(help="Ids of objects in the ledger.", min=0, max=LARGEST_ID)
+    ] = None,
+    prefix: PrefixOption = None,
+    source: SourceOption = None,
+    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of arrival, UTC.")] = None,
+) -> None:
+    """Load objects once more; what is there already stays as it is."""
+    _check(source, prefix)
+    if not object_ids and prefix is None and source is None and day is None:
+        raise Permanent("say which objects: their ids, --prefix, --source or --day")
+    with _loader() as connection:
+        waiting = put_back(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
+    print_line(
+        f"{len(waiting)} objects wait to be loaded; the landing sensor takes them"
+        if waiting
+        else "0 objects wait to be loaded: the ledger has none that fits; `pipeline status` shows what there is"
+    )
+
+
+def discover_objects() -> None:
+    """Compare the landing bucket with the ledger now, for what no event told of; the sensors do so every ten minutes."""
+    settings = Settings.load()
+    with _loader() as connection:
+        found = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
+    ignored = f"; ignored, as empty or a folder: {found.ignored}" if found.ignored else ""
+    print_line(f"{found.new} objects were not known; the landing sensor takes them{ignored}")

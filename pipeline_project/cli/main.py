@@ -1,0 +1,64 @@
+"""`pipeline …`: the commands of all parts under one name. An error that was foreseen is one line and status 1."""
+
+import logging
+import sys
+from importlib.util import find_spec
+from typing import NoReturn
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from pipeline_project import logs
+from pipeline_project.cli import ingest, operate
+from pipeline_project.cli.events import events
+from pipeline_project.cli.jobs import app as jobs
+from pipeline_project.cli.results import operations, query
+from pipeline_project.errors import PipelineError
+from pipeline_project.terminal import plain
+
+app = typer.Typer(
+    help="Company records from several systems, in one database.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+app.command("status")(ingest.status)
+app.command("explain")(ingest.explain_entity)
+app.command("replay")(ingest.replay_objects)
+app.command("discover")(ingest.discover_objects)
+app.command("query")(query)
+app.command("operations")(operations)
+app.command("events")(events)
+app.command("health")(operate.health)
+app.command("verify")(operate.verify)
+app.command("migrate")(operate.migrate)
+app.command("restored")(operate.restored)
+app.command("serve")(operate.serve)
+app.add_typer(ingest.rejects, name="rejects")
+app.add_typer(ingest.systems, name="sources")
+app.add_typer(jobs, name="jobs")
+if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
+    from pipeline_project.cli.local import app as local
+    from pipeline_project.cli.metrics import metrics
+
+    app.add_typer(local, name="local")
+    app.command("metrics")(metrics)
+
+
+def main() -> None:
+    """The entry point of the `pipeline` script."""
+    try:
+        app()
+    except PipelineError as error:
+        if logs.is_configured():  # a service's last words are read where its others are
+            logging.getLogger(logs.LOGGER).critical("%s", error)
+            sys.exit(1)
+        _complain(str(error))
+    except BotoCoreError as error:
+        # Whatever was asked for: nothing is there that it could be asked of.
+        _complain(f"AWS cannot be reached ({type(error).__name__}); on a laptop `make run` starts what stands for it")
+    except ClientError as error:
+        _complain(f"AWS: {error} (`pipeline health` says what can be reached)")
+
+
+def _complain(text: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(plain(text), style="red")
+    sys.exit(1)

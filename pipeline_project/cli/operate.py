@@ -1,0 +1,115 @@
+"""`pipeline health | serve | migrate | verify | restored`: what an operator, or a container, runs."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pipeline_project import aws, logs
+from pipeline_project.canonical import migrations
+from pipeline_project.database import Database, Role, login, login_conninfo, role_secrets
+from pipeline_project.errors import Permanent
+from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
+from pipeline_project.operate import serve as serving
+from pipeline_project.operate.verify import verify as differences
+from pipeline_project.schema.sql_files import query
+from pipeline_project.settings import Settings
+
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 a container is reached from outside of it; its security group says by whom
+DAGSTER_HOME = Path("/opt/dagster")
+PROGRAM, DAGSTER_TABLES = (
+    "pipeline_project.operate.program",
+    "pipeline_project.orchestration.compatibility.dagster_tables",
+)
+
+log = logging.getLogger("pipeline.operate")
+
+Home = Annotated[Path, typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Folder with dagster.yaml.")]
+
+
+def health() -> None:
+    """Say of each part whether it can be reached, and if not, why; status 1 if one cannot."""
+    settings = Settings.load()
+    secrets = aws.client(settings, "secretsmanager", attempts=2)
+    loader, reader = (Database.from_settings(settings, role, secrets) for role in ("loader", "reader"))
+
+    def client(service: str) -> object:
+        return aws.client(settings, service, attempts=2)
+
+    parts = {
+        **checks(settings, loader, client),
+        **landing_checks(settings, client),
+        "reader's database": lambda: answers(reader),
+        **dagster_checks(settings, secrets),
+    }
+    away = faults(parts)
+    console = Console(soft_wrap=True)
+    for part in parts:
+        console.print(Text(f"{part}: {away.get(part, 'ok')}", style="red" if part in away else ""))
+    raise typer.Exit(1 if away else 0)
+
+
+def serve(
+    part: serving.Part,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = ALL_INTERFACES,
+    port: Annotated[int | None, typer.Option(help="Unless given, the one that the others expect.")] = None,
+    home: Home = DAGSTER_HOME,
+) -> None:
+    """Run a part of the platform in this process, as the containers of the image do."""
+    logs.configure_process()
+    serving.serve(part, host, port, home)
+
+
+def migrate(
+    home: Annotated[
+        Path | None,
+        typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Unless given, Dagster's are left alone."),
+    ] = None,
+) -> None:
+    """Bring databases, roles and schemas to this release's state. To be run before its services; repeating it is well."""
+    logs.configure_process()
+    settings = Settings.load()
+    secrets = aws.client(settings, "secretsmanager")
+    logins: dict[Role, dict[str, Any]] = {role: login(secrets, name) for role, name in role_secrets(settings).items()}
+    admin = {**login(secrets, settings.admin_secret), "dbname": logins["owner"]["dbname"]}
+    passwords: dict[Role, str] = {role: found["password"] for role, found in logins.items()}
+    migrations.migrate(login_conninfo(admin), passwords)
+    log.info("%s: up to date", admin["dbname"])
+    if home is not None:
+        dagster = login(secrets, settings.dagster_secret)
+        migrations.create_database(
+            login_conninfo(admin), dagster["dbname"], owner=dagster["username"], password=dagster["password"]
+        )
+        # A process of its own: importing Dagster takes seconds, and no other command here needs it.
+        done = subprocess.run([sys.executable, "-m", PROGRAM, DAGSTER_TABLES, home], check=False)  # noqa: S603 our own program
+        if done.returncode:
+            raise Permanent("Dagster's own tables could not be migrated: the lines before this one say why")
+        log.info("%s: up to date", dagster["dbname"])
+
+
+def restored() -> None:
+    """To be run when the database was restored, before its services start: no answer of the lost one is given for its own."""
+    settings = Settings.load()
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    with database.connect() as connection:
+        connection.execute(query("ingest/ledger/skip_data_versions"))
+
+
+def verify() -> None:
+    """Compare bucket, ledger and tables; status 1 if something is missing or cannot be accounted for."""
+    settings = Settings.load()
+    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    console = Console(soft_wrap=True)
+    serious = False
+    for found in differences(database, aws.client(settings, "s3"), settings.landing_bucket):
+        serious |= found.serious
+        console.print(Text(f"{found.number} {found.what}", style="red" if found.serious else "yellow"))
+        for example in found.examples:
+            console.print(Text(f"    {example}"))
+    console.print("Bucket, ledger and tables do not agree." if serious else "Bucket, ledger and tables agree.")
+    raise typer.Exit(1 if serious else 0)

@@ -1,0 +1,117 @@
+"""CSV as JSON records, so that everything behind sees one form. The first line names the fields; one without a name is
+named after its place (`column_3`), since spreadsheets write empty columns, and pandas its index.
+
+Values are texts, and an empty one is not there.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import msgspec
+
+from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.json_records import (
+    CHUNK_RECORDS,
+    OVERSIZE,
+    RAW_LIMIT,
+    RECORD_LIMIT,
+    WINDOW,
+    Chunk,
+    Flaw,
+    RawRecord,
+    Window,
+)
+
+FIELD_LIMIT = 1024 * 1024
+"""Longest field of a CSV, in characters."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]:
+    """The rows of a CSV; its delimiter is the one of comma, semicolon and tab that its header uses most.
+
+    A text whose header has none of `known_fields` (the spellings of an id) is not taken for a CSV: ObjectFault.
+    A row with more or fewer fields than the header is a flaw. Empty lines are no rows, those of delimiters only neither.
+    """
+    first = window.buffer[window.position :].splitlines()[0]
+    window.position = 0  # the delimiter that a line begins with may be white space
+    delimiter = max(",;\t", key=lambda mark: first.count(mark.encode()))
+    csv.field_size_limit(FIELD_LIMIT)
+    reader = csv.reader(_lines(window), delimiter=delimiter, strict=True)
+    try:
+        names = next(filter(any, reader))
+        header = [name.strip() or f"column_{place}" for place, name in enumerate(names, start=1)]
+    except (csv.Error, StopIteration):
+        header = []
+    if not set(header) & set(known_fields):
+        raise ObjectFault(
+            "unknown_format",
+            f"neither JSON, JSON Lines, Parquet nor a CSV whose first line names one of: {', '.join(sorted(known_fields))}",
+            line=1,
+            column=1,
+        )
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        named = ", ".join(repr(name[:50]) for name in twice[:5])
+        raise ObjectFault("bad_csv", f"the first line names a field twice: {named}", line=1, column=1)
+    yield from _csv_rows(reader, header, delimiter)
+
+
+def _csv_rows(reader: Any, header: list[str], delimiter: str) -> Iterator[Chunk]:
+    ordinal = 1
+    records: list[RawRecord] = []
+    lines: list[int] = []
+    flaws: dict[int, Flaw] = {}
+    size = 0
+    ended = False
+    while not ended:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            ended = True
+        except csv.Error as error:
+            raise ObjectFault("bad_csv", f"not valid CSV: {error}", line=line, column=1) from None
+        else:
+            if any(row):
+                lines.append(line)
+                if len(row) == len(header):
+                    record = _encode({name: value for name, value in zip(header, row, strict=True) if value})
+                    if len(record) > RECORD_LIMIT:
+                        flaws[len(records)] = OVERSIZE
+                        record = record[:RAW_LIMIT]
+                else:
+                    flaws[len(records)] = ("ragged_row", f"has {len(row)} fields, the first line names {len(header)}")
+                    record = delimiter.join(row).encode()[:RAW_LIMIT]
+                records.append(record)
+                size += len(record)
+        if len(records) == CHUNK_RECORDS or size >= WINDOW or (ended and records):
+            yield Chunk(ordinal, records, flaws, lambda index, lines=lines: lines[index])
+            ordinal += len(records)
+            records, lines, flaws, size = [], [], {}, 0
+
+
+def _lines(window: Window) -> Iterator[str]:
+    """Lines with their ends. Only line feeds and carriage returns end one: texts may hold what Unicode calls a line end."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    rest = ""
+    while True:
+        window.fill(WINDOW)
+        data = window.buffer[window.position :]
+        try:
+            text = rest + decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            place = window.position + error.start - (len(error.object) - len(data))
+            raise window.fault("bad_encoding", "not valid UTF-8: export the file as UTF-8", max(place, 0)) from None
+        window.position = len(window.buffer)
+        lines = list(io.StringIO(text, newline=""))
+        # A carriage return may be the first half of a line's end.
+        rest = lines.pop() if data and lines and not lines[-1].endswith("\n") else ""
+        yield from lines
+        if not data:
+            return
+        if len(rest) > FIELD_LIMIT:
+            raise window.fault("bad_csv", f"a line is longer than {FIELD_LIMIT:,} characters")

@@ -1,0 +1,64 @@
+"""Which format an object has, judged by its content and never by its name, and its records as chunks of JSON texts."""
+
+from collections.abc import Collection, Iterator
+
+from pipeline_project.ingest.decoding import csv_records, json_records, parquet_records
+from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.json_records import Chunk, Envelope, Window
+from pipeline_project.ingest.decoding.streams import ByteStream, plain
+
+_EXPORT = "export it as CSV, JSON or Parquet"
+_REPACK = "unpack it, or pack it with gzip or zstd"
+_TAR = "a tar archive: upload the files in it one by one"
+_FOREIGN = (
+    (0, b"PK\x03\x04", f"an Excel workbook or a ZIP archive: {_EXPORT}"),
+    (0, b"PK\x05\x06", f"an empty ZIP archive: {_EXPORT}"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"a document of an old Excel or Word: {_EXPORT}"),
+    (0, b"%PDF-", f"a PDF document: {_EXPORT}"),
+    (4, b"1AY&SY", f"packed with bzip2: {_REPACK}"),
+    (0, b"\xfd7zXZ\x00", f"packed with xz: {_REPACK}"),
+    (0, b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_REPACK}"),
+    (257, b"ustar\0", _TAR),
+    (257, b"ustar  \0", _TAR),
+)
+"""What else is uploaded, and what to do about it: by the bytes at a place of the content."""
+
+
+def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]) -> Iterator[Chunk]:
+    """The records of an object. `envelope.format` is known with the first chunk, all of `envelope` after the last.
+
+    Memory does not grow with the object. Raises ObjectFault when the object as a whole cannot be read.
+    """
+    text, packing = plain(stream)
+    window = Window(text)
+    first = window.skip_space()
+    if first in (b"{", b"[", b""):
+        pieces = json_records.json_chunks(window, envelope)
+    elif window.buffer.startswith(parquet_records.PARQUET):
+        envelope.format = "parquet"
+        pieces = parquet_records.parquet_chunks(_Rest(window, text))
+    else:
+        _refuse_foreign(window.buffer)
+        envelope.format = "csv"
+        pieces = csv_records.csv_chunks(window, id_spellings)
+    yield from pieces
+    if packing != "plain":
+        envelope.format = f"{envelope.format}+{packing}"
+
+
+def _refuse_foreign(content: bytes) -> None:
+    for place, mark, what in _FOREIGN:
+        if content.startswith(mark, place):
+            raise ObjectFault("unknown_format", f"the content is {what}", line=1, column=1)
+
+
+class _Rest:
+    """What the window has read already, then the rest."""
+
+    def __init__(self, window: Window, stream: ByteStream) -> None:
+        self._head = window.buffer
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        data, self._head = self._head[:size], self._head[size:]
+        return data or self._stream.read(size)

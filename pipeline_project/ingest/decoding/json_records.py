@@ -1,0 +1,493 @@
+"""Cuts JSON into the texts of its records without reading what is in them: envelope, array, single object, JSON Lines.
+
+A large array is cut at a place that is known to be right: if a piece of its content in brackets is valid JSON, the piece
+ends between two elements. Parsing decides that at about a gigabyte a second. Where no cut can be found so (the piece has
+a fault, or one element fills it), the elements are told apart by brackets and quotes alone, so that a fault inside one
+record stays with that record.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.streams import ByteStream
+
+WINDOW = 1024 * 1024
+"""Bytes that are looked at together; a chunk of records is at most this large. To cut them is one step, and PostgreSQL's
+thread waits for its end."""
+CHUNK_RECORDS = 10_000
+"""Most records of a chunk."""
+RECORD_LIMIT = 16 * 1024 * 1024
+"""Largest record, in bytes; a larger one is a reject. An object up to this size is looked at as a whole."""
+RAW_LIMIT = 64 * 1024
+"""What is kept of a record that is too large."""
+CUTS_TRIED = 6
+"""Ends of nested objects look like ends of records; after this many tries the brackets are counted."""
+
+RECORDS = b'"records"'
+KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
+"""What is kept of an envelope besides its records."""
+
+UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
+"""What msgspec, and Decimal in it, raise for a text that is not JSON in UTF-8, or not within their bounds."""
+
+Flaw = tuple[str, str]
+"""What is wrong with a record that has not been read: a stable rule, and a sentence for people."""
+OVERSIZE: Flaw = ("too_large", f"is larger than {RECORD_LIMIT:,} bytes: split the record")
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
+_STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_SCALAR = re.compile(rb"[^,\]}\s]+")
+# How the letters of "records" may be spelled, too. Hardly anybody does, but then it may stand twice where it is found once.
+_ESCAPED_LETTER = re.compile(rb"\\u00[67]")
+_OPENING = {b"}": b"{", b"]": b"["}
+
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+"""Any value, with fractions as they were written. Raises one of UNREADABLE."""
+
+RawRecord = bytes | msgspec.Raw
+
+
+@dataclass
+class Chunk:
+    """Some consecutive records of an object. `first_ordinal` counts records from 1."""
+
+    first_ordinal: int
+    records: list[RawRecord]
+    flaws: Mapping[int, Flaw] = field(default_factory=dict)
+    """By index, records that are no records; of one that is too large, only its beginning is here."""
+    line: Callable[[int], int | None] = lambda _: None
+    """The line, from 1, that the record of an index begins on."""
+
+
+@dataclass
+class Envelope:
+    """What stands around the records (KEPT_FIELDS of it), once all records were read."""
+
+    format: str = "unknown"
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Window:
+    """A sliding view of a stream. `buffer[position:]` is what has not been used yet."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.buffer = b""
+        self.position = 0
+        self.ended = False
+        self._lines_before = 0  # line feeds before buffer[0]
+        self._column_before = 0  # bytes of the current line before buffer[0]
+        self._marked = (0, 1)  # a place in the buffer, and its line
+
+    def fill(self, size: int) -> None:
+        """Have at least `size` unused bytes, or all there are."""
+        if self.ended or len(self.buffer) - self.position >= size:
+            return
+        self._lines_before = self.line() - 1
+        begin = self.buffer.rfind(b"\n", 0, self.position) + 1
+        self._column_before = self.position - begin + (self._column_before if begin == 0 else 0)
+        self._marked = (0, self._lines_before + 1)
+        pieces = [self.buffer[self.position :]]
+        have = len(pieces[0])
+        self.position = 0
+        while have < size:
+            piece = self._stream.read(size - have)
+            if not piece:
+                self.ended = True
+                break
+            pieces.append(piece)
+            have += len(piece)
+        self.buffer = b"".join(pieces)
+
+    def skip_space(self) -> bytes:
+        """Go to the next byte that is not white space, and return it (empty at the end)."""
+        while True:
+            match = _SPACE.match(self.buffer, self.position)
+            self.position = match.end() if match else self.position
+            if self.position < len(self.buffer) or self.ended:
+                return self.buffer[self.position : self.position + 1]
+            self.fill(WINDOW)
+
+    def line(self, position: int | None = None) -> int:
+        """The line, from 1, of a place in the buffer (by default the current one)."""
+        position = self.position if position is None else position
+        place, number = self._marked if position >= self._marked[0] else (0, self._lines_before + 1)
+        number += self.buffer.count(b"\n", place, position)
+        self._marked = (position, number)
+        return number
+
+    def fault(self, code: str, message: str, position: int | None = None) -> ObjectFault:
+        """A fault at a place in the buffer."""
+        position = self.position if position is None else position
+        begin = self.buffer.rfind(b"\n", 0, position) + 1
+        column = position - begin + 1 + (self._column_before if begin == 0 else 0)
+        return ObjectFault(code, message, line=self.line(position), column=column)
+
+    def unexpected(self, expected: str) -> ObjectFault:
+        """The fault that something else than the current byte was to be here."""
+        if self.position == len(self.buffer):
+            return self.fault("truncated", "the file ends too early: upload the whole file")
+        return self.fault("bad_json", f"{expected} is expected here")
+
+    def value_end(self) -> int:
+        """Where the JSON value that begins at the position ends, by brackets and quotes alone; grows the window as needed.
+
+        -1: it does not end within RECORD_LIMIT. Raises ObjectFault where it cannot end.
+        """
+        size = max(len(self.buffer) - self.position, 1)
+        while True:
+            end = self._value_end()
+            if end is not None:
+                return end if end - self.position <= RECORD_LIMIT else -1
+            if self.ended:
+                raise self.fault(
+                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
+                )
+            if size > RECORD_LIMIT:
+                return -1
+            size = min(size * 2, RECORD_LIMIT + 1) if size <= RECORD_LIMIT // 2 else RECORD_LIMIT + 1
+            self.fill(size)
+
+    def _value_end(self) -> int | None:
+        buffer, position = self.buffer, self.position
+        if buffer[position : position + 1] not in (b"{", b"[", b'"'):
+            match = _SCALAR.match(buffer, position)
+            if not match:
+                raise self.fault("bad_json", "a value is missing here")
+            return match.end() if match.end() < len(buffer) or self.ended else None
+        opened: list[bytes] = []
+        for match in _TOKEN.finditer(buffer, position):
+            token = match.group()
+            if token in (b"{", b"["):
+                opened.append(token)
+            elif token in (b"}", b"]"):
+                if opened.pop() != _OPENING[token]:
+                    raise self.fault("bad_json", f"'{token.decode()}' does not close what is open", match.start())
+            elif token == b'"':
+                return None
+            if not opened:
+                return match.end()
+        return None
+
+    def skip_value(self) -> None:  # noqa: PLR0912 a scanner's cases belong together
+        """Go past a value of any size, keeping none of it."""
+        if self.buffer[self.position : self.position + 1] not in (b"{", b"[", b'"'):
+            while match := _SCALAR.match(self.buffer, self.position):
+                self.position = match.end()
+                self.fill(WINDOW)
+            return
+        depth = 0
+        inside = False
+        while True:
+            if inside:
+                match = _STRING_END.match(self.buffer, self.position)
+                if match:
+                    inside = False
+                    self.position = match.end()
+                    if depth == 0:
+                        return
+                else:
+                    # A backslash at the very end belongs to the byte after it.
+                    tail = len(self.buffer) - len(self.buffer.rstrip(b"\\"))
+                    self.position = max(len(self.buffer) - (tail % 2), self.position)
+            if not inside:
+                for match in _TOKEN.finditer(self.buffer, self.position):
+                    token = match.group()
+                    self.position = match.end()
+                    if token == b'"':
+                        inside = True
+                        break
+                    depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
+                    if depth == 0:
+                        return
+                else:
+                    self.position = len(self.buffer)
+                if inside:
+                    continue
+            if self.ended:
+                raise self.fault(
+                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
+                )
+            self.fill(WINDOW)
+
+
+def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """The records of a JSON text. `envelope` is complete when all chunks have been taken.
+
+    Raises ObjectFault with line and column where the text is not JSON.
+    """
+    first = window.skip_space()
+    window.fill(RECORD_LIMIT + 1)
+    if not first:
+        raise ObjectFault("empty", "the file is empty: there is no record in it", line=1, column=1)
+    if first == b"[":
+        envelope.format = "array"
+        window.position += 1
+        yield from _numbered(_array(window))
+        _nothing_after(window)
+    elif _is_json_lines(window):
+        envelope.format = "json_lines"
+        yield from _numbered(_json_lines(window))
+    else:
+        yield from _numbered(_object(window, envelope))
+        _nothing_after(window)
+
+
+def _is_json_lines(window: Window) -> bool:
+    """Whether the first line is an object of its own, and another line follows (even if either is faulty)."""
+    end = window.buffer.find(b"\n", window.position)
+    if end < 0:
+        return False
+    line = window.buffer[window.position : end].strip()
+    following = _SPACE.match(window.buffer, end)
+    after = window.buffer[following.end() : following.end() + 1] if following else b""
+    return line.endswith(b"}") and (after == b"{" or (after != b"" and _is_object(line)))
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        _raw_fields.decode(text)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _numbered(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    ordinal = 1
+    for chunk in chunks:
+        chunk.first_ordinal = ordinal
+        ordinal += len(chunk.records)
+        if chunk.records:
+            yield chunk
+
+
+def _nothing_after(window: Window) -> None:
+    if window.skip_space():
+        raise window.fault(
+            "trailing_data", "more data after the end of the JSON value: one value a file, or JSON Lines"
+        )
+
+
+def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """An envelope if it has `records`, else a record itself."""
+    if window.ended and not _may_repeat_records(window):
+        try:
+            fields = _raw_fields.decode(window.buffer[window.position :])
+            records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
+            kept = {name: decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+        except UNREADABLE:
+            pass  # found again below, with its place
+        else:
+            if records is not None:
+                envelope.format, envelope.fields = "envelope", kept
+                yield from _pieces(window, list(records), max(window.buffer.find(RECORDS), window.position))
+            else:
+                envelope.format = "object"
+                line = window.line()
+                yield Chunk(0, [window.buffer[window.position :].rstrip()], line=lambda _: line)
+            window.position = len(window.buffer)
+            return
+    yield from _walked_object(window, envelope)
+
+
+def _may_repeat_records(window: Window) -> bool:
+    """Whether "records" stands there more than once (inside of a record, perhaps): all is looked at in its order then."""
+    return window.buffer.count(RECORDS) > 1 or _ESCAPED_LETTER.search(window.buffer) is not None
+
+
+def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
+    """An object that is too large to be looked at as a whole, may have "records" twice, or has a fault somewhere."""
+    begin, line, whole = window.position, window.line(), window.ended
+    window.position += 1
+    after = b"}" if window.skip_space() == b"}" else b","
+    while after == b",":
+        if window.skip_space() != b'"':
+            raise window.unexpected("a field name in double quotes")
+        key = _decoded(window, window.value_end())
+        if window.skip_space() != b":":
+            raise window.unexpected("a colon")
+        window.position += 1
+        begins_with = window.skip_space()
+        if key == "records" and envelope.format == "envelope":
+            raise window.fault("bad_json", 'a second "records": put all records into one')
+        if key == "records" and begins_with == b"[":
+            envelope.format = "envelope"
+            window.position += 1
+            yield from _array(window)
+        else:
+            end = window.value_end()
+            if end < 0:
+                raise window.fault("too_large", f"field {str(key)[:50]!r} {OVERSIZE[1]}")
+            value = _decoded(window, end)
+            if key in KEPT_FIELDS:
+                envelope.fields[key] = value
+        after = window.skip_space()
+        if after not in (b",", b"}"):
+            raise window.unexpected('a comma or "}"')
+        window.position += after == b","
+    window.position += 1
+    if envelope.format != "envelope":
+        if not whole:
+            raise ObjectFault("too_large", f"a single record {OVERSIZE[1]}", line=line, column=1)
+        envelope.format, envelope.fields = "object", {}
+        yield Chunk(0, [window.buffer[begin : window.position]], line=lambda _: line)
+
+
+def _decoded(window: Window, end: int) -> Any:
+    """The value between the position and `end`; goes there."""
+    try:
+        value = decode(window.buffer[window.position : end])
+    except RecursionError:
+        raise window.fault("nested_too_deeply", "objects are nested too deeply: flatten them") from None
+    except ArithmeticError:
+        raise window.fault("bad_json", "a number is too large to be read") from None
+    except UNREADABLE:
+        raise window.fault("bad_json", "not valid JSON, or not UTF-8") from None
+    window.position = end
+    return value
+
+
+def _array(window: Window) -> Iterator[Chunk]:
+    """The elements of an array whose opening bracket has been passed; goes past the closing one."""
+    if window.skip_space() == b"]":
+        window.position += 1
+        return
+    while True:
+        window.fill(WINDOW)
+        chunk = _cut(window)
+        if chunk is None:
+            chunk = _walk(window)
+        yield from chunk
+        after = window.skip_space()
+        if after not in (b",", b"]"):
+            raise window.unexpected('a comma or "]"')
+        window.position += 1
+        if after == b"]":
+            return
+        if window.skip_space() == b"]":
+            raise window.fault("bad_json", "a comma before the end of an array: remove it")
+
+
+def _cut(window: Window) -> list[Chunk] | None:
+    """As many whole elements as the window holds, if a cut is found after one of the last objects in it."""
+    begin = window.position
+    end = min(len(window.buffer), begin + WINDOW)
+    for _ in range(CUTS_TRIED):
+        end = window.buffer.rfind(b"}", begin, end)
+        if end < 0:
+            return None
+        if not _AFTER_BRACE.match(window.buffer, end):
+            continue
+        try:
+            # One copy of megabytes, not three.
+            records = _raw_list.decode(b"".join((b"[", memoryview(window.buffer)[begin : end + 1], b"]")))
+        except UNREADABLE:
+            continue
+        chunk = list(_pieces(window, list(records), begin))
+        window.position = end + 1
+        return chunk
+    return None
+
+
+def _walk(window: Window) -> list[Chunk]:
+    """At least one element, and as many more as the window holds, told apart by brackets and quotes."""
+    records: list[RawRecord] = []
+    lines: list[int] = []
+    flaws: dict[int, Flaw] = {}
+    size = 0
+    while True:
+        if window.skip_space() in (b",", b"]", b""):
+            raise window.unexpected("a value")
+        lines.append(window.line())
+        end = window.value_end()
+        if end < 0:
+            flaws[len(records)] = OVERSIZE
+            records.append(window.buffer[window.position : window.position + RAW_LIMIT])
+            window.skip_value()
+        else:
+            records.append(window.buffer[window.position : end])
+            window.position = end
+        size += len(records[-1]) if isinstance(records[-1], bytes) else 0
+        if window.skip_space() != b"," or size >= WINDOW // 2 or len(records) == CHUNK_RECORDS or end < 0:
+            break
+        comma = window.position
+        window.position += 1
+        if window.skip_space() == b"]":
+            raise window.fault("bad_json", "a comma before the end of an array: remove it")
+        if len(window.buffer) - window.position < WINDOW // 8 and not window.ended:
+            window.position = comma
+            break
+    return [Chunk(0, records, flaws, lambda index: lines[index])]
+
+
+def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator[Chunk]:
+    """Chunks of a bounded number of records, with lines that are looked up only when they are asked for.
+
+    `position` is a place before the first record, with none of the records' texts in between.
+    """
+    buffer = window.buffer
+    first_line = window.line(position)
+    known = [(0, position, first_line)]  # (index, place before the record, line of that place), as far as asked
+
+    def line(index: int) -> int:
+        at, place, number = next(entry for entry in reversed(known) if entry[0] <= index)
+        while True:
+            found = buffer.find(bytes(records[at]), place)
+            number += buffer.count(b"\n", place, found)
+            if at == index:
+                known.append((at, found, number))
+                return number
+            number += buffer.count(b"\n", found, found + len(bytes(records[at])))
+            place = found + len(bytes(records[at]))
+            at += 1
+
+    for begin in range(0, len(records), CHUNK_RECORDS):
+        yield Chunk(0, records[begin : begin + CHUNK_RECORDS], line=lambda index, begin=begin: line(begin + index))
+
+
+def _json_lines(window: Window) -> Iterator[Chunk]:
+    while True:
+        window.fill(WINDOW)
+        end = len(window.buffer) if window.ended else window.buffer.rfind(b"\n") + 1
+        first_line = window.line()
+        if end <= window.position:
+            if window.position >= len(window.buffer) and window.ended:
+                return
+            yield _long_line(window, first_line)
+            continue
+        texts = window.buffer[window.position : end].split(b"\n")
+        window.position = end
+        filled = [(first_line + i, text) for i, text in enumerate(texts) if text and not text.isspace()]
+        for begin in range(0, len(filled), CHUNK_RECORDS):
+            piece = filled[begin : begin + CHUNK_RECORDS]
+            yield Chunk(0, [text for _, text in piece], line=lambda index, piece=piece: piece[index][0])
+        if window.ended:
+            return
+
+
+def _long_line(window: Window, line: int) -> Chunk:
+    """A line that does not end within the window."""
+    window.fill(RECORD_LIMIT + 1)
+    end = window.buffer.find(b"\n", window.position)
+    if end < 0 and window.ended:
+        end = len(window.buffer)
+    if 0 <= end <= window.position + RECORD_LIMIT:
+        text = window.buffer[window.position : end]
+        window.position = end
+        return Chunk(0, [text], line=lambda _: line)
+    text = window.buffer[window.position : window.position + RAW_LIMIT]
+    while (end := window.buffer.find(b"\n", window.position)) < 0 and not window.ended:
+        window.position = len(window.buffer)
+        window.fill(WINDOW)
+    window.position = end if end >= 0 else len(window.buffer)
+    return Chunk(0, [text], {0: OVERSIZE}, line=lambda _: line)

@@ -1,0 +1,152 @@
+"""An object's bytes as plain UTF-8, streamed: gzip and zstd are unpacked, a byte-order mark is honoured. What the bytes
+mean is decided in formats.py.
+"""
+
+import codecs
+import io
+from typing import Protocol
+
+import pyarrow as pa
+
+from pipeline_project.ingest.decoding.faults import ObjectFault
+
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BOMB_RATIO = 200
+"""JSON of repeated records shrinks up to about 50 times; what shrinks more than this is taken for a bomb …"""
+BOMB_FLOOR = 64 * 1024 * 1024
+"""… once this many bytes have come out."""
+UNPACKED_LIMIT = 64 * 1024**3
+"""No object may unpack to more than this many bytes."""
+
+
+class ByteStream(Protocol):
+    """The part of a binary file that is needed; S3's body has it too."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        ...
+
+
+class _Peekable(io.RawIOBase):
+    """Counts what was read, and lets the first bytes be looked at."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        super().__init__()
+        self._stream = stream
+        self._head = b""
+        self.count = 0
+        self.broken: OSError | None = None
+        """The stream itself failed: not a fault of what it holds."""
+
+    def peek(self, size: int) -> bytes:
+        while len(self._head) < size and (more := self._read(size - len(self._head))):
+            self._head += more
+        return self._head[:size]
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            self.broken = error
+            raise
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+        else:
+            data = self._read(size)
+        self.count += len(data)
+        return data
+
+    def readinto(self, buffer: bytearray, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readable(self) -> bool:
+        return True
+
+
+class _Unpacked:
+    """Decompressed bytes, within bounds; every fault of the packing is an ObjectFault."""
+
+    def __init__(self, packed: _Peekable, packing: str) -> None:
+        self._unpacker = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), packing)
+        self._packed = packed
+        self._packing = packing
+        self._count = 0
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data = self._unpacker.read(size)
+        except OSError as error:
+            if self._packed.broken is not None:
+                raise self._packed.broken from None
+            if "Truncated" in str(error):
+                raise ObjectFault(
+                    "truncated", f"the {self._packing} data end too early: upload the whole file"
+                ) from None
+            raise ObjectFault(
+                "bad_compression", f"the {self._packing} data are damaged: pack and upload the file again"
+            ) from None
+        self._count += len(data)
+        check_unpacked(self._count, self._packed.count)
+        return data
+
+
+class _Transcoded:
+    """UTF-8 out of UTF-16 or UTF-32."""
+
+    def __init__(self, stream: ByteStream, encoding: str) -> None:
+        self._stream = stream
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+
+    def read(self, size: int, /) -> bytes:
+        while data := self._stream.read(size):
+            if text := self._decode(data):
+                return text
+        return self._decode(b"", final=True)
+
+    def _decode(self, data: bytes, *, final: bool = False) -> bytes:
+        try:
+            return self._decoder.decode(data, final).encode()
+        except UnicodeError:
+            raise ObjectFault("bad_encoding", f"not valid {self._encoding}: export the file as UTF-8") from None
+
+
+def check_unpacked(unpacked: int, packed: int) -> None:
+    """Raise ObjectFault when so many bytes out of so many are more than any honest file gives."""
+    if unpacked > UNPACKED_LIMIT or unpacked > max(BOMB_FLOOR, BOMB_RATIO * packed):
+        raise ObjectFault(
+            "too_large",
+            f"{packed:,} bytes of it unpack to {unpacked:,} or more: the limit is {UNPACKED_LIMIT:,}, and {BOMB_RATIO} times "
+            f"its size from {BOMB_FLOOR:,} on: split the file, or upload it without compression",
+        )
+
+
+def plain(stream: ByteStream) -> tuple[ByteStream, str]:
+    """The unpacked UTF-8 text of `stream` without byte-order mark, and how it was packed (`plain`, `gzip`, `zstd`)."""
+    source = _Peekable(stream)
+    packing = _packing(source.peek(4))
+    if packing == "plain":
+        return _without_byte_order_mark(source), packing
+    unpacked = _Peekable(_Unpacked(source, packing))
+    if _packing(unpacked.peek(4)) != "plain":
+        raise ObjectFault("packed_twice", f"compressed data inside {packing} data: pack the file once only")
+    return _without_byte_order_mark(unpacked), packing
+
+
+def _packing(head: bytes) -> str:
+    return "gzip" if head.startswith(GZIP) else "zstd" if head == ZSTD else "plain"
+
+
+def _without_byte_order_mark(stream: _Peekable) -> ByteStream:
+    head = stream.peek(4)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return _Transcoded(stream, "utf-32")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _Transcoded(stream, "utf-16")
+    if head.startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
+    return stream

@@ -1,0 +1,16 @@
+"""Discovery: finding objects in the landing bucket, by events and by listing, and entering them in the ledger."""
+
+from pipeline_project.ingest.discovery.completeness import Comparison, compare
+from pipeline_project.ingest.discovery.landing import Landing, ListingCursor, Turns, list_all
+from pipeline_project.ingest.discovery.listing import counts, list_pages
+
+__all__ = [
+    "Comparison",
+    "Landing",
+    "ListingCursor",
+    "Turns",
+    "compare",
+    "counts",
+    "list_all",
+    "list_pages",
+]

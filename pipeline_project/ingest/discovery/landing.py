@@ -1,0 +1,218 @@
+"""What arrives: from queue and listing into the ledger. What then waits is given to batches (batches.py).
+
+SQS ──receive──► ledger (commit) ──► delete        a message is deleted only once the ledger knows its objects
+listing ───────► ledger                            finds what events missed; goes on where it stopped
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pipeline_project.database import Connection, Database
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.discovery.listing import from_event, list_pages
+from pipeline_project.ingest.ledger import Batch, Living, ObjectSeen, assign
+from pipeline_project.settings import Settings
+
+MESSAGES = 10
+"""Most messages that SQS gives, or deletes, at once."""
+LONGEST_WAIT = 20
+"""Longest long poll that SQS takes, in seconds."""
+BACKLOG_WAIT = 1
+"""How long to listen when objects wait only for a run to end."""
+GATHER_PAUSE = 0.05
+LONGEST_GATHERING = 2.0
+"""After this many seconds with events the first of them get their run, however many are still to come."""
+
+log = logging.getLogger("pipeline.ingest")
+
+
+class Received(NamedTuple):
+    """What messages tell of, and what is needed to delete them."""
+
+    seen: list[ObjectSeen]
+    ignored: list[str]
+    receipts: list[str]
+
+
+@dataclass(frozen=True)
+class ListingCursor:
+    """How far the listing has come: `resume` is None between two passes, of which the last began at `began`."""
+
+    began: datetime | None = None
+    resume: dict[str, str] | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> "ListingCursor":
+        """What `str` gave. Anything else is the beginning: a pass more does no harm."""
+        try:
+            known = json.loads(text or "")
+            return cls(datetime.fromisoformat(known["began"]), known["resume"])
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def __str__(self) -> str:
+        return json.dumps({"began": self.began.isoformat() if self.began else None, "resume": self.resume})
+
+    def is_due(self, now: datetime, every: timedelta) -> bool:
+        """Whether there is a page to be listed: in a pass always, otherwise once the last is long enough ago."""
+        return self.resume is not None or self.began is None or now - self.began >= every
+
+
+class Turns:
+    """Of those who listen: one does, the others stand by. It gives its batches and goes, and the next does so no sooner
+    than `every` seconds later. So somebody always listens, and what arrives under load waits no longer than that.
+    """
+
+    def __init__(self, every: float) -> None:
+        self.every = every
+        self.next = 0.0
+        """On the clock of those who listen."""
+        self.lock = threading.Lock()
+        """Held by who listens."""
+
+
+class Landing:
+    """The landing queue and bucket of one deployment. `sqs` and `s3` are boto3 clients, `database` is the loader's."""
+
+    def __init__(
+        self,
+        database: Database,
+        sqs: Any,
+        s3: Any,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._sqs = sqs
+        self._s3 = s3
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self.ignored = 0
+        """Folders and empty objects that were told of since this was made."""
+
+    def watch(
+        self, living: Callable[[], Living], turns: Turns, *, seconds: float, linger: float, runs_per_source: int
+    ) -> list[Batch]:
+        """Listen for up to `seconds`, but ask the queue once in any case; return at the first objects that can be given to a
+        run.
+
+        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together, and
+        until its turn has come.
+        `living` is asked only when something waits. A source has at most `runs_per_source` living runs: meanwhile
+        what arrives gathers, and the next run takes it all.
+        """
+        deadline = self._clock() + seconds
+        if not turns.lock.acquire(timeout=seconds):
+            return []
+        try:
+            with self._database.connect() as connection:
+                return self._listen(connection, living, turns, deadline, linger, runs_per_source)
+        finally:
+            turns.lock.release()
+
+    def _listen(
+        self,
+        connection: Connection,
+        living: Callable[[], Living],
+        turns: Turns,
+        deadline: float,
+        linger: float,
+        runs_per_source: int,
+    ) -> list[Batch]:
+        has_listened = False
+        while True:
+            its_turn = self._clock() >= turns.next
+            batches, backlog = assign(connection, self._settings, living, runs_per_source) if its_turn else ([], True)
+            if batches:
+                turns.next = self._clock() + turns.every
+                return batches
+            left = deadline - self._clock()
+            if left < 1 and has_listened:  # SQS waits for whole seconds
+                return []
+            has_listened = True
+            if not its_turn:
+                self._gather(connection, min(turns.next, deadline), deadline)
+            elif self._take(connection, self._receive(min(left, BACKLOG_WAIT) if backlog else left)):
+                begin = self._clock()
+                self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
+
+    def _gather(self, connection: Connection, until: float, at_latest: float) -> None:
+        """Take what else comes until then; longer only if it comes without a pause."""
+        while self._clock() < at_latest:
+            if not self._take(connection, self._receive(0)):
+                if self._clock() >= until:
+                    return
+                self._sleep(GATHER_PAUSE)
+
+    def _take(self, connection: Connection, received: Received) -> bool:
+        """Write what messages tell to the ledger, and only then delete them; False if there were none."""
+        if received.receipts:
+            ledger.discover(connection, received.seen)
+            connection.commit()
+            self._delete(received.receipts)
+            for key in received.ignored:
+                log.info("%r is ignored: it is empty, or a folder", key)
+            self.ignored += len(received.ignored)
+        return bool(received.receipts)
+
+    def _receive(self, seconds: float) -> Received:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._settings.landing_queue_url,
+            MaxNumberOfMessages=MESSAGES,
+            WaitTimeSeconds=min(max(0, int(seconds)), LONGEST_WAIT),
+        )
+        messages = answer.get("Messages", [])
+        told = [from_event(message["Body"]) for message in messages]
+        return Received(
+            [each for message in told for each in message.seen],
+            [each for message in told for each in message.ignored],
+            [message["ReceiptHandle"] for message in messages],
+        )
+
+    def _delete(self, receipts: list[str]) -> None:
+        """What is not deleted comes again, and changes nothing."""
+        entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
+        self._sqs.delete_message_batch(QueueUrl=self._settings.landing_queue_url, Entries=entries)
+
+    def list_some(self, cursor: ListingCursor, now: datetime, *, every: timedelta, seconds: float) -> ListingCursor:
+        """Compare pages of the bucket with the ledger for up to `seconds` (at least one page), if a pass is due.
+
+        Where to go on; a pass begins `every` so often.
+        """
+        if not cursor.is_due(now, every):
+            return cursor
+        began = cursor.began if cursor.resume is not None else now
+        deadline = self._clock() + seconds
+        with self._database.connect() as connection:
+            for page in list_pages(self._s3, self._settings.landing_bucket, cursor.resume):
+                ledger.discover(connection, page.seen)
+                connection.commit()
+                if self._clock() >= deadline:
+                    return ListingCursor(began, page.resume)
+        return ListingCursor(began)
+
+
+class Listed(NamedTuple):
+    """How many objects of a bucket the ledger did not know, and how many are folders or empty."""
+
+    new: int
+    ignored: int
+
+
+def list_all(connection: Connection, s3: Any, bucket: str) -> Listed:
+    """Compare the whole bucket with the ledger. Committed page by page."""
+    new = ignored = 0
+    for page in list_pages(s3, bucket):
+        new += len(ledger.discover(connection, page.seen))
+        connection.commit()
+        ignored += page.ignored
+    return Listed(new, ignored)

@@ -1,0 +1,19 @@
+"""Inspection: explaining to people what ingestion did or would do. Nothing here writes to the database."""
+
+from pipeline_project.ingest.inspection.explanations import Explanation, State, explain
+from pipeline_project.ingest.inspection.previews import Preview, preview
+from pipeline_project.ingest.inspection.report import first_entities, reject_reasons, rejects_command, shares, totals
+
+__all__ = [
+    "Explanation",
+    "Preview",
+    "State",
+    "explain",
+    "first_entities",
+    "preview",
+    "reject_reasons",
+    "rejects_command",
+    "report",
+    "shares",
+    "totals",
+]

@@ -1,0 +1,64 @@
+"""What must hold for an object as a whole: the share of bad rows, the sender's own account of it, its control totals."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pipeline_project.ingest.decoding import ObjectFault
+from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.mapping import Bad
+from pipeline_project.sources.source import Source
+
+TOO_MANY_REJECTS = "too_many_rejects"
+
+
+def check_whole(source: Source, opened: Opened) -> None:
+    """Raise ObjectFault unless the object, all of whose records were mapped, may be loaded."""
+    envelope, records = opened.envelope, opened.outcome.records
+    bad_ordinals, first_bad = opened.bad_ordinals, opened.first_bad
+    metadata = envelope.fields.get("metadata")
+    summary = envelope.fields.get("summary")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    summary = summary if isinstance(summary, dict) else {}
+    for sender in (metadata.get("sourceSystem"), envelope.fields.get("sourceSystem")):
+        if sender is not None and str(sender).strip().lower() != source.name:
+            raise ObjectFault(
+                "wrong_source",
+                f"says that it comes from {str(sender)[:100]!r} but lies below {source.prefix}/: "
+                "upload it to the folder of its own source",
+            )
+    for place, count in (("metadata", metadata.get("recordCount")), ("summary", summary.get("recordCount"))):
+        if count is not None and _number(count) != records:
+            raise ObjectFault(
+                "count_mismatch",
+                f"{place}.recordCount is {str(count)[:50]}, but there are {records} records: "
+                "the export is incomplete, run it again",
+            )
+    if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
+        reasons = "; ".join(f"record {bad.ordinal}: {_sentence(bad)}" for bad in first_bad[:3])
+        raise ObjectFault(
+            TOO_MANY_REJECTS,
+            f"{len(bad_ordinals)} of {records} records are bad (at most {source.reject_threshold:.0%} may be), "
+            f"so nothing was loaded: {reasons}",
+            line=first_bad[0].line,
+        )
+    if not bad_ordinals:  # a row that was refused is missing in the sum, which then tells nothing
+        for name, column in source.totals_of(opened.claimed.dataset).items():
+            declared, found = summary.get(name), opened.totals.get(column, Decimal(0))
+            if declared is not None and _number(declared) != found:
+                raise ObjectFault(
+                    "total_mismatch",
+                    f"summary.{name} is {str(declared)[:50]}, but the records sum up to {found}: "
+                    "the export is incomplete, run it again",
+                )
+
+
+def _number(value: Any) -> Decimal | None:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def _sentence(bad: Bad) -> str:
+    return ", ".join(f"{error.field} {error.message}".strip() for error in bad.errors)[:200]

@@ -1,0 +1,481 @@
+"""Loads decoded objects into PostgreSQL: one transaction writes their rows, their rejects and their ledger entries.
+
+While PostgreSQL works on one piece, the next is decoded and mapped: its statements run in a thread of their own, in the
+order in which they are given. A piece goes through
+
+    peek ──► probe: is it there in this very form? ──► map what is not ──► COPY ──► merge
+
+Loads of one source and dataset take turns (an advisory lock); loads of different ones do not meet, since a canonical id
+begins with its source.
+"""
+
+import gc
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal, localcontext
+from itertools import chain, groupby, islice
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from pipeline_project.database import Connection
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.decoding import RAW_LIMIT, Chunk, ObjectFault
+from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, check_whole
+from pipeline_project.ingest.loading.microbatches import Opened, Piece, pieces_of, read_whole, whole_objects
+from pipeline_project.ingest.mapping import (
+    DIGITS_OF_TOTAL,
+    Bad,
+    EntityMapper,
+    FieldError,
+    Peeks,
+    Rows,
+    joined,
+    mapper,
+    packed,
+    unrepeated,
+)
+from pipeline_project.schema.fields import Dataset
+from pipeline_project.schema.sql_files import query
+from pipeline_project.sources.source import Source
+
+STEPS_AHEAD = 3
+"""Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
+PROBE_AGAIN = 8
+"""After a piece in which next to nothing was known, so many go without a probe: an initial load gains nothing from it."""
+KNOWN_ENOUGH = 0.05
+"""Share of known records from which a probe pays."""
+GARBAGE_THRESHOLD = 200_000
+"""New containers before Python looks for circles among them; it begins with 700."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep another waiting; Python begins with 0.005."""
+TOGETHER_UNPACKED = 32 * 1024 * 1024
+"""Most bytes of records of small objects that are loaded together; packed they may be few."""
+FIRST_KEYS = 10
+"""Rows of an object whose keys are kept in its outcome."""
+REJECTS_TOGETHER = 1_000
+"""Rejected rows that are replayed together."""
+REJECTS_OF_REFUSED = 100
+"""How many of the bad rows of a refused object are kept for people to look at."""
+
+
+Known = dict[int, set[int]]
+"""Of each object, by id, the ordinals of the records that are there already."""
+
+
+class Loader:
+    """Loads objects over one connection, which nobody else may use meanwhile.
+
+    `worker` is the name under which the objects were claimed.
+    """
+
+    def __init__(self, connection: Connection, worker: str) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._unprobed: dict[tuple[str, str], int] = {}
+        with connection.transaction():
+            connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
+
+    def load_one(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome | None:
+        """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
+        try:
+            with self._load(source, dataset) as load:
+                if not load.hold([opened]):
+                    return None
+                load.run(pieces_of(opened))
+                check_whole(source, opened)
+                load.settle([opened])
+        except ObjectFault as fault:
+            # What was written of it is rolled back; that it failed is told in a transaction of its own.
+            opened.outcome.refuse(fault)
+            with self._load(source, dataset) as load:
+                if not load.hold([opened]):
+                    return None
+                load.settle([opened])
+        return opened.outcome
+
+    def load_many(self, source: Source, dataset: Dataset, opened: Sequence[Opened]) -> list[Outcome]:
+        """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
+
+        All their records are in memory at once. Left out are objects that another worker has taken, and those that unpack
+        to more than there is room for.
+        """
+        unpacked: dict[Opened, list[Chunk]] = {}
+        room = TOGETHER_UNPACKED
+        for each in opened:
+            try:
+                chunks, size = read_whole(each, room)
+            except ObjectFault as fault:
+                each.outcome.refuse(fault)
+                chunks, size = [], 0
+            if size <= room:
+                unpacked[each] = chunks
+                room -= size
+        with self._load(source, dataset) as load:
+            held = load.hold(list(unpacked))
+            load.run(whole_objects((each, unpacked[each]) for each in held), whole=True)
+            load.settle(held)
+        return [each.outcome for each in held]
+
+    def load_rejected(self, source: Source, dataset: Dataset, opened: Opened) -> None:
+        """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
+        with self._load(source, dataset) as load:
+            load.take_turn([opened], partial=True)
+            while rows := list(islice(opened.chunks, REJECTS_TOGETHER)):  # a chunk each: their ordinals have gaps
+                load.run([[(opened, row) for row in rows]])
+            load.raise_data_version([opened])
+
+    @contextmanager
+    def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
+        # In this order: the connection has to be idle before it can commit or roll back.
+        with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
+
+
+class _Load:
+    """The work of one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        worker: str,
+        source: Source,
+        dataset: Dataset,
+        postgres: ThreadPoolExecutor,
+        unprobed: dict[tuple[str, str], int],
+    ) -> None:
+        """`unprobed`: by source and dataset, how many of the next pieces go without a probe."""
+        self._connection = connection
+        self._worker = worker
+        self._source = source
+        self._dataset: Dataset = dataset
+        self._mapper = mapper(source, dataset)
+        self._has_totals = bool(source.totals_of(dataset))
+        self._postgres = postgres
+        self._steps: list[Future[None]] = []
+        self._held: dict[int, Opened] = {}
+        # Whether an object may already have said something about an entity that is not its current state any more.
+        self._repeats = False
+        # Whether of its objects only some records are read.
+        self._partial = False
+        self._open_rejects = False
+        self._history_changed = False
+        self._unprobed = unprobed
+
+    def hold(self, opened: Sequence[Opened]) -> list[Opened]:
+        """Take the turn and the ledger rows; those of the objects that are still the worker's."""
+        ids = [each.claimed.object_id for each in opened]
+        rows = self._connection.execute(
+            query("ingest/ledger/hold"), {"object_ids": ids, "worker": self._worker}
+        ).fetchall()
+        held = {object_id for (object_id,) in rows}
+        still = [each for each in opened if each.claimed.object_id in held]
+        self.take_turn(still)
+        return still
+
+    def take_turn(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
+        """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
+        ledger.take_turn(self._connection, self._source.name, self._dataset)
+        self._connection.execute(query(f"ingest/staging_{self._dataset}"))
+        self._held = {each.claimed.object_id: each for each in opened}
+        self._repeats = any(each.claimed.replayed for each in opened)
+        self._partial = partial
+        any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
+        if self._dataset == "entities":
+            self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
+
+    def run(self, pieces: Iterable[Piece], *, whole: bool = False) -> None:
+        """Stage and merge, piece by piece. `whole`: a piece holds whole objects, and each may be refused."""
+        try:
+            self._run(pieces, whole=whole)
+        except psycopg.errors.InFailedSqlTransaction:
+            # A statement met what an earlier one had left behind: the reason is the error of that one.
+            for step in self._steps:
+                step.result()
+            raise
+
+    def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
+        previous: tuple[Piece, Future[Known] | None] | None = None
+        for piece in pieces:
+            peeks = packed(self._peek(piece))
+            if whole and previous is not None:
+                # What the objects of one piece say must be there when those of the next are compared: the notes of what is
+                # known have to wait until it shows which objects are refused.
+                self._finish(*previous, whole=whole)
+                previous = None
+            probe = self._postgres.submit(self._probe, piece, peeks, whole=whole) if peeks else None
+            if previous is not None:
+                self._finish(*previous, whole=whole)
+            previous = (piece, probe)
+        if previous is not None:
+            self._finish(*previous, whole=whole)
+        while self._steps:
+            self._steps.pop(0).result()
+
+    def settle(self, opened: Sequence[Opened]) -> None:
+        """Data version, what became of rejects, and the ledger."""
+        for each in opened:
+            outcome = each.outcome
+            outcome.format = each.envelope.format
+            if outcome.fault is not None:
+                # With another reason, how far it was read depends on its neighbours.
+                if outcome.fault.code == TOO_MANY_REJECTS and not each.claimed.loaded_before:
+                    self._add_rejects(each, each.first_bad)
+                    self._resolve_rejects(each)
+                continue
+            outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
+            self._resolve_rejects(each)
+        if with_bad := [each.claimed.object_id for each in opened if each.bad_ordinals]:
+            self._connection.execute(query("ingest/rejects/supersede_own_rejects"), {"object_ids": with_bad})
+        self.raise_data_version(opened)
+        ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
+
+    def _resolve_rejects(self, opened: Opened) -> None:
+        """Settle those of an earlier reading that are good now."""
+        if opened.claimed.replayed:
+            which = {"object_id": opened.claimed.object_id, "bad": opened.bad_ordinals}
+            self._connection.execute(query("ingest/rejects/resolve_rejects"), which)
+
+    def raise_data_version(self, opened: Sequence[Opened]) -> None:
+        """Unless none of the objects has changed anything. A late row has, if it is a state of its own in the history."""
+        if self._history_changed or any(each.outcome.inserted or each.outcome.updated for each in opened):
+            version = {"source": self._source.name, "dataset": self._dataset}
+            self._connection.execute(query("ingest/ledger/raise_data_version"), version)
+
+    # --- decoding side
+
+    def _peek(self, piece: Piece) -> Peeks:
+        mapper = self._mapper
+        if not isinstance(mapper, EntityMapper):
+            return joined([])
+        if unprobed := self._unprobed.get((self._source.name, self._dataset)):
+            self._unprobed[self._source.name, self._dataset] = unprobed - 1
+            return joined([])
+        return joined(
+            [
+                # Of two records for one entity the newer counts, if it is good: that is known after mapping.
+                unrepeated(joined([mapper.peek_all(chunk, opened.position, place) for opened, chunk in of_object]))
+                for place, (_, of_object) in enumerate(groupby(piece, lambda each: id(each[0])), 1)
+            ]
+        )
+
+    def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
+        """Map what the probe did not know, and hand it to PostgreSQL."""
+        known = probe.result() if probe is not None else {}
+        rows: dict[Opened, Rows] = {}
+        bad: list[tuple[Opened, Bad]] = []
+        for opened, chunk in piece:
+            opened.outcome.records += len(chunk.records)
+            here = known.get(opened.position.object_id, ())
+            places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in here]
+            mapped = self._mapper.map_all(chunk, places, opened.position)
+            for each in mapped.bad:
+                line = chunk.line(each.ordinal - chunk.first_ordinal)
+                bad.append((opened, self._note_bad(opened, each, line)))
+            if self._has_totals and isinstance(self._mapper, EntityMapper):
+                self._sum_up(self._mapper, opened, chunk, mapped.bad)
+            rows.setdefault(opened, Rows()).extend(mapped.rows)
+        if whole:
+            for opened in rows:
+                self._refuse_if_faulty(opened)
+            bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
+        accepted = {opened: each.newest() for opened, each in rows.items() if opened.outcome.fault is None}
+        for opened, each in accepted.items():
+            opened.outcome.stale += len(rows[opened].keys) - len(each.keys)
+            first_keys = opened.outcome.first_keys
+            first_keys += each.keys[: FIRST_KEYS - len(first_keys)]
+        confirmed = list(accepted) if whole and known else []
+        self._steps.append(self._postgres.submit(self._merge, _to_stage(accepted), bad, confirmed))
+        while len(self._steps) > STEPS_AHEAD:
+            self._steps.pop(0).result()
+
+    def _sum_up(self, mapper: EntityMapper, opened: Opened, chunk: Chunk, bad: Sequence[Bad]) -> None:
+        """Add to the object's control totals its good records."""
+        ordinals = {each.ordinal for each in bad}
+        places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in ordinals]
+        with localcontext(prec=DIGITS_OF_TOTAL):
+            for column, more in mapper.sums(chunk, places, opened.position).items():
+                opened.totals[column] = opened.totals.get(column, Decimal(0)) + more
+
+    def _note_bad(self, opened: Opened, bad: Bad, line: int | None) -> Bad:
+        bad = bad._replace(
+            line=line, raw=bad.raw[:RAW_LIMIT], raw_complete=bad.raw_complete and len(bad.raw) <= RAW_LIMIT
+        )
+        opened.outcome.rejected += 1
+        opened.bad_ordinals.append(bad.ordinal)
+        if len(opened.first_bad) < REJECTS_OF_REFUSED:
+            opened.first_bad.append(bad)
+        return bad
+
+    def _refuse_if_faulty(self, opened: Opened) -> None:
+        if opened.outcome.fault is None:
+            try:
+                check_whole(self._source, opened)
+            except ObjectFault as fault:
+                opened.outcome.refuse(fault)
+
+    # --- PostgreSQL's side: these run in its thread
+
+    def _probe(self, piece: Piece, peeks: bytes, *, whole: bool) -> Known:
+        """The records that are there already; they are counted, and confirmed unless `whole`."""
+        positions = [opened.position for opened in {id(opened): opened for opened, _ in piece}.values()]
+        parameters = {
+            "object_ids": [each.object_id for each in positions],
+            "object_modified_ats": [each.modified_at for each in positions],
+            "mapping_version": self._source.mapping_version,
+            "repeats": self._repeats,
+        }
+        self._connection.execute("TRUNCATE peeked, known")
+        with self._connection.cursor() as cursor:
+            with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
+                copy.write(peeks)
+            rows = cursor.execute(query("ingest/loading/probe_entities"), parameters, binary=True).fetchall()
+        known: Known = {}
+        for object_id, ordinals, unchanged in rows:
+            known.setdefault(object_id, set()).update(ordinals)
+            self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
+        if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
+            self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
+        if known and not whole:
+            # Now: the next piece is probed before this one is merged.
+            self._confirm([opened for opened, _ in piece[:1]])
+        return known
+
+    def _confirm(self, opened: Sequence[Opened]) -> None:
+        """Keep what the last probe found of these objects, which are not refused."""
+        object_ids = [each.claimed.object_id for each in opened]
+        which = {"object_ids": object_ids, "source": self._source.name, "mapping_version": self._source.mapping_version}
+        self._connection.execute(query("ingest/loading/confirm_entities"), which)
+        if self._open_rejects:
+            self._connection.execute(query("ingest/rejects/supersede_rejects_by_known"), which)
+
+    def _merge(self, staged: "_Staged", bad: list[tuple[Opened, Bad]], confirmed: list[Opened]) -> None:
+        """`confirmed`: objects of which the last probe found something and which are not refused."""
+        if confirmed:
+            self._confirm(confirmed)
+        for opened in {id(opened): opened for opened, _ in bad}.values():
+            self._add_rejects(opened, [each for owner, each in bad if owner is opened])
+        if staged.lines:
+            self._stage(staged)
+            with self._connection.cursor() as cursor:
+                if self._partial and self._dataset == "entities":
+                    for (object_id,) in cursor.execute(query("ingest/loading/drop_overruled_entities")).fetchall():
+                        self._held[object_id].outcome.count("stale", 1, 0)
+                merge = query(f"ingest/merge_{self._dataset}")
+                late = False
+                for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
+                    self._held[object_id].outcome.count(result, count, deleted)
+                    late = late or result == "late"
+                if late:
+                    self._place_late(cursor)
+        if self._open_rejects:
+            self._connection.execute(query("ingest/rejects/supersede_rejects"))
+
+    def _stage(self, staged: "_Staged") -> None:
+        table = sql.Identifier(f"incoming_{self._dataset}")
+        names = (*(["late"] if staged.late else []), *self._mapper.columns)
+        columns = sql.SQL(", ").join(map(sql.Identifier, names))
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql.SQL("TRUNCATE {}").format(table))
+            with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (NULL '')").format(table, columns)) as copy:
+                copy.write(staged.lines)
+            if self._dataset == "metrics":
+                cursor.execute(
+                    "SELECT canonical.ensure_month_partitions(array_agg(DISTINCT metric_date)) FROM incoming_metrics"
+                )
+
+    def _place_late(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        """Give late rows their place in history. Some may be the current state after all."""
+        self._repeats = True
+        cursor.execute(query("ingest/loading/staging_timeline"))
+        cursor.execute("TRUNCATE timeline")
+        cursor.execute(query("ingest/loading/place_late_entities"))
+        cursor.execute(query("ingest/loading/rewrite_confirmations"), {"source": self._source.name})
+        for object_id, count, deleted in cursor.execute(query("ingest/loading/rewrite_entities")).fetchall():
+            if object_id is None:
+                self._history_changed |= count > 0
+                continue
+            outcome = self._held[object_id].outcome
+            outcome.stale -= count
+            outcome.count("changed", count, deleted)
+        cursor.execute("TRUNCATE late_entities")
+
+    def _add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:
+        if not bad:
+            return
+        rejects = [
+            {
+                "object_id": opened.claimed.object_id,
+                "ordinal": each.ordinal,
+                "line": each.line,
+                "source": self._source.name,
+                "dataset": self._dataset,
+                "record_key": each.key,
+                "source_updated_at": each.updated_at,
+                "object_modified_at": opened.position.modified_at,
+                "raw": each.raw,
+                "raw_complete": each.raw_complete,
+                "errors": _stored(each.errors),
+                "mapping_version": self._source.mapping_version,
+            }
+            for each in bad
+        ]
+        with self._connection.cursor() as cursor:
+            cursor.executemany(query("ingest/rejects/add_rejects"), rejects)
+
+
+@contextmanager
+def _tuned() -> Iterator[None]:
+    """Python as a load wants it.
+
+    Rows are many, live shortly and never in circles: looking for circles among them took a sixth of the time. And the thread
+    that PostgreSQL answers has little to do each time: to wait for its turn longer than that left PostgreSQL idle, for a
+    tenth of the time.
+    """
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(GARBAGE_THRESHOLD, *thresholds[1:])
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)
+
+
+class _Staged(NamedTuple):
+    """Rows on their way into PostgreSQL."""
+
+    lines: bytes
+    """For COPY."""
+    late: bool
+    """Whether each begins with a flag: is another row of the same piece newer?"""
+
+
+def _to_stage(rows: dict[Opened, Rows]) -> _Staged:
+    """The rows of some objects. Several may speak of the same entity: the others are placed behind its newest row."""
+    if len({key for each in rows.values() for key in each.keys}) == sum(len(each.keys) for each in rows.values()):
+        lines = chain.from_iterable(each.lines for each in rows.values())
+        return _Staged("\n".join(chain(lines, [""])).encode(), late=False)
+    newest: dict[str, tuple[datetime, datetime, int]] = {}
+    positioned = [
+        (key, (time, opened.position.modified_at, opened.position.object_id), line)
+        for opened, each in rows.items()
+        for key, time, line in zip(each.keys, each.times, each.lines, strict=True)
+    ]
+    for key, position, _ in positioned:
+        newest[key] = max(newest.get(key, position), position)
+    flagged = [f"{'f' if position == newest[key] else 't'}\t{line}\n" for key, position, line in positioned]
+    return _Staged("".join(flagged).encode(), late=True)
+
+
+def _stored(errors: Sequence[FieldError]) -> str:
+    """As JSON that PostgreSQL takes: the name of a field may hold the NUL that is wrong with it."""
+    return json.dumps(
+        [{part: text.replace("\0", "\ufffd") for part, text in error._asdict().items()} for error in errors]
+    )

@@ -1,0 +1,208 @@
+"""Takes waiting objects from claim to end: fetches them, batches small ones, decides what is tried again.
+
+Whatever happens to one object, its neighbours go on. Whatever happens to the worker, its claims end with its session.
+"""
+
+import logging
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from itertools import groupby
+from typing import Any
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline_project.database import Connection, Database, is_transient
+from pipeline_project.errors import Transient
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.decoding import ByteStream, Envelope, ObjectFault, chunks
+from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.loading.loader import Loader
+from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.mapping import ObjectPosition, mapper
+from pipeline_project.settings import Settings
+from pipeline_project.sources.registry import sources
+
+SMALL = 1024 * 1024
+"""Objects up to this many bytes are fetched whole and loaded together …"""
+TOGETHER_BYTES = 16 * 1024 * 1024
+TOGETHER_OBJECTS = 500
+"""… within these bounds of a transaction."""
+FETCHES = 8
+"""Small objects that are fetched at the same time."""
+GONE = {"NoSuchKey", "NoSuchVersion", "404"}
+OVERWRITTEN = {"PreconditionFailed", "412"}
+STORAGE_ERRORS = (BotoCoreError, ClientError, OSError)
+
+log = logging.getLogger("pipeline.ingest")
+
+
+class Worker:
+    """Loads objects of the ledger. One thread's own."""
+
+    def __init__(self, database: Database, s3: Any, settings: Settings, *, run_id: str | None = None) -> None:
+        """`database` is the loader's, `s3` a boto3 client."""
+        self._database = database
+        self._s3 = s3
+        self._settings = settings
+        self._run_id = run_id
+        self._name = f"{run_id or 'worker'}/{uuid.uuid4().hex[:12]}"
+
+    def ingest(self, object_ids: Sequence[int]) -> Generator[Outcome, None, None]:
+        """Claim and load what still waits of these objects; the outcome of each as soon as it is known.
+
+        Those that a transient fault kept from loading have none: they wait again. Raises Transient when PostgreSQL goes
+        away; closing the iterator early is allowed. In both cases the rest waits for the next worker.
+        """
+        try:
+            with self._database.connect(autocommit=True) as connection:
+                # For the life of this session: that is how others know that the claims are held by somebody.
+                connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (self._name,))
+                try:
+                    yield from self._ingest(connection, object_ids)
+                finally:
+                    if not connection.broken:
+                        ledger.give_back(connection, worker=self._name)
+        except psycopg.OperationalError as error:
+            raise Transient("PostgreSQL went away; what was not loaded by then waits for the next worker") from error
+
+    def _ingest(self, connection: Connection, object_ids: Sequence[int]) -> Iterator[Outcome]:
+        claimed = ledger.claim(
+            connection,
+            object_ids,
+            worker=self._name,
+            run_id=self._run_id,
+            seconds=self._settings.ingest_claim_seconds,
+        )
+        loader = Loader(connection, self._name)
+        with ThreadPoolExecutor(FETCHES, "fetch") as fetchers:
+            for batch in _batches(claimed):
+                for outcome in self._load(connection, loader, fetchers, batch):
+                    log.info(
+                        "%s: %s, %d records (%d inserted, %d updated, %d unchanged, %d stale, %d rejected)%s",
+                        outcome.key,
+                        outcome.state,
+                        *(outcome.records, outcome.inserted, outcome.updated),
+                        *(outcome.unchanged, outcome.stale, outcome.rejected),
+                        f": {outcome.fault.message}" if outcome.fault else "",
+                        extra={"object_id": outcome.object_id, "run_id": self._run_id},
+                    )
+                    yield outcome
+
+    def _load(
+        self, connection: Connection, loader: Loader, fetchers: ThreadPoolExecutor, batch: list[Claimed]
+    ) -> Iterator[Outcome]:
+        done: set[int] = set()
+        if len(batch) > 1:
+            try:
+                opened = [each for each in fetchers.map(self._fetch, batch) if each is not None]
+                for outcome in loader.load_many(sources()[batch[0].source], batch[0].dataset, opened):
+                    done.add(outcome.object_id)
+                    yield outcome
+            except Exception as error:
+                if connection.broken:
+                    raise
+                # Whose fault it was shows when each is loaded by itself.
+                log.warning("%d objects are loaded one by one (%s)", len(batch), type(error).__name__)
+        for claimed in batch:
+            if claimed.object_id not in done and (outcome := self._load_alone(connection, loader, claimed)):
+                yield outcome
+
+    def _load_alone(self, connection: Connection, loader: Loader, claimed: Claimed) -> Outcome | None:
+        try:
+            if claimed.attempts > self._settings.ingest_max_attempts:
+                raise ObjectFault(
+                    "gave_up", f"{claimed.attempts - 1} attempts to load it ended with the worker's death"
+                )
+            return loader.load_one(sources()[claimed.source], claimed.dataset, self._open(claimed))
+        except ObjectFault as fault:
+            return self._settle(connection, claimed, fault)
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
+                return self._try_later(connection, claimed, "database_busy", error)
+            # The mapping should have seen it coming. The text of the error is not shown: it may quote data.
+            log.error("%s: SQLSTATE %s", claimed.key, error.sqlstate)
+            message = (
+                f"PostgreSQL refused a value of it (SQLSTATE {error.sqlstate}): report this as a bug, with the object"
+            )
+            return self._settle(connection, claimed, ObjectFault("refused_by_database", message))
+        except STORAGE_ERRORS as error:
+            return self._try_later(connection, claimed, "storage", error)
+        except Exception as error:
+            # A bug. Raised, it would stop the neighbours too, in this run and in each that follows.
+            log.exception("%s", claimed.key)
+            message = f"the platform failed on it ({type(error).__name__}): report this as a bug, with the object"
+            return self._settle(connection, claimed, ObjectFault("internal_error", message))
+
+    def _settle(self, connection: Connection, claimed: Claimed, fault: ObjectFault) -> Outcome:
+        """Nothing of the object could be loaded, and nothing of it was written."""
+        outcome = Outcome(claimed.object_id, claimed.key)
+        outcome.refuse(fault)
+        if fault.code == "overwritten":
+            outcome.state = "superseded"
+        ledger.settle(connection, [outcome], worker=self._name)
+        return outcome
+
+    def _try_later(self, connection: Connection, claimed: Claimed, code: str, error: Exception) -> None:
+        states = ledger.try_later(
+            connection,
+            [claimed.object_id],
+            worker=self._name,
+            max_attempts=self._settings.ingest_max_attempts,
+            code=code,
+            message=f"attempt {claimed.attempts} of {self._settings.ingest_max_attempts}: {type(error).__name__}",
+        )
+        log.warning("%s: %s, now %s", claimed.key, type(error).__name__, states.get(claimed.object_id), exc_info=error)
+
+    # --- S3
+
+    def _fetch(self, claimed: Claimed) -> Opened | None:
+        """A small object in memory; None where that fails: the reason shows when it is loaded alone."""
+        try:
+            return self._open(claimed, in_memory=True)
+        except Exception:
+            return None
+
+    def _open(self, claimed: Claimed, *, in_memory: bool = False) -> Opened:
+        which = {"VersionId": claimed.version} if claimed.versioned else {"IfMatch": f'"{claimed.version}"'}
+        try:
+            answer = self._s3.get_object(Bucket=claimed.bucket, Key=claimed.key, **which)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code in GONE:
+                raise ObjectFault("gone", "the object was deleted before it was loaded: upload it again") from None
+            if code in OVERWRITTEN:
+                raise ObjectFault("overwritten", "the key was overwritten before this content was loaded") from None
+            raise
+        body: ByteStream = BytesIO(answer["Body"].read()) if in_memory else answer["Body"]
+        position = ObjectPosition(claimed.object_id, answer["LastModified"].replace(microsecond=0))
+        return open_object(claimed, position, body)
+
+
+def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) -> Opened:
+    """An object whose content is `body`, ready to be loaded."""
+    envelope = Envelope()
+    spellings = mapper(sources()[claimed.source], claimed.dataset).id_spellings()
+    return Opened(claimed, position, chunks(body, envelope, spellings), envelope)
+
+
+def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:
+    """Small objects of one source and dataset together; large ones, and those whose worker died, by themselves."""
+
+    def kind(each: Claimed) -> tuple[str, str, bool]:
+        return (each.source, each.dataset, each.size <= SMALL and each.attempts == 1)
+
+    for (_, _, together), group in groupby(sorted(claimed, key=kind), key=kind):
+        batch: list[Claimed] = []
+        size = 0
+        for each in group:
+            if batch and (not together or size + each.size > TOGETHER_BYTES or len(batch) == TOGETHER_OBJECTS):
+                yield batch
+                batch, size = [], 0
+            batch.append(each)
+            size += each.size
+        yield batch

@@ -1,0 +1,20 @@
+"""Mapping: from the text of a record to a row for COPY, or to the list of its errors. Nothing here does I/O."""
+
+from pipeline_project.ingest.mapping.mappers import mapper
+from pipeline_project.ingest.mapping.probe_keys import Peeks, joined, packed, unrepeated
+from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
+from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL, EntityMapper
+
+__all__ = [
+    "DIGITS_OF_TOTAL",
+    "Bad",
+    "EntityMapper",
+    "FieldError",
+    "ObjectPosition",
+    "Peeks",
+    "Rows",
+    "joined",
+    "mapper",
+    "packed",
+    "unrepeated",
+]

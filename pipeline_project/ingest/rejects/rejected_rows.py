@@ -1,0 +1,172 @@
+"""Rejected rows and what becomes of them: open ──► resolved (replayed, and good now), superseded (a newer good row came)
+or discarded (by a person).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Literal
+
+from psycopg.rows import class_row
+
+from pipeline_project.database import Connection
+from pipeline_project.errors import Permanent
+from pipeline_project.ingest import ledger
+from pipeline_project.ingest.decoding import Chunk, Envelope
+from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.loading import Loader, Opened
+from pipeline_project.ingest.mapping import ObjectPosition
+from pipeline_project.schema.fields import Dataset
+from pipeline_project.schema.sql_files import query
+from pipeline_project.sources.registry import sources
+
+PAGE = 100
+"""Rows of a replay that are fetched together; each may have 64 KB."""
+
+Status = Literal["open", "resolved", "superseded", "discarded"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A row in quarantine, as a list shows it."""
+
+    reject_id: int
+    key: str
+    ordinal: int
+    line: int | None
+    record_key: str | None
+    status: Status
+    errors: list[dict[str, str]]
+
+    @property
+    def reasons(self) -> str:
+        """All that is wrong with it, in one line."""
+        return "; ".join(f"{error['field']} {error['message']}".strip() for error in self.errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectInFull(Reject):
+    """With the row as it was sent: its first 64 KB, and whether that is all of it. `version` is the object's."""
+
+    version: str
+    raw: bytes
+    raw_complete: bool
+    mapping_version: int
+    created_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which open rejects a command means; None restricts nothing."""
+
+    reject_ids: Sequence[int] | None = None
+    source: str | None = None
+    key_prefix: str | None = None
+
+
+@dataclass
+class ReplayResult:
+    """What a replay made of the rejects: rows that are good now, rows that are still bad, rows it could not try."""
+
+    resolved: int = 0
+    still_bad: int = 0
+    superseded: int = 0
+    """Meanwhile, by what was loaded of others, or settled by somebody else."""
+    not_tried: int = 0
+    """Of objects that were refused whole, or too long to be kept whole: `pipeline replay` reads the object itself."""
+
+
+def listed(
+    connection: Connection, *, source: str | None, key_prefix: str | None, status: Status | None, limit: int
+) -> list[Reject]:
+    """Rejects, the latest first."""
+    parameters = {"source": source, "key_prefix": key_prefix, "status": status, "limit": limit}
+    with connection.cursor(row_factory=class_row(Reject)) as cursor:
+        return cursor.execute(query("ingest/rejects/list_rejects"), parameters).fetchall()
+
+
+def shown(connection: Connection, reject_id: int) -> RejectInFull:
+    """One reject with its row. Permanent if there is none of that id."""
+    with connection.cursor(row_factory=class_row(RejectInFull)) as cursor:
+        reject = cursor.execute(query("ingest/rejects/show_reject"), {"reject_id": reject_id}).fetchone()
+    if reject is None:
+        raise Permanent(f"there is no reject {reject_id}: `pipeline rejects list` shows those there are")
+    return reject
+
+
+def discard(connection: Connection, selection: Selection) -> int:
+    """Settle open rejects that nobody will mend; how many."""
+    ids = [reject_id for reject_id, *_ in _selected(connection, selection)]
+    return connection.execute(query("ingest/rejects/discard_rejects"), {"reject_ids": ids}).rowcount
+
+
+def replay(connection: Connection, selection: Selection) -> ReplayResult:
+    """Map open rejects anew and load those that are good now, each at the position it always had.
+
+    A transaction for each object. `connection` is the loader's, in autocommit mode.
+    """
+    result = ReplayResult()
+    loader = Loader(connection, "rejects")
+    for (object_id, source, dataset), group in groupby(_selected(connection, selection), key=lambda pair: pair[1:]):
+        ids = [reject_id for reject_id, *_ in group]
+        with connection.transaction():
+            # Before anything else is locked: who loads has its turn when it settles rejects.
+            ledger.take_turn(connection, source, dataset)
+            opened = _held(connection, object_id)
+            if opened is None:
+                result.not_tried += len(ids)
+                continue
+            held = connection.execute(query("ingest/rejects/hold_rejects"), {"reject_ids": ids}).fetchall()
+            tried = {reject_id: ordinal for reject_id, ordinal, can_be_tried in held if can_be_tried}
+            opened.chunks = _rows(connection, list(tried))
+            loader.load_rejected(sources()[opened.claimed.source], opened.claimed.dataset, opened)
+            good = {*tried.values()} - {*opened.bad_ordinals}
+            _settle(connection, opened.outcome, good)
+        result.still_bad += len(opened.bad_ordinals)
+        result.resolved += len(good)
+        result.not_tried += len(held) - len(tried)
+        result.superseded += len(ids) - len(held)
+    return result
+
+
+def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int, str, Dataset]]:
+    """Number, object, source and dataset of each open reject that is meant.
+
+    Permanent where one that is named is not among them at all.
+    """
+    ids = None if selection.reject_ids is None else list(selection.reject_ids)
+    parameters = {"reject_ids": ids, "source": selection.source, "key_prefix": selection.key_prefix}
+    found = connection.execute(query("ingest/rejects/select_rejects"), parameters).fetchall()
+    if missing := {*(ids or ())} - {reject_id for reject_id, *_ in found}:
+        named = ", ".join(map(str, sorted(missing)))
+        raise Permanent(f"no such reject: {named}; `pipeline rejects list` shows those there are")
+    return [
+        (reject_id, object_id, source, dataset) for reject_id, object_id, is_open, source, dataset in found if is_open
+    ]
+
+
+def _held(connection: Connection, object_id: int) -> Opened | None:
+    """The object, locked, without any of its records. None if it is not there to be completed."""
+    held = connection.execute(query("ingest/rejects/hold_rejected"), {"object_id": object_id}).fetchone()
+    if held is None or held[6] not in sources():
+        return None
+    names = ("object_id", "bucket", "key", "version", "versioned", "size", "source", "dataset", "attempts")
+    *identity, last_modified = held
+    claimed = Claimed(**dict(zip(names, identity, strict=True)), replayed=True, loaded_before=True)
+    return Opened(claimed, ObjectPosition(object_id, last_modified), iter(()), Envelope())
+
+
+def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
+    """Rejected rows, in their order, a chunk each; a page of them in memory."""
+    for begin in range(0, len(reject_ids), PAGE):
+        page = {"reject_ids": reject_ids[begin : begin + PAGE]}
+        for ordinal, line, raw in connection.execute(query("ingest/rejects/rejected_rows"), page).fetchall():
+            yield Chunk(ordinal, [raw], line=lambda _, line=line: line)
+
+
+def _settle(connection: Connection, outcome: Outcome, good: Collection[int]) -> None:
+    counts = {name: getattr(outcome, name) for name in ("inserted", "updated", "unchanged", "stale", "deleted")}
+    parameters: dict[str, Any] = {"object_id": outcome.object_id, "good": list(good), **counts}
+    connection.execute(query("ingest/rejects/settle_replayed_rejects"), parameters)

@@ -1,0 +1,79 @@
+"""What would grow or run out by itself: Dagster's runs and logs, which it keeps for ever, notes of states that still held,
+and partitions by month."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pipeline_project.canonical.tables import make_months_ahead
+from pipeline_project.ingest.loading import prune_confirmations
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project.orchestration.retries import retried
+
+MONTHS_AHEAD = 3
+PAGE = 200
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.op(description="Makes the partitions of the next months, so that no load has to.")
+def make_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    with retried(context), platform.loader.connect() as connection:
+        made = make_months_ahead(connection, MONTHS_AHEAD)
+    context.add_output_metadata({"partitions made": made})
+
+
+@dg.op(description="Deletes runs that ended long ago, with their logs; not the newest of an asset and partition.")
+def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    before = datetime.now(UTC) - timedelta(days=platform.settings.run_retention_days)
+    context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
+
+
+@dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
+def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+    before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_days)
+    with retried(context), platform.loader.connect(autocommit=True) as connection:
+        pruned = prune_confirmations(connection, before)
+    context.add_output_metadata({"confirmations deleted": pruned, "older than": before.isoformat()})
+
+
+@dg.job(description="Makes partitions ahead, prunes old runs and old notes of unchanged states.")
+def housekeeping() -> None:
+    make_partitions()
+    prune_notes()
+    prune_runs()
+
+
+def prune(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete ended runs that were created before, with what they printed; how many. What was last said of an asset or a
+    partition stays, so the asset graph looks as it did."""
+    kept = newest_runs(instance)
+    deleted = 0
+    for run_id in list(_old_runs(instance, before)):
+        if run_id not in kept:
+            instance.compute_log_manager.delete_logs(prefix=[run_id])  # first: without its run nobody would find them
+            instance.delete_run(run_id)
+            deleted += 1
+    return deleted
+
+
+def newest_runs(instance: dg.DagsterInstance) -> set[str]:
+    """The runs that were the last to materialize an asset, or a partition of it."""
+    newest = dg.DagsterEventType.ASSET_MATERIALIZATION
+    kept = set()
+    for key in instance.get_asset_keys():
+        if last := instance.get_latest_materialization_event(key):
+            kept.add(last.run_id)
+        storage_ids = [*instance.get_latest_storage_id_by_partition(key, newest).values()]
+        for begin in range(0, len(storage_ids), PAGE):
+            page = dg.AssetRecordsFilter(asset_key=key, storage_ids=storage_ids[begin : begin + PAGE])
+            kept |= {record.run_id for record in instance.fetch_materializations(page, limit=PAGE).records}
+    return kept
+
+
+def _old_runs(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
+    cursor = None
+    filters = dg.RunsFilter(statuses=ENDED, created_before=before)
+    while page := instance.get_run_ids(filters, cursor=cursor, limit=PAGE):
+        yield from page
+        cursor = page[-1]

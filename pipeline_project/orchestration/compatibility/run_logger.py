@@ -1,0 +1,63 @@
+"""What runs say of themselves, as lines of JSON: in a warm worker, in a process or a task of its own, in the code server.
+
+Dagster keeps every event in its database, and shows it in its UI; here is what an operator reads beside the platform's own
+lines, from INFO on.
+"""
+
+import logging
+from typing import Any
+
+import dagster as dg
+
+from pipeline_project import logs
+from pipeline_project.orchestration.compatibility import internals
+
+LOGGER = "pipeline.runs"
+META = "dagster_meta"
+"""The attribute under which Dagster tells what a record is about."""
+
+
+class RunLines(logs.JsonLines):
+    """`run_id`, `job_name`, `step` and `event` as fields, in place of the text that Dagster makes of them."""
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        about: dict[str, Any] = getattr(record, META, {})
+        event = about.get("dagster_event")
+        found = {
+            "message": about.get("orig_message"),
+            "run_id": about.get("run_id"),
+            "job_name": about.get("job_name"),
+            "step": about.get("step_key"),
+            "event": event.event_type_value if event else None,
+            # Dagster's own text ends with the traceback.
+            "detail": record.getMessage() if record.levelno >= logging.ERROR else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dg.logger
+def run_logger(_context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logs.StandardError(RunLines()))
+    return logger
+
+
+def install() -> None:
+    """For every run of this process, and for this project's own loggers in it.
+
+    Dagster takes the loggers of definitions only for runs whose configuration names them; what it falls back to, coloured
+    text, is no setting.
+    """
+    logs.configure()
+    if not internals.are_known():
+        return
+    from dagster._core.execution import context_creation_job  # noqa: PLC0415 an unknown one may not have it
+
+    context_creation_job.default_system_loggers = _loggers  # pyright: ignore[reportPrivateImportUsage] see above
+
+
+def _loggers(_instance: dg.DagsterInstance | None) -> list[tuple[dg.LoggerDefinition, dict[str, Any]]]:
+    return [(run_logger, {})]

@@ -1,0 +1,3 @@
+"""How metadata looks in Dagster's web UI: column schemas, Markdown tables, pictures."""
+
+__all__ = ["columns", "images", "markdown"]

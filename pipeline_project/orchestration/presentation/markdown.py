@@ -1,0 +1,46 @@
+"""Tables in metadata, as Dagster's UI shows them: of anything, and of what became of a batch's objects."""
+
+from collections.abc import Iterable, Sequence
+
+from pipeline_project.ingest.decoding import placed
+from pipeline_project.ingest.ledger import COUNTS, Outcome
+
+LINES = 100
+"""Most objects that are listed; those that need somebody come first."""
+URGENCY = {"failed": 0, "loaded_with_rejects": 1, "superseded": 2}
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table with a line for each object, the urgent ones first, and with the counts that any of them has."""
+    ordered = sorted(outcomes, key=lambda outcome: (URGENCY.get(outcome.state, 3), outcome.key))
+    counts = [name for name in COUNTS if any(getattr(outcome, name) for outcome in outcomes)]
+    rows = [[outcome.key, outcome.state, *(getattr(outcome, name) for name in counts)] for outcome in ordered]
+    return _first_lines(["object", "state", *counts], rows)
+
+
+def faults_table(outcomes: Sequence[Outcome]) -> str:
+    """A Markdown table of what objects were refused for; empty if none was. By itself, as a sentence needs the width."""
+    faults = [(outcome.key, outcome.fault) for outcome in outcomes if outcome.fault]
+    rows = [(key, placed(fault.message, fault.line, fault.column)) for key, fault in faults]
+    return _first_lines(["object", "reason"], sorted(rows)) if rows else ""
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Whatever the cells hold, the table keeps its shape."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _first_lines(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    table = markdown_table(columns, rows[:LINES])
+    left = len(rows) - LINES
+    return f"{table}\n\n… and {left:,} more" if left > 0 else table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = " ".join(str(value).split())
+    for character in "\\|`<[*_":
+        text = text.replace(character, f"\\{character}")
+    return text

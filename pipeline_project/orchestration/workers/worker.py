@@ -1,0 +1,113 @@
+"""What a forked worker does: wait for runs with everything at hand, and execute them as `dagster api execute_run` would.
+
+It ends after a few runs, and at once after one that did not end well or left anything behind. If it ends before its run, one
+more forked process says so.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._cli.api import _execute_run_command_body
+from dagster._core.instance.ref import InstanceRef
+from dagster._utils.interrupts import capture_interrupts
+
+from pipeline_project.orchestration.workers.protocol import receive, send
+
+RUNS = 20
+"""A worker serves so many runs: what a run may leave behind in memory does not pile up."""
+SETTLE_SECONDS = 0.5
+"""How long a run's threads may take to end after it."""
+PR_SET_PDEATHSIG = 1
+CANCELING = dg.DagsterRunStatus.CANCELING
+
+log = logging.getLogger("pipeline.workers")
+
+
+def work(channel: socket.socket, ref: InstanceRef) -> int:
+    """Serve runs until the server closes the channel; the process's exit status."""
+    try:
+        with dg.DagsterInstance.from_ref(ref) as instance:
+            _touch(instance)
+            done = None
+            for _ in range(RUNS):
+                send(channel, {"done": done})
+                message = receive(channel)
+                if message is None:
+                    return 0
+                before = _surroundings()
+                done = message["run_id"]
+                _touch(instance)
+                if not execute(instance, done) or _surroundings() != before:
+                    return 0
+    except KeyboardInterrupt:  # meant for a run that has just ended
+        return 0
+    return 0
+
+
+def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the run succeeded. SIGINT and SIGTERM interrupt it, as they do in a process of its own."""
+    ends: set[str] = set()
+    with capture_interrupts():
+        _execute_run_command_body(
+            run_id, instance, lambda event: ends.add(event.event_type_value), set_exit_code_on_failure=True
+        )
+    return dg.DagsterEventType.RUN_SUCCESS.value in ends
+
+
+def become_a_process_of_its_own(parent: int) -> None:
+    """Forget what belongs to the server, and die with it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    random.seed()
+
+
+def report_end(ref: InstanceRef, run_id: str, end: str) -> int:
+    """Bring a run to its end whose worker has ended, unless it got there by itself; the process's exit status."""
+    with dg.DagsterInstance.from_ref(ref) as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return 0
+        report = instance.report_run_canceled if run.status is CANCELING else instance.report_run_failed
+        report(run, f"The run has no process any more: {end}")
+    return 0
+
+
+def _touch(instance: dg.DagsterInstance) -> None:
+    """Open the connections that a run needs; or find out that PostgreSQL has been restarted, and drop the old ones."""
+    with contextlib.suppress(Exception):
+        instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
+    with contextlib.suppress(Exception):
+        instance.all_logs("none")
+
+
+def _surroundings() -> tuple[Any, ...]:
+    """What a run must leave as it was: threads, children, working folder."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while threading.active_count() > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return threading.active_count(), _has_children(), Path.cwd()
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""Pruning of runs, and partitions made ahead."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline_project.definitions import definitions
+from pipeline_project.orchestration.automation.housekeeping import prune
+from pipeline_project.orchestration.resources import Platform
+from pipeline_project_tests.fix_postgres import FreshDatabase
+
+DAYS = dg.DailyPartitionsDefinition("2025-01-01")
+KEY = dg.AssetKey("a")
+
+
+@dg.asset(key=KEY, partitions_def=DAYS)
+def a() -> None: ...
+
+
+def materialize(instance: dg.DagsterInstance, day: str) -> str:
+    return dg.materialize([a], instance=instance, partition_key=day).run_id
+
+
+def test_what_was_last_said_of_a_partition_stays(instance: dg.DagsterInstance) -> None:
+    first, second, other = (materialize(instance, day) for day in ("2025-01-01", "2025-01-01", "2025-01-02"))
+    going = str(uuid.uuid4())
+    instance.add_run(dg.DagsterRun(job_name="x", run_id=going, status=dg.DagsterRunStatus.STARTED))
+    assert prune(instance, datetime.now(UTC) - timedelta(days=1)) == 0
+    assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == 1
+    assert {run.run_id for run in instance.get_runs()} == {second, other, going}
+    assert not instance.all_logs(first)
+    assert instance.get_materialized_partitions(KEY) == {"2025-01-01", "2025-01-02"}
+
+
+def test_what_a_run_printed_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: { enabled: false }", "utf-8")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        old, new = (materialize(instance, "2025-01-01") for _ in range(2))
+        printed = {run_id: tmp_path / "storage" / run_id for run_id in (old, new)}
+        assert printed[old].is_dir() and printed[new].is_dir()
+        assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == 1
+    assert not printed[old].exists()
+    assert printed[new].is_dir()
+
+
+def test_more_runs_than_fit_on_a_page(instance: dg.DagsterInstance) -> None:
+    for _ in range(450):
+        instance.add_run(dg.DagsterRun(job_name="x", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS))
+    assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == 450
+    assert instance.get_runs_count() == 0
+
+
+def test_the_job(platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase) -> None:
+    run = definitions(platform).get_repository_def().get_job("housekeeping").execute_in_process(instance=instance)
+    assert run.success
+    next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=40)).strftime("time_series_data_%Y_%m")
+    with database.owner.connect() as connection:
+        found = connection.execute("SELECT to_regclass('canonical.' || %s) IS NOT NULL", (next_month,)).fetchone()
+    assert found == (True,)
