@@ -28,7 +28,7 @@ from pipeline_project.local.state import State
 from pipeline_project.local.supervision import call, end_leftovers
 from pipeline_project.settings import Settings
 
-PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.local.commands import app; app()")
+PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.cli.local import app; app()")
 SECONDS = 90
 READY = "Ctrl-C"
 """What `up` says when everything is there."""

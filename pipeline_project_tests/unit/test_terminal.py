@@ -64,7 +64,7 @@ def test_where_nothing_runs_a_command_says_so_in_a_line() -> None:
             "AWS_SECRET_ACCESS_KEY": "x",
         }.items()
     }
-    code = "from pipeline_project.cli import main; main()"
+    code = "from pipeline_project.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "status"], check=False, capture_output=True, text=True, env=nowhere, timeout=60
     )

@@ -182,7 +182,7 @@ class _Load:
     def take_turn(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
         """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
         ledger.take_turn(self._connection, self._source.name, self._dataset)
-        self._connection.execute(query(f"ingest/staging_{self._dataset}"))
+        self._connection.execute(query(f"ingest/loading/staging_{self._dataset}"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
         self._partial = partial
@@ -367,7 +367,7 @@ class _Load:
                 if self._partial and self._dataset == "entities":
                     for (object_id,) in cursor.execute(query("ingest/loading/drop_overruled_entities")).fetchall():
                         self._held[object_id].outcome.count("stale", 1, 0)
-                merge = query(f"ingest/merge_{self._dataset}")
+                merge = query(f"ingest/loading/merge_{self._dataset}")
                 late = False
                 for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
                     self._held[object_id].outcome.count(result, count, deleted)

@@ -53,7 +53,7 @@ def pipeline_local(state: State, *arguments: str) -> "subprocess.CompletedProces
 
 def health(state: State) -> int:
     """The status of `pipeline health`, which finds the platform by its folder."""
-    command = [sys.executable, "-c", "from pipeline_project.cli import main; main()", "health"]
+    command = [sys.executable, "-c", "from pipeline_project.cli.main import main; main()", "health"]
     return subprocess.run(command, cwd=state.folder.parent, check=False).returncode
 
 

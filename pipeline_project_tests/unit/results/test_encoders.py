@@ -216,7 +216,7 @@ def test_parquet_does_without_pandas() -> None:
     """pyarrow imports it, 50 MB, wherever it might be handed some of its."""
     script = (
         "import sys\n"
-        "from pipeline_project_tests.unit import test_results_encoders as here\n"
+        "from pipeline_project_tests.unit.results import test_encoders as here\n"
         "here.file_of(here.Format.PARQUET, here.COLUMNS, here.ROWS)\n"
         "assert 'pandas' not in sys.modules"
     )
