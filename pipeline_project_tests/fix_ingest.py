@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.loading import worker
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
-from pipeline_project.schema.fields import EntityRecord, Label, spelled
+from pipeline_project.schema.fields import Label, aliased
 from pipeline_project.sources import registry
 from pipeline_project.sources.legacy import SOURCE as LEGACY
 from pipeline_project.sources.source import Source
@@ -46,12 +47,12 @@ def register(monkeypatch: pytest.MonkeyPatch, *changed: Source) -> None:
         monkeypatch.setattr(module, "sources", lambda: known)
 
 
-class Titled(EntityRecord):
+class Titled(Entity):
     """A mapping that was mended: it knows what the source calls a name and a time."""
 
-    name: Label | None = spelled("name", "title")
-    updated_at: datetime | None = spelled("updated_at", "changed")
+    name: Label | None = aliased("name", "title")
+    updated_at: datetime | None = aliased("updated_at", "changed")
 
 
 LENIENT = dataclasses.replace(LEGACY, reject_threshold=0.9)
-MENDED = dataclasses.replace(LENIENT, entity=Titled, mapping_version=2)
+MENDED = dataclasses.replace(LENIENT, records=(Titled,), mapping_version=2)

@@ -6,19 +6,18 @@ from typing import Any, NamedTuple
 
 from pipeline_project.ingest.mapping.mappers import MAPPERS
 from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row, Rows
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.sources.registry import sources
 
 NOW = datetime(2025, 1, 10, 12, tzinfo=UTC)
 POSITION = ObjectPosition(7, NOW)
 
 
-def mapped(record: Any, source: str = "legacy", dataset: Dataset = "entities") -> Row | Bad:
+def mapped(record: Any, source: str = "legacy", dataset: str = "entities") -> Row | Bad:
     raw = record if isinstance(record, bytes) else json.dumps(record).encode()
     return MAPPERS[dataset](sources()[source]).map(raw, 1, POSITION)
 
 
-def columns(row: Row | Bad, source: str = "legacy", dataset: Dataset = "entities") -> dict[str, str]:
+def columns(row: Row | Bad, source: str = "legacy", dataset: str = "entities") -> dict[str, str]:
     """The row's line, as PostgreSQL would read it."""
     assert isinstance(row, Row), row
     mapper = MAPPERS[dataset](sources()[source])

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from pipeline_project.database import Connection
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.schema.sql_files import query
 
 
@@ -21,7 +20,7 @@ class Table(NamedTuple):
 
     schema: str
     name: str
-    dataset: Dataset | None
+    dataset: str | None
     description: str
 
 

@@ -155,7 +155,7 @@ def list_sources(context: typer.Context) -> None:
         (
             each.name,
             f"{each.prefix}/",
-            each.entity_type,
+            each.fallbacks.get("entity_type", ""),
             each.mapping_version,
             f"{each.reject_threshold:.0%}",
             each.description,

@@ -1,26 +1,27 @@
-"""The canonical records as pydantic models, and how a source's spellings are told to them.
+"""The types of fields, and the functions that declare a field in a record model.
 
-A source subclasses these models and names its spellings; types, bounds and meaning are the same for all. A field that is
-null or blank counts as not sent. Numbers may come as strings ("1200.50"), but without separators, which mean different
-things in different countries. Ids are texts: `7` and `"7"` are the same id.
+A type has the same bounds and meaning in every dataset, and carries the type of its column. A source subclasses the models
+of the datasets and names its aliases with `aliased`. A field that is null or blank counts as not sent. Numbers may come as
+texts ("1200.50"), but without separators, which mean different things in different countries. IDs are texts: `7` and `"7"`
+are the same ID.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any
 
 from pydantic import (
     AliasChoices,
     AliasPath,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
     ValidationError,
-    field_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
@@ -94,32 +95,114 @@ def in_utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH)]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+@dataclass(frozen=True)
+class Sql:
+    """The type of a column in PostgreSQL: a marker in the annotation of a field."""
+
+    type: str
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH), Sql("text")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=200), Sql("text")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000), Sql("text")]
 # Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2); bounded, so that nothing sent as a number can grow
 # into megabytes of digits (1e9999).
-Money = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), le=10**18, decimal_places=20)]
-Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20)]
-Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53)]
-Share = Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1)]
-Structure = Annotated[Any, BeforeValidator(_structure)]
-Day = Annotated[date, BeforeValidator(_day)]
+Money = Annotated[
+    Decimal, BeforeValidator(_plain_number), Field(ge=-(10**18), le=10**18, decimal_places=20), Sql("numeric")
+]
+Amount = Annotated[Decimal, BeforeValidator(_plain_number), Field(ge=0, le=10**18, decimal_places=20), Sql("numeric")]
+Count = Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=2**53), Sql("bigint")]
+Share = Annotated[float, BeforeValidator(_plain_number), Field(ge=0, le=1), Sql("real")]
+Structure = Annotated[Any, BeforeValidator(_structure), Sql("jsonb")]
+Day = Annotated[date, BeforeValidator(_day), Sql("date")]
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2200, 12, 31)
 MetricDay = Annotated[Day, Field(ge=FIRST_DAY, le=LAST_DAY)]
-Time = Annotated[datetime, BeforeValidator(_time)]
+Time = Annotated[datetime, BeforeValidator(_time), Sql("timestamptz")]
 
 
-def spelled(*spellings: str, required: bool = False) -> Any:
-    """A field under the names a source gives it, in order of preference; a dot goes into a nested object.
+class Role(StrEnum):
+    """What a field becomes."""
 
-    A CSV has none, so that a column of it, or any other field, may have the whole path as its name.
+    VALUE = "value"
+    """A column of its own name."""
+    OWN_ID = "own_id"
+    """The canonical ID of the row: `<source>_<ID>`."""
+    REFERENCE = "reference"
+    """The canonical ID of another row of the same source."""
+    PART = "part"
+    """Nothing by itself: the dataset's mapper makes a column of several such fields."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the declaration of a field says beside its type and aliases."""
+
+    role: Role = Role.VALUE
+    column: str | None = None
+    not_null: bool = False
+    references: str | None = None
+    """The dataset whose rows a reference names."""
+
+    @staticmethod
+    def of(model: type[BaseModel], name: str) -> "Declared":
+        """What a model declares of a field. TypeError if it was not declared by a function of this module."""
+        extra = model.model_fields[name].json_schema_extra
+        declared = extra.get("pipeline") if isinstance(extra, dict) else None
+        if not isinstance(declared, Declared):
+            raise TypeError(f"{model.__name__}.{name} is not declared: use field(), own_id() or reference()")
+        return declared
+
+
+def field(
+    description: str,
+    *aliases: str,
+    required: bool = False,
+    default: Any = None,
+    not_null: bool = False,
+    part: bool = False,
+) -> Any:
+    """Declare a field that becomes a column.
+
+    `aliases` as in `aliased`; without any, the field has its own name. `required`: a record without it is rejected.
+    `not_null`: the column never holds null, since the mapper or `default` fills it. `part`: see `Role.PART`.
     """
+    declared = Declared(Role.PART if part else Role.VALUE, not_null=not_null or required)
+    return _field(description, aliases, declared, required=required, default=default)
+
+
+def own_id(description: str, *aliases: str) -> Any:
+    """Declare the ID of a record in its source. The row's canonical ID is `<source>_<ID>`."""
+    return _field(description, aliases, Declared(Role.OWN_ID, "canonical_id", not_null=True), required=True)
+
+
+def reference(description: str, *aliases: str, to: str, column: str) -> Any:
+    """Declare the ID of a row of the dataset `to` in the same source. `column` holds its canonical ID."""
+    return _field(description, aliases, Declared(Role.REFERENCE, column, references=to), required=False)
+
+
+def _field(
+    description: str, aliases: tuple[str, ...], declared: Declared, *, required: bool, default: Any = None
+) -> Any:
+    arguments: dict[str, Any] = {"description": description, "json_schema_extra": {"pipeline": declared}}
+    if aliases:
+        arguments["validation_alias"] = _choices(aliases)
+    return Field(**arguments) if required else Field(default=default, **arguments)
+
+
+def aliased(*aliases: str, required: bool = False) -> Any:
+    """Give a field the names that a source has for it, the preferred name first. A dot goes into a nested object.
+
+    A CSV file has no nested objects. So a column of it, or any other field, may have the whole path as its name.
+    """
+    alias = _choices(aliases)
+    return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
+
+
+def _choices(spellings: tuple[str, ...]) -> AliasChoices:
     choices: list[str | AliasPath] = []
     for spelling in spellings:
         choices += [AliasPath(*spelling.split(".")), spelling] if "." in spelling else [spelling]
-    alias = AliasChoices(*choices)
-    return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
+    return AliasChoices(*choices)
 
 
 def spellings(name: str, field: FieldInfo) -> list[tuple[str, ...]]:
@@ -127,72 +210,3 @@ def spellings(name: str, field: FieldInfo) -> list[tuple[str, ...]]:
     alias = field.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
     return [tuple(map(str, each.path)) if isinstance(each, AliasPath) else (each,) for each in choices]
-
-
-class Record(BaseModel):
-    """What every record may say of itself, whatever the dataset."""
-
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
-
-    updated_at: Time | None = spelled("updated_at", "updatedAt", "last_modified", "modified_at")
-    """When the source last changed the record; without a zone it is UTC. It decides which of two records is newer."""
-    deleted: bool = Field(default=False, validation_alias=AliasChoices("_deleted"))
-
-    @field_validator("updated_at")
-    @classmethod
-    def _updated_in_utc(cls, value: datetime | None) -> datetime | None:
-        try:
-            return None if value is None else in_utc(value)
-        except OverflowError:
-            raise PydanticCustomError(
-                "time_out_of_range",
-                "Input should lie within the years 1 to 9999 (UTC): leave out what is not known",
-            ) from None
-
-
-class EntityRecord(Record):
-    """A customer, supplier, account or company. A tombstone (`_deleted`, or status `deleted`) needs only its id."""
-
-    source_id: Id = spelled("id", required=True)
-    entity_type: Label | None = spelled("entity_type", "type")
-    name: Text | None = spelled("name")
-    status: Label | None = spelled("status")
-    industry: Label | None = spelled("industry")
-    region: Label | None = spelled("region")
-    country: Label | None = spelled("country")
-    customer_tier: Label | None = spelled("customer_tier", "tier")
-    revenue: Amount | None = spelled("revenue")
-    employees: Count | None = spelled("employees")
-    lifetime_value: Money | None = spelled("lifetime_value")
-    total_spent: Money | None = spelled("total_spent")
-    total_orders: Count | None = spelled("total_orders")
-
-
-BEGINNING = date(1900, 1, 1)
-"""From when a relationship is valid that does not say so."""
-
-
-class RelationshipRecord(Record):
-    """An edge from parent to child. An end is a canonical id, or an id of the same source (`parent_id`, `child_id`)."""
-
-    parent_canonical_id: Id | None = spelled("parent_canonical_id")
-    child_canonical_id: Id | None = spelled("child_canonical_id")
-    parent_id: Id | None = spelled("parent_id")
-    child_id: Id | None = spelled("child_id")
-    relationship_type: Label = spelled("relationship_type", "type", required=True)
-    valid_from: Day = Field(default=BEGINNING)
-    valid_to: Day | None = spelled("valid_to")
-
-
-class MetricRecord(Record):
-    """A value of one type, for one entity of the same source, on one day."""
-
-    source_id: Id = spelled("entity_id", "customer_id", "id", required=True)
-    metric_type: Label = spelled("metric_type", "type", "metric", required=True)
-    metric_date: MetricDay = spelled("metric_date", "date", required=True)
-    value: Money | None = spelled("value")
-    quality: Share | None = spelled("quality", "quality_score")
-    tags: Structure | None = spelled("tags")
-
-
-Dataset = Literal["entities", "relationships", "metrics"]

@@ -1,12 +1,10 @@
 """The legacy application: accounts, under the canonical names."""
 
-from pipeline_project.schema.fields import EntityRecord
 from pipeline_project.sources.source import Source
 
 SOURCE = Source(
     name="legacy",
     description="Accounts of the legacy application",
-    entity=EntityRecord,
-    entity_type="account",
+    fallbacks={"entity_type": "account"},
     mapping_version=1,
 )

@@ -5,13 +5,10 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import get_args
 
 import pipeline_project.sources
-from pipeline_project.schema.fields import Dataset
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.sources.source import Source
-
-DATASETS: tuple[Dataset, ...] = get_args(Dataset)
 
 
 @cache
@@ -25,7 +22,7 @@ def sources() -> Mapping[str, Source]:
     return MappingProxyType({source.name: source for source in sorted(found, key=lambda source: source.name)})
 
 
-def route(key: str) -> tuple[Source, Dataset] | None:
+def route(key: str) -> tuple[Source, str] | None:
     """The source and dataset of an object: first folder of its key, and the next where it names a dataset.
 
     None: nobody is registered for the first folder. A second folder with another name is the source's own business.
@@ -33,7 +30,7 @@ def route(key: str) -> tuple[Source, Dataset] | None:
     folder, *rest = key.split("/")
     for source in sources().values():
         if folder == source.prefix and rest:
-            for dataset in DATASETS:
+            for dataset in datasets():
                 if len(rest) > 1 and rest[0] == dataset:
                     return source, dataset
             return source, "entities"

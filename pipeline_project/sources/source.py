@@ -4,44 +4,54 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline_project.schema.fields import Dataset, EntityRecord, MetricRecord, Record, RelationshipRecord
+from pipeline_project.datasets.registry import dataset_of_model, datasets
+from pipeline_project.schema.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source system: how its records spell the canonical ones, and how far it is trusted."""
+    """One source system: its names for the fields of the canonical records, and how far it is trusted."""
 
     name: str
-    """Prefix of its canonical ids; the folder of its objects is `<name>-data/`."""
+    """Prefix of its canonical IDs. The folder of its objects is `<name>-data/`."""
     description: str
-    entity: type[EntityRecord]
-    relationship: type[RelationshipRecord] = RelationshipRecord
-    metric: type[MetricRecord] = MetricRecord
-    entity_type: str
-    """Type of its entities that do not name one."""
+    records: tuple[type[Record], ...] = ()
+    """Subclasses of the record models of datasets, with the source's aliases. Other datasets keep their own models."""
+    fallbacks: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Values of entity fields that a record does not send, for example `{"entity_type": "customer"}`."""
     mapping_version: int
-    """Raise it with every change to the spellings: records that were read with another version are mapped anew."""
+    """Raise it with every change to the aliases: records that were read with another version are mapped again."""
     reject_threshold: float = 0.5
-    """An object with a larger share of bad records is refused whole."""
+    """An object with a larger share of invalid records fails as a whole."""
     totals: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Control totals in an envelope's `summary`: its name there -> the numeric entity field that it sums up."""
+    """Control totals in an envelope's `summary`: the name there -> the numeric entity field that it sums up."""
 
     def __post_init__(self) -> None:
-        # With an underscore, an id of one source could begin as those of another do, and so be taken for one of them.
+        # With an underscore, an ID of one source could begin as those of another do, and be taken for one of them.
         if not re.fullmatch("[a-z][a-z0-9]*", self.name):
             raise ValueError(
                 f"source {self.name!r}: a name is of lower-case letters and digits and begins with a letter"
             )
+        seen: dict[str, type[Record]] = {}
+        for model in self.records:
+            dataset = dataset_of_model(model).name
+            if dataset in seen:
+                raise ValueError(
+                    f"source {self.name!r}: {seen[dataset].__name__} and {model.__name__} are both records of {dataset}. "
+                    "Keep one of them."
+                )
+            seen[dataset] = model
 
     @property
     def prefix(self) -> str:
         """The first folder of this source's keys."""
         return f"{self.name}-data"
 
-    def totals_of(self, dataset: Dataset) -> Mapping[str, str]:
-        """The control totals that records of a dataset are summed up for."""
+    def totals_of(self, dataset: str) -> Mapping[str, str]:
+        """Return the control totals that records of a dataset are summed up for."""
         return self.totals if dataset == "entities" else {}
 
-    def record(self, dataset: Dataset) -> type[Record]:
-        """The model of one of its datasets."""
-        return {"entities": self.entity, "relationships": self.relationship, "metrics": self.metric}[dataset]
+    def record(self, dataset: str) -> type[Record]:
+        """Return the model of one of its datasets: its own, or else that of the dataset."""
+        own = (model for model in self.records if issubclass(model, datasets()[dataset].record))
+        return next(own, datasets()[dataset].record)

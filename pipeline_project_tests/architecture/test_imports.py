@@ -16,6 +16,7 @@ LAYERS = (
     ("settings", "client", "logs", "terminal"),
     ("aws", "database", "tracing"),
     ("health", "schema"),
+    ("datasets",),
     ("sources",),
     ("canonical",),
     ("ingest",),

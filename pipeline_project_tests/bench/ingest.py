@@ -33,7 +33,6 @@ from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import _batches, open_object
 from pipeline_project.ingest.mapping.rows import ObjectPosition
 from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
@@ -139,7 +138,7 @@ def write_envelope(
 
 
 def claimed_objects(
-    connection: psycopg.Connection[Any], paths: list[Path], worker: str, dataset: Dataset
+    connection: psycopg.Connection[Any], paths: list[Path], worker: str, dataset: str
 ) -> list[ledger.Claimed]:
     """Files as objects of the ledger, held by a worker."""
     seen = [
@@ -159,7 +158,7 @@ def claimed_objects(
     return sorted(claimed, key=lambda each: order[each.object_id])
 
 
-def load(database: Database, paths: list[Path], second: int, dataset: Dataset = "entities") -> float:
+def load(database: Database, paths: list[Path], second: int, dataset: str = "entities") -> float:
     """Seconds from the claim to the last commit, for files written `second` seconds after the beginning."""
     with database.connect(autocommit=True) as connection:
         claimed = claimed_objects(connection, paths, "bench", dataset)
@@ -408,7 +407,7 @@ def many_files(bench: BenchServer, folder: Path, files: int, new: float, figures
 
 def other_datasets(bench: BenchServer, folder: Path, count: int, figures: Figures) -> None:
     """Metrics and relationships, new and said again."""
-    records: dict[Dataset, Callable[[int, int], dict[str, Any]]] = {"metrics": metric, "relationships": relationship}
+    records: dict[str, Callable[[int, int], dict[str, Any]]] = {"metrics": metric, "relationships": relationship}
     bench.create("others")
     for dataset, record in records.items():
         file = folder / f"{dataset}.json"

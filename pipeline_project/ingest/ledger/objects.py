@@ -17,7 +17,6 @@ from psycopg.rows import class_row
 
 from pipeline_project.database import Connection
 from pipeline_project.ingest.decoding import ObjectFault
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import route
 
@@ -66,7 +65,7 @@ class Waiting(NamedTuple):
 
     object_id: int
     source: str
-    dataset: Dataset
+    dataset: str
     key: str
     size: int
 
@@ -82,7 +81,7 @@ class Claimed:
     versioned: bool
     size: int
     source: str
-    dataset: Dataset
+    dataset: str
     attempts: int
     replayed: bool
     """It was tried before: its rows or rejects may be there."""

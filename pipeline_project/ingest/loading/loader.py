@@ -41,7 +41,6 @@ from pipeline_project.ingest.mapping import (
     packed,
     unrepeated,
 )
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.source import Source
 
@@ -82,7 +81,7 @@ class Loader:
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
-    def load_one(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome | None:
+    def load_one(self, source: Source, dataset: str, opened: Opened) -> Outcome | None:
         """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
         try:
             with self._load(source, dataset) as load:
@@ -100,7 +99,7 @@ class Loader:
                 load.settle([opened])
         return opened.outcome
 
-    def load_many(self, source: Source, dataset: Dataset, opened: Sequence[Opened]) -> list[Outcome]:
+    def load_many(self, source: Source, dataset: str, opened: Sequence[Opened]) -> list[Outcome]:
         """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
 
         All their records are in memory at once. Left out are objects that another worker has taken, and those that unpack
@@ -123,7 +122,7 @@ class Loader:
             load.settle(held)
         return [each.outcome for each in held]
 
-    def load_rejected(self, source: Source, dataset: Dataset, opened: Opened) -> None:
+    def load_rejected(self, source: Source, dataset: str, opened: Opened) -> None:
         """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
         with self._load(source, dataset) as load:
             load.take_turn([opened], partial=True)
@@ -132,7 +131,7 @@ class Loader:
             load.raise_data_version([opened])
 
     @contextmanager
-    def _load(self, source: Source, dataset: Dataset) -> Iterator["_Load"]:
+    def _load(self, source: Source, dataset: str) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
             yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
@@ -146,7 +145,7 @@ class _Load:
         connection: Connection,
         worker: str,
         source: Source,
-        dataset: Dataset,
+        dataset: str,
         postgres: ThreadPoolExecutor,
         unprobed: dict[tuple[str, str], int],
     ) -> None:
@@ -154,7 +153,7 @@ class _Load:
         self._connection = connection
         self._worker = worker
         self._source = source
-        self._dataset: Dataset = dataset
+        self._dataset: str = dataset
         self._mapper = mapper(source, dataset)
         self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres

@@ -44,13 +44,13 @@ from pipeline_project.schema.fields import (
     Label,
     MetricDay,
     Money,
-    Record,
     Share,
     Structure,
     Text,
     Time,
     in_utc,
 )
+from pipeline_project.schema.record import Record
 
 Read = Callable[[Column], Column]
 """From what was sent to what it means: "" where it was not sent or null, None where it is not ordinary."""

@@ -16,7 +16,8 @@ from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, 
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.ingest.mapping.fast_path import Ordinary, OrdinaryRecords
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
-from pipeline_project.schema.fields import Dataset, Record, Time, in_utc, spellings
+from pipeline_project.schema.fields import Time, in_utc, spellings
+from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
@@ -58,7 +59,7 @@ class Mapper:
     give the same row.
     """
 
-    dataset: Dataset
+    dataset: str
     key_columns: tuple[str, ...]
     content_columns: tuple[str, ...]
     fields: tuple[str, ...]

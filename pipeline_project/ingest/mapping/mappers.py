@@ -7,10 +7,9 @@ from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.metric_mapper import MetricMapper
 from pipeline_project.ingest.mapping.relationship_mapper import RelationshipMapper
 from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.sources.source import Source
 
-MAPPERS: Mapping[Dataset, type[Mapper]] = {
+MAPPERS: Mapping[str, type[Mapper]] = {
     "entities": EntityMapper,
     "relationships": RelationshipMapper,
     "metrics": MetricMapper,
@@ -18,6 +17,6 @@ MAPPERS: Mapping[Dataset, type[Mapper]] = {
 
 
 @cache
-def mapper(source: Source, dataset: Dataset) -> Mapper:
+def mapper(source: Source, dataset: str) -> Mapper:
     """Made once: looking through the models takes longer than mapping a small object."""
     return MAPPERS[dataset](source)

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project.datasets.metrics import Metric
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts, share_text, unstorable
 from pipeline_project.ingest.mapping.fast_path import Ordinary
 from pipeline_project.ingest.mapping.mapper import NUMBER_TOO_LARGE, Mapper, Texts, where
 from pipeline_project.ingest.mapping.rows import FieldError
-from pipeline_project.schema.fields import MetricRecord
 
 
 class MetricMapper(Mapper):
@@ -20,13 +20,13 @@ class MetricMapper(Mapper):
     content_columns = ("value", "quality", "tags", "deleted")
     fields = ("source_id", "metric_type", "metric_date", "value", "quality", "tags", "deleted")
 
-    def _key(self, record: MetricRecord) -> str:
+    def _key(self, record: Metric) -> str:
         return self._key_line(record)
 
-    def _key_line(self, record: MetricRecord) -> str:
+    def _key_line(self, record: Metric) -> str:
         return "\t".join(map(copy_text, (self._canonical(record.source_id), record.metric_type, record.metric_date)))
 
-    def _check(self, record: MetricRecord) -> list[FieldError]:
+    def _check(self, record: Metric) -> list[FieldError]:
         errors: list[FieldError] = []
         if record.value is None and not record.deleted:
             errors.append(FieldError("value", "missing", "is required: a metric has a value"))
@@ -34,7 +34,7 @@ class MetricMapper(Mapper):
             errors.append(FieldError("tags", *NUMBER_TOO_LARGE))
         return errors
 
-    def _content(self, record: MetricRecord, others: dict[str, Any]) -> str:
+    def _content(self, record: Metric, others: dict[str, Any]) -> str:
         tags = escape(encode(_with_others(record.tags, others)).decode())
         quality = "" if record.quality is None else share_text(record.quality)
         return "\t".join((copy_text(record.value), quality, tags, "t" if record.deleted else "f"))

@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from typing import Any, ClassVar
 
+from pipeline_project.datasets.relationships import BEGINNING, Relationship
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts
 from pipeline_project.ingest.mapping.fast_path import Ordinary
 from pipeline_project.ingest.mapping.mapper import Mapper, Texts, where
 from pipeline_project.ingest.mapping.rows import FieldError
 from pipeline_project.ingest.mapping.struct_columns import Column
-from pipeline_project.schema.fields import BEGINNING, Record, RelationshipRecord
+from pipeline_project.schema.record import Record
 
 
 class RelationshipMapper(Mapper):
@@ -34,18 +35,18 @@ class RelationshipMapper(Mapper):
         }
         return {**super()._others(fields, record), **unused}
 
-    def _ends(self, record: RelationshipRecord) -> tuple[str | None, str | None]:
+    def _ends(self, record: Relationship) -> tuple[str | None, str | None]:
         parent = record.parent_canonical_id or (self._canonical(record.parent_id) if record.parent_id else None)
         child = record.child_canonical_id or (self._canonical(record.child_id) if record.child_id else None)
         return parent, child
 
-    def _key(self, record: RelationshipRecord) -> str:
+    def _key(self, record: Relationship) -> str:
         return self._key_line(record)
 
-    def _key_line(self, record: RelationshipRecord) -> str:
+    def _key_line(self, record: Relationship) -> str:
         return "\t".join(map(copy_text, (*self._ends(record), record.relationship_type, record.valid_from)))
 
-    def _check(self, record: RelationshipRecord) -> list[FieldError]:
+    def _check(self, record: Relationship) -> list[FieldError]:
         errors = [
             FieldError(f"{end}_id", "missing", f"is required: {end}_id (of this source) or {end}_canonical_id")
             for end, value in zip(("parent", "child"), self._ends(record), strict=True)
@@ -58,7 +59,7 @@ class RelationshipMapper(Mapper):
             errors.append(FieldError("valid_to", "before_start", "lies before valid_from"))
         return errors
 
-    def _content(self, record: RelationshipRecord, others: dict[str, Any]) -> str:
+    def _content(self, record: Relationship, others: dict[str, Any]) -> str:
         deleted = "t" if record.deleted else "f"
         return "\t".join((copy_text(record.valid_to), deleted, escape(encode(others).decode())))
 

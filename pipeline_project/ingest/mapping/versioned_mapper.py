@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, is_plain, json_texts
 from pipeline_project.ingest.mapping.fast_path import (
@@ -24,7 +25,7 @@ from pipeline_project.ingest.mapping.mapper import TOGETHER, Mapper, Texts, wher
 from pipeline_project.ingest.mapping.probe_keys import Peeks, joined
 from pipeline_project.ingest.mapping.rows import FieldError, ObjectPosition, Row
 from pipeline_project.ingest.mapping.struct_columns import Column, FewFields
-from pipeline_project.schema.fields import ID_LENGTH, EntityRecord
+from pipeline_project.schema.fields import ID_LENGTH
 from pipeline_project.sources.source import Source
 
 DIGITS_OF_TOTAL = 60
@@ -66,7 +67,7 @@ class EntityMapper(Mapper):
     def _texts(self, found: Ordinary) -> Texts:
         _, *hot, source_ids, kinds, flags = found.columns
         names, statuses = hot[:2]
-        default = self.source.entity_type
+        default = self.source.fallbacks["entity_type"]
         ends = {status for status in set(statuses) if status.lower() == "deleted"}
         deleted = ["t" if flag or status in ends else "f" for flag, status in zip(flags, statuses, strict=True)]
         columns = list(map("\t".join, zip([kind or default for kind in kinds], deleted, *hot, strict=True)))
@@ -140,18 +141,18 @@ class EntityMapper(Mapper):
             [hashed.digest() for hashed in self._digests(chunk, places)],
         )
 
-    def _key(self, record: EntityRecord) -> str:
+    def _key(self, record: Entity) -> str:
         return self._canonical(record.source_id)
 
-    def _key_line(self, record: EntityRecord) -> str:
+    def _key_line(self, record: Entity) -> str:
         return escape(self._canonical(record.source_id))
 
-    def _check(self, record: EntityRecord) -> list[FieldError]:
+    def _check(self, record: Entity) -> list[FieldError]:
         if record.name is None and not _is_deleted(record):
             return [FieldError(self._spellings["name"][0][-1], "missing", "is required: an entity has a name")]
         return []
 
-    def _content(self, record: EntityRecord, others: dict[str, Any]) -> str:
+    def _content(self, record: Entity, others: dict[str, Any]) -> str:
         values = record.__dict__
         attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
         if others:
@@ -160,7 +161,7 @@ class EntityMapper(Mapper):
         hot = [
             value if type(value) is str else "" if value is None else copy_text(value) for value in self._hot(values)
         ]
-        kind = record.entity_type or self.source.entity_type
+        kind = record.entity_type or self.source.fallbacks["entity_type"]
         columns = "\t".join((kind, "t" if _is_deleted(record) else "f", *hot))
         if "\\" in columns or "\n" in columns or "\r" in columns or columns.count("\t") > len(hot) + 1:
             columns = "\t".join((escape(kind), "t" if _is_deleted(record) else "f", *map(copy_text, self._hot(values))))
@@ -176,5 +177,5 @@ class EntityMapper(Mapper):
         return self._canonical(text) if 0 < len(text) <= ID_LENGTH and "\0" not in text else None
 
 
-def _is_deleted(record: EntityRecord) -> bool:
+def _is_deleted(record: Entity) -> bool:
     return record.deleted or (record.status is not None and record.status.lower() == "deleted")

@@ -17,7 +17,6 @@ from pipeline_project.ingest.decoding import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.loading import Loader, Opened
 from pipeline_project.ingest.mapping import ObjectPosition
-from pipeline_project.schema.fields import Dataset
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 
@@ -131,7 +130,7 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
     return result
 
 
-def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int, str, Dataset]]:
+def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int, str, str]]:
     """Number, object, source and dataset of each open reject that is meant.
 
     Permanent where one that is named is not among them at all.

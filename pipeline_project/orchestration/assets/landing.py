@@ -2,9 +2,10 @@
 
 import dagster as dg
 
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.orchestration.names import LANDING, OWNERS, landing_key
 from pipeline_project.orchestration.presentation.columns import landing_columns
-from pipeline_project.sources.registry import DATASETS, sources
+from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
 
@@ -14,7 +15,7 @@ def landing_assets() -> list[dg.AssetSpec]:
             landing_key(source.name),
             description=(
                 f"{source.description}, as they are uploaded to `{source.prefix}/` of the landing bucket. "
-                f"The next folder may name the dataset ({', '.join(DATASETS)}; entities by default). "
+                f"The next folder may name the dataset ({', '.join(datasets())}; entities by default). "
                 "What became of each object is in the ledger, `ingest.objects`."
             ),
             group_name=LANDING,

@@ -20,7 +20,7 @@ from pipeline_project.sources.source import Source
 
 def record_columns(source: Source) -> dict[str, Any]:
     """Schema and lineage of a source's records, as metadata of its asset: canonical fields from the source's spellings."""
-    fields = source.entity.model_fields
+    fields = source.record("entities").model_fields
     landing = landing_key(source.name)
     lineage = {
         name: [dg.TableColumnDep(landing, spelling) for spelling in _written(name, field)]
@@ -36,7 +36,7 @@ def landing_columns(source: Source) -> dict[str, Any]:
     """Every spelling that the source may use."""
     known = [
         dg.TableColumn(spelling, _type_name(field), description=f"Becomes `{name}`.")
-        for name, field in source.entity.model_fields.items()
+        for name, field in source.record("entities").model_fields.items()
         for spelling in _written(name, field)
     ]
     return {"dagster/column_schema": dg.TableSchema(known)}
@@ -48,7 +48,7 @@ def table_lineage(table: Table) -> dict[str, Any]:
         return {}
     lineage: dict[str, list[dg.TableColumnDep]] = {}
     for source in sources().values():
-        for name in source.entity.model_fields:
+        for name in source.record("entities").model_fields:
             lineage.setdefault(name, []).append(dg.TableColumnDep(ingest_key(source.name), name))
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
 

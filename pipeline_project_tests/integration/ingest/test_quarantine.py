@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline_project.datasets.entities import Entity
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.inspection.explanations import explain
 from pipeline_project.ingest.inspection.previews import preview
 from pipeline_project.ingest.ledger.replays import Objects, put_back
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.ingest.rejects.rejected_rows import Selection
-from pipeline_project.schema.fields import EntityRecord, spelled
+from pipeline_project.schema.fields import aliased
 from pipeline_project.sources import registry
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
@@ -42,11 +43,11 @@ def rejects(database: FreshDatabase) -> list[tuple[int, str]]:
 def mended_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     """The legacy application calls a name a title, too."""
 
-    class Mended(EntityRecord):
-        name: Any = spelled("name", "title")
+    class Mended(Entity):
+        name: Any = aliased("name", "title")
 
     legacy = registry.sources()["legacy"]
-    mended = {**registry.sources(), "legacy": replace(legacy, entity=Mended, mapping_version=2)}
+    mended = {**registry.sources(), "legacy": replace(legacy, records=(Mended,), mapping_version=2)}
     for module in ("ingest.quarantine", "ingest.worker", "sources.registry"):
         monkeypatch.setattr(f"pipeline_project.{module}.sources", lambda: mended)
 

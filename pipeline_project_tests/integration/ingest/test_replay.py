@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import StringConstraints
 
+from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.inspection import report
 from pipeline_project.ingest.ledger import replays as replay
@@ -13,7 +14,7 @@ from pipeline_project.ingest.ledger.replays import Objects
 from pipeline_project.ingest.loading import worker
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.ingest.rejects.rejected_rows import Selection
-from pipeline_project.schema.fields import EntityRecord, spelled
+from pipeline_project.schema.fields import aliased
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.legacy import SOURCE as LEGACY
 from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
@@ -103,13 +104,13 @@ def test_a_replay_after_a_mapping_fix_puts_the_rows_in_their_new_places(
 # --- what is refused now
 
 
-class Strict(EntityRecord):
+class Strict(Entity):
     """A mapping that became stricter: it knows no names that are longer than a letter."""
 
-    name: Annotated[str, StringConstraints(max_length=1)] | None = spelled("name")
+    name: Annotated[str, StringConstraints(max_length=1)] | None = aliased("name")
 
 
-STRICT = dataclasses.replace(LEGACY, entity=Strict, mapping_version=2)
+STRICT = dataclasses.replace(LEGACY, records=(Strict,), mapping_version=2)
 LEDGER = """
     SELECT state, format, records, inserted, rejected, error_code, error_message LIKE '%what was loaded before stays: %'
     FROM ingest.objects"""

@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field, field_validator
 
+from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding.json_records import Chunk
 from pipeline_project.ingest.mapping import fast_path as ordinary
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
 from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
-from pipeline_project.schema.fields import Count, EntityRecord, Label, Time, spelled
+from pipeline_project.schema.fields import Count, Label, Time, aliased
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.mapped import Told, told
 
@@ -196,32 +197,32 @@ def test_structs_are_made_for_a_bounded_number_of_fields(monkeypatch: pytest.Mon
     assert len(mapper._ordinary._expected) == 5
 
 
-class Validated(EntityRecord):
+class Validated(Entity):
     @field_validator("country")
     @classmethod
     def _in_capitals(cls, value: str | None) -> str | None:
         return value and value.upper()
 
 
-class Bounded(EntityRecord):
+class Bounded(Entity):
     employees: Count | None = Field(default=None, le=10)
 
 
-class Flagged(EntityRecord):
+class Flagged(Entity):
     active: bool = False
 
 
-class Defaulted(EntityRecord):
+class Defaulted(Entity):
     industry: Label = Field(default="unknown")  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-class Timed(EntityRecord):
-    signed_up: Time | None = spelled("signed_up")
+class Timed(Entity):
+    signed_up: Time | None = aliased("signed_up")
 
 
 @pytest.mark.parametrize("model", [Validated, Bounded, Flagged, Defaulted, Timed])
-def test_a_model_that_says_more_than_types_is_asked_itself(model: type[EntityRecord]) -> None:
-    mapper = EntityMapper(dataclasses.replace(sources()["legacy"], entity=model))
+def test_a_model_that_says_more_than_types_is_asked_itself(model: type[Entity]) -> None:
+    mapper = EntityMapper(dataclasses.replace(sources()["legacy"], records=(model,)))
     raw = b'{"id": 1, "name": "A", "country": "de", "employees": 11, "signed_up": "2025-01-01"}'
     many, alone = mapper.map_all(Chunk(1, [raw]), [0], POSITION), mapper.map(raw, 1, POSITION)
     assert [*told(many.rows), *many.bad] == (told(alone) if isinstance(alone, Row) else [alone])

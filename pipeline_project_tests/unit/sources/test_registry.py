@@ -8,7 +8,7 @@ import pytest
 
 from pipeline_project import sources as package
 from pipeline_project.ingest.mapping.mappers import MAPPERS
-from pipeline_project.schema.fields import Dataset, spellings
+from pipeline_project.schema.fields import spellings
 from pipeline_project.sources import crm, erp, legacy
 from pipeline_project.sources.registry import route, sources
 
@@ -50,16 +50,16 @@ def test_a_source_is_registered_by_being_there() -> None:
 
 
 def test_spellings_are_paths_the_preferred_first() -> None:
-    revenue = erp.SOURCE.entity.model_fields["revenue"]
+    revenue = erp.SOURCE.record("entities").model_fields["revenue"]
     nested = [("financials", "annualRevenue"), ("financials.annualRevenue",)]
     assert spellings("revenue", revenue) == [*nested, ("annualRevenue",), ("revenue",)]
-    without_alias = erp.SOURCE.relationship.model_fields["valid_from"]
+    without_alias = erp.SOURCE.record("relationships").model_fields["valid_from"]
     assert spellings("valid_from", without_alias) == [("valid_from",)]
 
 
 @pytest.mark.parametrize("name", sources())
 def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
-    for dataset in get_args(Dataset):
+    for dataset in get_args(str):
         mapper = MAPPERS[dataset](sources()[name])
         assert mapper.id_spellings()
         assert len(set(mapper.columns)) == len(mapper.columns)
@@ -73,7 +73,7 @@ def test_no_id_of_a_source_can_look_like_one_of_another(name: str) -> None:
 
 def test_totals_are_numeric_fields_of_their_source() -> None:
     for source in sources().values():
-        assert set(source.totals.values()) <= set(source.entity.model_fields)
+        assert set(source.totals.values()) <= set(source.record("entities").model_fields)
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_each_spelling_of_a_source_means_its_canonical_field(source: str, field:
     for spelling in spellings:
         outer, _, inner = spelling.partition(".")
         for sent in ({outer: {inner: value} if inner else value}, {spelling: value}):
-            record = sources()[source].entity.model_validate({"id": "1", **sent})
+            record = sources()[source].record("entities").model_validate({"id": "1", **sent})
             assert str(getattr(record, field)) == value, spelling
