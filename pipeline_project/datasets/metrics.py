@@ -25,5 +25,6 @@ METRICS = Dataset(
     kind=Latest(timestamps=False),
     table="time_series_data",
     key=("canonical_id", "metric_type", "metric_date"),
+    partition_by="metric_date",
     rules=(required_unless_deleted("value", "is required: a metric has a value"),),
 )

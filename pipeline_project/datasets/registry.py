@@ -7,7 +7,7 @@ from types import MappingProxyType
 from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.datasets.metrics import METRICS
 from pipeline_project.datasets.relationships import RELATIONSHIPS
-from pipeline_project.schema.dataset import Dataset
+from pipeline_project.schema.dataset import Dataset, Versioned
 
 BUILT_IN = (ENTITIES, RELATIONSHIPS, METRICS)
 
@@ -16,6 +16,11 @@ BUILT_IN = (ENTITIES, RELATIONSHIPS, METRICS)
 def datasets() -> Mapping[str, Dataset]:
     """Return all datasets by name, those of the platform first."""
     return MappingProxyType({each.name: each for each in BUILT_IN})
+
+
+def versioned() -> list[Dataset]:
+    """Return the datasets that keep their history."""
+    return [each for each in datasets().values() if isinstance(each.kind, Versioned)]
 
 
 def dataset_of_model(model: type) -> Dataset:

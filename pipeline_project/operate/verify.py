@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 from pipeline_project.canonical.checks import checks, run
 from pipeline_project.database import Database
+from pipeline_project.datasets.registry import versioned
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery import list_pages
 from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.templates import statement
 
 EXAMPLES = 20
 
@@ -31,9 +33,11 @@ def verify(database: Database, s3: Any, bucket: str) -> Iterator[Difference]:
     if gone := _gone(database, bucket, listed):
         yield Difference("loaded objects that are no longer in the bucket", False, len(gone), gone[:EXAMPLES])
     with database.connect() as connection:
-        for source, inserted, entities in connection.execute(query("ingest/loading/missing_entities")):
-            counts = [f"{inserted:,} were inserted, {entities:,} are there"]
-            yield Difference(f"entities of {source} are missing", True, inserted - entities, counts)
+        for dataset in versioned():
+            missing = connection.execute(statement("ingest/loading/missing", dataset))
+            for source, inserted, rows in missing:
+                counts = [f"{inserted:,} were inserted, {rows:,} are there"]
+                yield Difference(f"{dataset.name} of {source} are missing", True, inserted - rows, counts)
     for check in checks():
         found = run(database, check)
         if found.count:

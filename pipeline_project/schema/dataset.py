@@ -91,6 +91,8 @@ class Dataset:
     key: tuple[str, ...] = field(compare=False)
     """The columns that tell one row from another, in the order of the primary key."""
     rules: tuple[Rule, ...] = field(default=(), compare=False)
+    partition_by: str | None = field(default=None, compare=False)
+    """A column of days. The table is partitioned by their months."""
     deleted_if: tuple[str, str] | None = field(default=None, compare=False)
     """A field, and its value (in lower case) that marks a tombstone, beside `_deleted`."""
 

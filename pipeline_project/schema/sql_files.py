@@ -9,5 +9,5 @@ SQL = next(folder for folder in (_PACKAGE / "_sql", _PACKAGE.parent / "sql") if 
 
 @cache
 def query(name: str) -> bytes:
-    """The text of `sql/<name>.sql`, for instance `ingest/loading/merge_entities`. Bytes, as psycopg takes constant queries."""
+    """The text of `sql/<name>.sql`, for instance `ingest/ledger/claim`. Bytes, as psycopg takes constant queries."""
     return (SQL / f"{name}.sql").read_bytes()

@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline_project.database import Connection
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import RAW_LIMIT, Chunk, ObjectFault
 from pipeline_project.ingest.ledger import Outcome
@@ -41,7 +42,9 @@ from pipeline_project.ingest.mapping import (
     packed,
     unrepeated,
 )
+from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.templates import statement
 from pipeline_project.sources.source import Source
 
 STEPS_AHEAD = 3
@@ -153,7 +156,9 @@ class _Load:
         self._connection = connection
         self._worker = worker
         self._source = source
-        self._dataset: str = dataset
+        self._dataset = dataset
+        self._declared = datasets()[dataset]
+        self._versioned = isinstance(self._declared.kind, Versioned)
         self._mapper = mapper(source, dataset)
         self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres
@@ -166,6 +171,9 @@ class _Load:
         self._open_rejects = False
         self._history_changed = False
         self._unprobed = unprobed
+
+    def _statement(self, name: str) -> bytes:
+        return statement(f"ingest/{name}", self._declared)
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
         """Take the turn and the ledger rows; those of the objects that are still the worker's."""
@@ -181,13 +189,13 @@ class _Load:
     def take_turn(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
         """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
         ledger.take_turn(self._connection, self._source.name, self._dataset)
-        self._connection.execute(query(f"ingest/loading/staging_{self._dataset}"))
+        self._connection.execute(self._statement("loading/staging"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
         self._partial = partial
-        any_open = "SELECT FROM ingest.rejects WHERE status = 'open' AND source = %s AND dataset = 'entities' LIMIT 1"
-        if self._dataset == "entities":
-            self._open_rejects = self._connection.execute(any_open, (self._source.name,)).rowcount > 0
+        if self._versioned:
+            which = {"source": self._source.name, "dataset": self._dataset}
+            self._open_rejects = self._connection.execute(query("ingest/rejects/any_open"), which).rowcount > 0
 
     def run(self, pieces: Iterable[Piece], *, whole: bool = False) -> None:
         """Stage and merge, piece by piece. `whole`: a piece holds whole objects, and each may be refused."""
@@ -230,8 +238,9 @@ class _Load:
                 continue
             outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
             self._resolve_rejects(each)
-        if with_bad := [each.claimed.object_id for each in opened if each.bad_ordinals]:
-            self._connection.execute(query("ingest/rejects/supersede_own_rejects"), {"object_ids": with_bad})
+        with_bad = [each.claimed.object_id for each in opened if each.bad_ordinals]
+        if with_bad and self._versioned:
+            self._connection.execute(self._statement("rejects/supersede_own_rejects"), {"object_ids": with_bad})
         self.raise_data_version(opened)
         ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
 
@@ -330,11 +339,12 @@ class _Load:
             "mapping_version": self._source.mapping_version,
             "repeats": self._repeats,
         }
-        self._connection.execute("TRUNCATE peeked, known")
+        self._connection.execute(self._statement("loading/empty_probe"))
+        peeked = sql.Identifier(f"peeked_{self._dataset}")
         with self._connection.cursor() as cursor:
-            with cursor.copy("COPY peeked FROM STDIN (FORMAT binary)") as copy:
+            with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(peeked)) as copy:
                 copy.write(peeks)
-            rows = cursor.execute(query("ingest/loading/probe_entities"), parameters, binary=True).fetchall()
+            rows = cursor.execute(self._statement("loading/probe"), parameters, binary=True).fetchall()
         known: Known = {}
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
@@ -350,9 +360,9 @@ class _Load:
         """Keep what the last probe found of these objects, which are not refused."""
         object_ids = [each.claimed.object_id for each in opened]
         which = {"object_ids": object_ids, "source": self._source.name, "mapping_version": self._source.mapping_version}
-        self._connection.execute(query("ingest/loading/confirm_entities"), which)
+        self._connection.execute(self._statement("loading/confirm"), which)
         if self._open_rejects:
-            self._connection.execute(query("ingest/rejects/supersede_rejects_by_known"), which)
+            self._connection.execute(self._statement("rejects/supersede_rejects_by_known"), which)
 
     def _merge(self, staged: "_Staged", bad: list[tuple[Opened, Bad]], confirmed: list[Opened]) -> None:
         """`confirmed`: objects of which the last probe found something and which are not refused."""
@@ -363,10 +373,10 @@ class _Load:
         if staged.lines:
             self._stage(staged)
             with self._connection.cursor() as cursor:
-                if self._partial and self._dataset == "entities":
-                    for (object_id,) in cursor.execute(query("ingest/loading/drop_overruled_entities")).fetchall():
+                if self._partial and self._versioned:
+                    for (object_id,) in cursor.execute(self._statement("loading/drop_overruled")).fetchall():
                         self._held[object_id].outcome.count("stale", 1, 0)
-                merge = query(f"ingest/loading/merge_{self._dataset}")
+                merge = self._statement("loading/merge")
                 late = False
                 for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
                     self._held[object_id].outcome.count(result, count, deleted)
@@ -374,36 +384,34 @@ class _Load:
                 if late:
                     self._place_late(cursor)
         if self._open_rejects:
-            self._connection.execute(query("ingest/rejects/supersede_rejects"))
+            self._connection.execute(self._statement("rejects/supersede_rejects"))
 
     def _stage(self, staged: "_Staged") -> None:
         table = sql.Identifier(f"incoming_{self._dataset}")
         names = (*(["late"] if staged.late else []), *self._mapper.columns)
         columns = sql.SQL(", ").join(map(sql.Identifier, names))
         with self._connection.cursor() as cursor:
-            cursor.execute(sql.SQL("TRUNCATE {}").format(table))
+            cursor.execute(self._statement("loading/empty_incoming"))
             with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (NULL '')").format(table, columns)) as copy:
                 copy.write(staged.lines)
-            if self._dataset == "metrics":
-                cursor.execute(
-                    "SELECT canonical.ensure_month_partitions(array_agg(DISTINCT metric_date)) FROM incoming_metrics"
-                )
+            if self._declared.partition_by:
+                cursor.execute(self._statement("loading/make_partitions"))
 
     def _place_late(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         """Give late rows their place in history. Some may be the current state after all."""
         self._repeats = True
-        cursor.execute(query("ingest/loading/staging_timeline"))
-        cursor.execute("TRUNCATE timeline")
-        cursor.execute(query("ingest/loading/place_late_entities"))
-        cursor.execute(query("ingest/loading/rewrite_confirmations"), {"source": self._source.name})
-        for object_id, count, deleted in cursor.execute(query("ingest/loading/rewrite_entities")).fetchall():
+        cursor.execute(self._statement("loading/staging_timeline"))
+        cursor.execute(self._statement("loading/empty_timeline"))
+        cursor.execute(self._statement("loading/place_late"))
+        cursor.execute(self._statement("loading/rewrite_confirmations"), {"source": self._source.name})
+        for object_id, count, deleted in cursor.execute(self._statement("loading/rewrite")).fetchall():
             if object_id is None:
                 self._history_changed |= count > 0
                 continue
             outcome = self._held[object_id].outcome
             outcome.stale -= count
             outcome.count("changed", count, deleted)
-        cursor.execute("TRUNCATE late_entities")
+        cursor.execute(self._statement("loading/empty_late"))
 
     def _add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:
         if not bad:

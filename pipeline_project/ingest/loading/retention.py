@@ -3,8 +3,11 @@
 from datetime import datetime
 
 from pipeline_project.database import Connection
+from pipeline_project.datasets.registry import versioned
 from pipeline_project.ingest import ledger
+from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.templates import statement
 
 BLOCKS = 20
 """Blocks of confirmations that are looked at first; after that, as many as hold so many confirmations as CONFIRMATIONS."""
@@ -20,16 +23,16 @@ def prune_confirmations(connection: Connection, before: datetime) -> int:
     is later than the horizon exactly.
     """
     sources = connection.execute(query("ingest/ledger/loaded_sources")).fetchall()
-    return sum(_prune(connection, source, before) for (source,) in sources)
+    return sum(_prune(connection, dataset, source, before) for dataset in versioned() for (source,) in sources)
 
 
-def _prune(connection: Connection, source: str, before: datetime) -> int:
+def _prune(connection: Connection, dataset: Dataset, source: str, before: datetime) -> int:
     pruned, after, blocks = 0, -1, BLOCKS
     while True:
         which = {"source": source, "before": before, "after": after, "blocks": blocks}
         with connection.transaction():
-            ledger.take_turn(connection, source, "entities")
-            row = connection.execute(query("ingest/loading/prune_confirmations"), which).fetchone()
+            ledger.take_turn(connection, source, dataset.name)
+            row = connection.execute(statement("ingest/loading/prune_confirmations", dataset), which).fetchone()
         if row is None:
             return pruned
         after, of_these, confirmations, chosen = row

@@ -1,6 +1,6 @@
 -- The temporary table of a loader's connection for late rows of entities. It is emptied with each commit.
-CREATE TEMPORARY TABLE IF NOT EXISTS timeline (
-    entity_id bigint NOT NULL,
+CREATE TEMPORARY TABLE IF NOT EXISTS {timeline} (
+    {id} bigint NOT NULL,
     begins boolean NOT NULL,                -- a state, rather than the confirmation of one
     origin smallint NOT NULL,               -- what it was before: 0 a late row, 1 a state, 2 a confirmation
     content_of integer,                     -- which version says it now; null: the current state, or the late row itself

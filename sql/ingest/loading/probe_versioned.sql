@@ -7,13 +7,13 @@
 WITH stored AS (
     -- One walk through the index for all of them. OFFSET keeps it apart from the join, and so would hand on all columns.
     SELECT
-        canonical_id, entity_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest
-    FROM canonical.entities
-    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM peeked)::text[]) OFFSET 0
+        canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest
+    FROM {table}
+    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {peeked})::text[]) OFFSET 0
 ),
 compared AS (
     -- standing: 2, the very row that the current state was read from; 1, newer than it and equal; 0, older; null, none of these.
-    SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.entity_id,
+    SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.{id},
            CASE
                WHEN e.object_id = p.object_id THEN CASE
                    WHEN e.record_digest = p.record_digest
@@ -22,12 +22,12 @@ compared AS (
                WHEN (p.source_updated_at, p.object_modified_at, p.object_id)
                   > (e.source_updated_at, e.object_modified_at, e.object_id) THEN CASE
                    WHEN e.record_digest = p.record_digest THEN 1 END
-               WHEN e.entity_id IS NOT NULL THEN 0
+               WHEN e.{id} IS NOT NULL THEN 0
            END AS standing
     FROM (
         SELECT *, (%(object_ids)s::bigint[])[object_place] AS object_id,
                (%(object_modified_ats)s::timestamptz[])[object_place] AS object_modified_at
-        FROM peeked
+        FROM {peeked}
     ) p
     -- All that is stored was peeked. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
     -- many records; a full join it can only hash or merge.
@@ -35,20 +35,20 @@ compared AS (
 ),
 earlier AS (
     -- Likewise one walk through the history of all that is told about something older.
-    SELECT entity_id, source_updated_at, object_modified_at, object_id, ordinal, valid_to, record_digest
-    FROM canonical.entity_versions
+    SELECT {id}, source_updated_at, object_modified_at, object_id, ordinal, valid_to, record_digest
+    FROM {versions}
     WHERE NOT %(repeats)s
-      AND entity_id = ANY ((SELECT array_agg(entity_id) FROM compared WHERE standing = 0)::bigint[]) OFFSET 0
+      AND {id} = ANY ((SELECT array_agg({id}) FROM compared WHERE standing = 0)::bigint[]) OFFSET 0
 ),
 matched AS (
     -- standing: 2, recorded; 1, as the current state; 0, as an earlier one.
-    SELECT c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.entity_id,
+    SELECT c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.{id},
            CASE
                WHEN c.standing = 1 AND %(repeats)s AND EXISTS (
-                   SELECT FROM canonical.entity_confirmations d
-                   WHERE d.block = canonical.confirmation_block(c.entity_id)
-                     AND (d.entity_id, d.object_id, d.ordinal, d.source_updated_at, d.mapping_version)
-                       = (c.entity_id, c.object_id, c.ordinal, c.source_updated_at, %(mapping_version)s)) THEN 2
+                   SELECT FROM {confirmations} d
+                   WHERE d.block = canonical.confirmation_block(c.{id})
+                     AND (d.{id}, d.object_id, d.ordinal, d.source_updated_at, d.mapping_version)
+                       = (c.{id}, c.object_id, c.ordinal, c.source_updated_at, %(mapping_version)s)) THEN 2
                WHEN c.standing > 0 THEN c.standing
                WHEN v.object_id = c.object_id THEN 2
                ELSE 0
@@ -56,7 +56,7 @@ matched AS (
     FROM compared c
     -- Where the next state has the very time of the record, merging decides.
     FULL JOIN earlier v
-        ON v.entity_id = c.entity_id AND v.record_digest = c.record_digest
+        ON v.{id} = c.{id} AND v.record_digest = c.record_digest
         AND c.standing = 0
         AND (v.source_updated_at, v.object_modified_at, v.object_id)
             <= (c.source_updated_at, c.object_modified_at, c.object_id)
@@ -65,14 +65,14 @@ matched AS (
     WHERE CASE c.standing
         WHEN 2 THEN true
         WHEN 1 THEN NOT (%(repeats)s AND EXISTS (
-            SELECT FROM canonical.entity_versions v
-            WHERE v.entity_id = c.entity_id AND v.object_id = c.object_id))
-        ELSE v.entity_id = c.entity_id  -- null where either is missing
+            SELECT FROM {versions} v
+            WHERE v.{id} = c.{id} AND v.object_id = c.object_id))
+        ELSE v.{id} = c.{id}  -- null where either is missing
     END
 )
-INSERT INTO known (block, object_id, object_modified_at, unchanged, recorded, entity_ids, source_updated_ats, ordinals)
-SELECT canonical.confirmation_block(entity_id), object_id, any_value(object_modified_at), standing > 0, standing = 2,
-       array_agg(entity_id), array_agg(source_updated_at), array_agg(ordinal)
+INSERT INTO {known} (block, object_id, object_modified_at, unchanged, recorded, {ids}, source_updated_ats, ordinals)
+SELECT canonical.confirmation_block({id}), object_id, any_value(object_modified_at), standing > 0, standing = 2,
+       array_agg({id}), array_agg(source_updated_at), array_agg(ordinal)
 FROM matched
-GROUP BY canonical.confirmation_block(entity_id), object_id, standing
+GROUP BY canonical.confirmation_block({id}), object_id, standing
 RETURNING object_id, ordinals, unchanged

@@ -1,0 +1,2 @@
+-- Empties the staging table of the micro-batch before.
+TRUNCATE {incoming}

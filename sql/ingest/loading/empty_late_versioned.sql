@@ -1,0 +1,2 @@
+-- Empties the late-arriving rows that have their place now.
+TRUNCATE {late}

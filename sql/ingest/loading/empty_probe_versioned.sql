@@ -1,0 +1,2 @@
+-- Empties what the probe of the micro-batch before left.
+TRUNCATE {peeked}, {known}

@@ -1,0 +1,132 @@
+-- Recomputes the timeline of each entity that late rows speak of, as if all its rows had come in their right order.
+--
+-- All that was ever said of an entity is its states (current and earlier), their confirmations and the late rows. Of one
+-- object, the greatest (source_updated_at, ordinal) counts, among those that the newest mapping read: a replay after a
+-- mapping was changed replaces what the object said before. In the order of their positions, a row that differs from the
+-- one before begins a state; the others confirm it.
+--
+-- Few of the confirmations take part, of which there may be thousands: one that comes after the same row as before still
+-- confirms it, whatever version that belongs to, and stays as it is. Those of the objects of late rows may go, and the
+-- first one behind each place where a row comes or goes may begin a state now.
+INSERT INTO {timeline} (
+    {id}, begins, origin, content_of, stands, version, valid_to,
+    source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash)
+WITH stored AS (
+    -- One walk through the index, as in probe_versioned.sql; and joined as there.
+    SELECT
+        canonical_id, {id}, version, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
+        content_hash
+    FROM {table}
+    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {late})::text[]) OFFSET 0
+),
+late AS (
+    SELECT e.{id}, l.source_updated_at, l.object_modified_at, l.object_id, l.ordinal, l.mapping_version, l.content_hash
+    FROM {late} l FULL JOIN stored e ON e.canonical_id = l.canonical_id
+),
+states AS (
+    SELECT
+        {id}, version, NULL AS valid_to, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
+        content_hash
+    FROM stored
+    UNION ALL
+    SELECT
+        {id}, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+    FROM {versions}
+    WHERE {id} = ANY ((SELECT array_agg({id}) FROM stored)::bigint[])
+),
+own AS (
+    SELECT c.*
+    FROM (
+        SELECT canonical.confirmation_block({id}) AS block, object_id, array_agg({id}) AS {ids}
+        FROM late GROUP BY 1, 2
+    ) l
+    CROSS JOIN LATERAL (
+        SELECT {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version
+        FROM {confirmations} c
+        WHERE c.block = l.block AND c.object_id = l.object_id AND c.{id} = ANY (l.{ids}) OFFSET 0
+    ) c
+),
+places AS (   -- where a row may come or go
+    SELECT {id}, source_updated_at, object_modified_at, object_id
+    FROM (
+        SELECT *, bool_or(late) OVER (PARTITION BY {id}, object_id) AS of_late
+        FROM (
+            SELECT false AS late, {id}, source_updated_at, object_modified_at, object_id FROM states
+            UNION ALL
+            SELECT true, {id}, source_updated_at, object_modified_at, object_id FROM late
+        ) s
+    ) s
+    WHERE of_late
+    UNION
+    SELECT {id}, source_updated_at, object_modified_at, object_id FROM own
+),
+following AS (
+    SELECT p.{id}, c.*
+    FROM places p
+    CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT
+                source_updated_ats[place] AS source_updated_at, object_modified_at, object_id, ordinals[place] AS ordinal,
+                mapping_version
+            FROM (   -- a row speaks of an entity once
+                SELECT *, array_position({ids}, p.{id}) AS place
+                FROM {blocks}
+                WHERE block = canonical.confirmation_block(p.{id}) AND latest_updated_at >= p.source_updated_at
+                OFFSET 0
+            ) b
+            WHERE (source_updated_ats[place], object_modified_at, object_id)
+                > (p.source_updated_at, p.object_modified_at, p.object_id)
+            ORDER BY 1, 2, 3 OFFSET 0
+        ) c
+        WHERE NOT EXISTS (   -- the object says otherwise elsewhere; asked for one after the other, until one counts
+            SELECT FROM {blocks} o, array_position(o.{ids}, p.{id}) AS place
+            WHERE o.block = canonical.confirmation_block(p.{id}) AND o.object_id = c.object_id AND place IS NOT NULL
+              AND (o.mapping_version, o.source_updated_ats[place], o.ordinals[place])
+                > (c.mapping_version, c.source_updated_at, c.ordinal)
+            OFFSET 0)
+        ORDER BY 1, 2, 3 LIMIT 1
+    ) c
+),
+in_order AS (   -- each confirmation behind the state that it confirmed
+    SELECT *, max(version) OVER (
+        PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id, origin) AS latest_version
+    FROM (
+        SELECT {id}, 1 AS origin, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal,
+            mapping_version, content_hash
+        FROM states
+        UNION ALL
+        SELECT {id}, 2, NULL, NULL, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, NULL
+        FROM (TABLE own UNION TABLE following) c
+    ) s
+),
+said AS (
+    SELECT {id}, origin, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
+        first_value(content_hash) OVER confirmed AS content_hash,
+        first_value(CASE WHEN valid_to IS NOT NULL THEN version END) OVER confirmed AS content_of
+    FROM in_order WHERE latest_version IS NOT NULL
+    WINDOW confirmed AS (PARTITION BY {id}, latest_version ORDER BY origin)
+    UNION ALL
+    SELECT {id}, 0, NULL, NULL, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
+        content_hash, NULL
+    FROM late
+),
+once AS (
+    SELECT DISTINCT ON ({id}, object_id) *
+    FROM said ORDER BY {id}, object_id, mapping_version DESC, source_updated_at DESC, ordinal DESC, origin
+),
+compared AS (
+    SELECT *, content_hash IS DISTINCT FROM lag(content_hash) OVER in_order AS begins
+    FROM once
+    WINDOW in_order AS (PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id)
+),
+numbered AS (
+    SELECT *, count(*) FILTER (WHERE begins) OVER in_order AS nth
+    FROM compared
+    WINDOW in_order AS (PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id)
+),
+valid AS (
+    SELECT *, lead(source_updated_at) OVER (PARTITION BY {id}, begins ORDER BY nth) AS until FROM numbered
+)
+SELECT {id}, begins, origin, content_of, begins AND origin = 1 AND version = nth AND valid_to IS NOT DISTINCT FROM until,
+    nth, until, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+FROM valid

@@ -1,9 +1,0 @@
--- Bad rows of entities of which the probe found a newer good one to be there already.
--- Parameter: object_ids, those that are not refused.
-UPDATE ingest.rejects r SET status = 'superseded', settled_at = now()
-FROM known
-CROSS JOIN LATERAL unnest(known.entity_ids, known.source_updated_ats, known.ordinals) AS said (entity_id, source_updated_at, ordinal)
-JOIN canonical.entities e USING (entity_id)
-WHERE known.object_id = ANY (%(object_ids)s) AND r.status = 'open' AND r.record_key = e.canonical_id AND r.dataset = 'entities'
-  AND (said.source_updated_at, known.object_modified_at, known.object_id, said.ordinal)
-    > (r.source_updated_at, r.object_modified_at, r.object_id, r.ordinal)
