@@ -2,10 +2,11 @@
 
 `python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
 only when it ends in order, lists versions in XML that not every key fits in, and shows whoever asks where a function died.
-The four names used here are private: its version is pinned, and tests fail when they move.
+The names used here and in aws_storage.py are private: its version is pinned, and tests fail when they move.
 """
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
+from pipeline_project.local.aws_storage import Checkpoints, DurableObjects, refusal, refuse
+
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
@@ -25,9 +28,12 @@ CHECKPOINT_SHARE = 0.05
 READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
 """How the names of actions begin that change nothing."""
 KEY_IN_XML = re.compile(rb"<(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]+)")
+API_PATH = "/_aws/execute-api/"
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
+
+log = logging.getLogger("pipeline.local.aws")
 
 
 def environment(port: int, folder: Path) -> dict[str, str]:
@@ -53,16 +59,17 @@ def environment(port: int, folder: Path) -> dict[str, str]:
     }
 
 
-def checkpoint(emulator: ModuleType) -> None:
-    """Write the state of all services that were used. Each file is replaced whole."""
-    emulator.save_all(emulator._build_persistence_save_dict())
-
-
 def only_reads(scope: Any) -> bool:
     """Whether a request leaves everything as it is: most of those to an idle platform do. What a message's receipt changes
     may be forgotten, since then it is received again."""
     action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
     return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
+
+
+def is_change(scope: Any) -> bool:
+    """Whether the answer to a request says that something was stored. A function that is called through the API stores
+    with requests of its own."""
+    return scope["type"] == "http" and not only_reads(scope) and not scope["path"].startswith(API_PATH)
 
 
 def encode_keys(s3: Any) -> None:
@@ -95,7 +102,7 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int) -> None:
+async def serve(emulator: ModuleType, port: int, checkpoints: Checkpoints, objects: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
@@ -117,10 +124,17 @@ async def serve(emulator: ModuleType, port: int) -> None:
             await asyncio.sleep(pause)  # and what follows from the request, such as S3's events, is there, too
             changed.clear()
             started = time.perf_counter()
-            checkpoint(emulator)
+            try:
+                checkpoints.write()
+            except Exception as error:  # until it succeeds, changes are refused
+                log.error("the state could not be written: %s", error)
+                changed.set()
             pause = max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if is_change(scope) and (reason := refusal(scope, checkpoints, objects)):
+            await refuse(scope, receive, send, reason)
+            return
         try:
             await emulator.app(scope, receive, send)
         finally:
@@ -143,11 +157,16 @@ def main() -> None:
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(port, folder))
     import ministack.app  # noqa: PLC0415 reads the environment
+    from ministack.core import persistence  # noqa: PLC0415
     from ministack.services import apigateway_v1, s3  # noqa: PLC0415
 
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
-    asyncio.run(serve(ministack.app, port))
+    objects = folder / "s3"
+    DurableObjects(s3, objects).install()
+    checkpoints = Checkpoints(ministack.app, persistence)
+    ministack.app.save_all = lambda _services: checkpoints.write()  # when it ends in order
+    asyncio.run(serve(ministack.app, port, checkpoints, objects))
 
 
 if __name__ == "__main__":

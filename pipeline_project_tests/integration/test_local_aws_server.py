@@ -51,8 +51,8 @@ def await_checkpoint(folder: Path, sqs: Any) -> None:
     """Until a checkpoint that began after this call is written: the second one from now. Changes bring them about."""
     before = written = state_written(folder)
     deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
-    for _ in range(2):
-        sqs.create_queue(QueueName="another")
+    for number in range(2):
+        sqs.create_queue(QueueName=f"another-{number}")
         while written == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
