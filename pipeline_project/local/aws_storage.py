@@ -91,13 +91,7 @@ class Checkpoints:
 
     def _encoded(self, service: str, get_state: Any) -> bytes:
         """As ministack writes it; nothing for a service that has no state."""
-        for attempt in range(SNAPSHOT_TRIES):
-            try:
-                state = get_state()
-                break
-            except RuntimeError:  # a thread of the emulator changed a table meanwhile
-                if attempt == SNAPSHOT_TRIES - 1:
-                    raise
+        state = _snapshot(get_state)
         if state is None:
             return b""
         whole = {"__ministack_format__": self._persistence._state_format_version(service), "payload": state}
@@ -146,7 +140,7 @@ class DurableObjects:
         self._write = s3._atomic_write
         self._fire = s3._fire_s3_event_async
         self._events: list[tuple[tuple[Any, ...], dict[str, Any]]] | None = None
-        self._unfinished: dict[str, str] | None = None
+        self._unfinished: dict[Path, Path] | None = None
         self._failed: BaseException | None = None
 
     def install(self) -> None:
@@ -206,11 +200,11 @@ class DurableObjects:
         try:
             self._persist(bucket, key, obj)
             for path, written in self._unfinished.items():
-                os.replace(written, path)
+                written.replace(path)
         except BaseException as error:
             self._failed = error
             for written in self._unfinished.values():
-                Path(written).unlink(missing_ok=True)
+                written.unlink(missing_ok=True)
             raise
         finally:
             self._unfinished = None
@@ -220,10 +214,10 @@ class DurableObjects:
         if self._unfinished is None:
             self._write(path, data, text=text)
             return
-        written = f"{path}.tmp"
-        self._unfinished[path] = written
-        with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data.encode() if text else data)
+        written = Path(f"{path}.tmp")
+        self._unfinished[Path(path)] = written
+        written.touch(mode=0o600)
+        written.write_bytes(data.encode() if text else data)
 
     def swallowed(self, error: BaseException, message: str) -> None:
         """Raise an error of a file that ministack would only log."""
@@ -243,6 +237,15 @@ class _Raising(logging.LoggerAdapter[logging.Logger]):
         if error is not None and str(msg).startswith(SWALLOWED):
             self._objects.swallowed(error, str(msg) % args)
         super().warning(msg, *args, **kwargs)
+
+
+def _snapshot(get_state: Any) -> Any:
+    for _ in range(SNAPSHOT_TRIES):
+        try:
+            return get_state()
+        except RuntimeError:  # a thread of the emulator changed a table meanwhile
+            continue
+    return get_state()
 
 
 def _allocate(file: int, size: int) -> None:
