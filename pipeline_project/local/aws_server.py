@@ -2,7 +2,7 @@
 
 `python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
 only when it ends in order, lists versions in XML that not every key fits in, and shows whoever asks where a function died.
-The names used here and in aws_storage.py are private: its version is pinned, and tests fail when they move.
+The four names used here are private: its version is pinned, and tests fail when they move.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
-from pipeline_project.local.aws_storage import Checkpoints, DurableObjects, refusal, refuse
+from pipeline_project.local import aws_storage
 
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
@@ -59,6 +59,11 @@ def environment(port: int, folder: Path) -> dict[str, str]:
     }
 
 
+def checkpoint(emulator: ModuleType) -> None:
+    """Write the state of all services that were used. Each file is replaced whole."""
+    emulator.save_all(emulator._build_persistence_save_dict())
+
+
 def only_reads(scope: Any) -> bool:
     """Whether a request leaves everything as it is: most of those to an idle platform do. What a message's receipt changes
     may be forgotten, since then it is received again."""
@@ -67,8 +72,8 @@ def only_reads(scope: Any) -> bool:
 
 
 def is_change(scope: Any) -> bool:
-    """Whether the answer to a request says that something was stored. A function that is called through the API stores
-    with requests of its own."""
+    """Return whether the answer to a request says that something was stored. A function that is called through the API
+    stores with requests of its own."""
     return scope["type"] == "http" and not only_reads(scope) and not scope["path"].startswith(API_PATH)
 
 
@@ -102,7 +107,7 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int, checkpoints: Checkpoints, objects: Path) -> None:
+async def serve(emulator: ModuleType, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
@@ -125,16 +130,13 @@ async def serve(emulator: ModuleType, port: int, checkpoints: Checkpoints, objec
             changed.clear()
             started = time.perf_counter()
             try:
-                checkpoints.write()
+                checkpoint(emulator)
             except Exception as error:  # until it succeeds, changes are refused
                 log.error("the state could not be written: %s", error)
                 changed.set()
             pause = max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if is_change(scope) and (reason := refusal(scope, checkpoints, objects)):
-            await refuse(scope, receive, send, reason)
-            return
         try:
             await emulator.app(scope, receive, send)
         finally:
@@ -162,11 +164,8 @@ def main() -> None:
 
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
-    objects = folder / "s3"
-    DurableObjects(s3, objects).install()
-    checkpoints = Checkpoints(ministack.app, persistence)
-    ministack.app.save_all = lambda _services: checkpoints.write()  # when it ends in order
-    asyncio.run(serve(ministack.app, port, checkpoints, objects))
+    aws_storage.install(ministack.app, persistence, s3, is_change)
+    asyncio.run(serve(ministack.app, port))
 
 
 if __name__ == "__main__":
