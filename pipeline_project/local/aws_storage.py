@@ -40,7 +40,7 @@ SWALLOWED = ("Failed to persist", "Failed to delete persisted", "Failed to read 
 log = logging.getLogger("pipeline.local.aws")
 
 
-def install(emulator: ModuleType, persistence: ModuleType, s3: Any, is_change: Callable[[Any], bool]) -> None:
+def install(emulator: Any, persistence: ModuleType, s3: Any, is_change: Callable[[Any], bool]) -> None:
     """Change the emulator so that it keeps what it acknowledges. `is_change` tells requests that change something."""
     checkpoints, objects, app = Checkpoints(emulator, persistence), Path(s3.DATA_DIR), emulator.app
     DurableObjects(s3, objects).install()
