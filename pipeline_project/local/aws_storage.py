@@ -46,10 +46,15 @@ def install(emulator: Any, persistence: ModuleType, s3: Any, is_change: Callable
     DurableObjects(s3, objects).install()
 
     async def durable(scope: Any, receive: Any, send: Any) -> None:
-        if is_change(scope) and (reason := refusal(scope, checkpoints, objects)):
+        if not is_change(scope):
+            await app(scope, receive, send)
+        elif reason := refusal(scope, checkpoints, objects):
             await refuse(scope, receive, send, reason)
         else:
-            await app(scope, receive, send)
+            try:
+                await app(scope, receive, send)
+            finally:
+                checkpoints.applied(state_bytes(scope))
 
     emulator.app = durable
     emulator.save_all = lambda _services: checkpoints.write()
@@ -69,16 +74,24 @@ class Checkpoints:
         self._written: dict[str, bytes] = {}
         self._reserved: dict[str, int] = {}
         self._admitted = 0
+        """Bytes of changes that no checkpoint has yet."""
+        self._open = 0
+        """Bytes of those that are not applied yet: the next checkpoint may come before them."""
         self._is_failing = False
 
     def admit(self, size: int) -> None:
         """Let a change with a body of `size` bytes happen. OSError when it could not be stored."""
-        needed = CHANGE_BYTES + GROWTH * size
+        needed = _needed(size)
         if self._is_failing:
             self.write()
         if self._admitted + needed > SPARE_BYTES or not self._reserved.keys() >= self._services().keys():
             self._make_room(needed)
         self._admitted += needed
+        self._open += needed
+
+    def applied(self, size: int) -> None:
+        """Note that a change has happened, or has failed."""
+        self._open -= _needed(size)
 
     def _make_room(self, needed: int) -> None:
         try:
@@ -89,7 +102,7 @@ class Checkpoints:
             # A checkpoint gives up the room of the last one, and needs less of it for what was admitted since.
             self.write()
             for service in self._services():
-                self._reserve(service, max(0, needed - SPARE_BYTES))
+                self._reserve(service, max(0, self._admitted + needed - SPARE_BYTES))
 
     def write(self) -> None:
         """Write what has changed. OSError if that fails: what is there already stays, and the room stays reserved."""
@@ -100,7 +113,7 @@ class Checkpoints:
             if content and self._written.get(service) != digest:
                 self._replace(service, content)
                 self._written[service] = digest
-        self._admitted, self._is_failing = 0, False
+        self._admitted, self._is_failing = self._open, False
 
     def _services(self) -> Mapping[str, Any]:
         return self._emulator._build_persistence_save_dict()
@@ -125,7 +138,7 @@ class Checkpoints:
         reserve.replace(self.folder / f"{service}.json")
         self._reserved.pop(service, None)
         try:
-            self._allocate(service, size + SPARE_BYTES)
+            self._allocate(service, size + SPARE_BYTES + self._open)
         except OSError as error:
             log.warning("no room for the next checkpoint of %s: %s", service, error)
 
@@ -204,7 +217,7 @@ class DurableObjects:
             log.error("the objects cannot be read: %s", error)
 
     def fire(self, *arguments: Any, **named: Any) -> None:
-        """Send an event after the request: whoever hears of an object finds it."""
+        """Send an event after the request, so that its consumer finds the object."""
         if self._events is None:
             self._fire(*arguments, **named)
         else:
@@ -255,6 +268,10 @@ class _Raising(logging.LoggerAdapter[logging.Logger]):
         super().warning(msg, *args, **kwargs)
 
 
+def _needed(size: int) -> int:
+    return CHANGE_BYTES + GROWTH * size
+
+
 def _snapshot(get_state: Any) -> Any:
     for _ in range(SNAPSHOT_TRIES):
         try:
@@ -276,20 +293,28 @@ def _allocate(file: int, size: int) -> None:
 
 def refusal(scope: Any, checkpoints: Checkpoints, objects: Path) -> str | None:
     """Why the change that a request asks for cannot be stored; None if there is room for it."""
-    size = int(dict(scope["headers"]).get(b"content-length") or 0)
-    if is_upload(scope):
-        if reason := disk.trouble(objects, size):
-            return reason
-        size = 0  # its bytes go to a file of their own
+    if is_upload(scope) and (reason := disk.trouble(objects, _content_length(scope))):
+        return reason
+    if reason := disk.unusable(checkpoints.folder):
+        return reason
     try:
-        checkpoints.admit(size)
+        checkpoints.admit(state_bytes(scope))
     except OSError as error:
         return disk.trouble(checkpoints.folder) or f"{checkpoints.folder} cannot be written: {error.strerror}"
-    return disk.unusable(checkpoints.folder)
+    return None
+
+
+def state_bytes(scope: Any) -> int:
+    """How many bytes of a request may go to a checkpoint: those of an object go to a file of their own."""
+    return 0 if is_upload(scope) else _content_length(scope)
+
+
+def _content_length(scope: Any) -> int:
+    return int(dict(scope["headers"]).get(b"content-length") or 0)
 
 
 def is_upload(scope: Any) -> bool:
-    """Whether a request brings an object or a part of it. Path-style, as all clients of the platform are set up."""
+    """Return whether a request brings an object or a part of it. Path-style, as all clients of the platform are set up."""
     headers = dict(scope["headers"])
     if scope["method"] not in ("PUT", "POST") or b"x-amz-target" in headers:
         return False

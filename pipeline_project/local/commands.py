@@ -32,7 +32,7 @@ STOP_SECONDS = 60
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED_STATUS = 130
 FAULTS = (PipelineError, OSError, BotoCoreError, ClientError, psycopg.Error)
-"""What goes wrong around the platform, and is told as a sentence."""
+"""Errors of what the platform runs on. They are reported as a sentence."""
 
 Binaries = Annotated[
     Path | None,
