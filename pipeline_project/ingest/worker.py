@@ -123,7 +123,8 @@ class Worker:
         except ObjectFault as fault:
             return self._settle(connection, claimed, fault)
         except psycopg.Error as error:
-            if connection.broken:
+            # A full disk is no fault of the object, and may last longer than its attempts.
+            if connection.broken or isinstance(error, psycopg.errors.DiskFull):
                 raise
             if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
                 return self._try_later(connection, claimed, "database_busy", error)

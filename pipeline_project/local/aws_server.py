@@ -6,6 +6,7 @@ The four names used here are private: its version is pinned, and tests fail when
 """
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
+from pipeline_project.local import aws_storage
+
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
@@ -25,9 +28,12 @@ CHECKPOINT_SHARE = 0.05
 READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
 """How the names of actions begin that change nothing."""
 KEY_IN_XML = re.compile(rb"<(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]+)")
+API_PATH = "/_aws/execute-api/"
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
+
+log = logging.getLogger("pipeline.local.aws")
 
 
 def environment(port: int, folder: Path) -> dict[str, str]:
@@ -63,6 +69,12 @@ def only_reads(scope: Any) -> bool:
     may be forgotten, since then it is received again."""
     action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
     return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
+
+
+def is_change(scope: Any) -> bool:
+    """Return whether the answer to a request says that something was stored. A function that is called through the API
+    stores with requests of its own."""
+    return scope["type"] == "http" and not only_reads(scope) and not scope["path"].startswith(API_PATH)
 
 
 def encode_keys(s3: Any) -> None:
@@ -117,7 +129,11 @@ async def serve(emulator: ModuleType, port: int) -> None:
             await asyncio.sleep(pause)  # and what follows from the request, such as S3's events, is there, too
             changed.clear()
             started = time.perf_counter()
-            checkpoint(emulator)
+            try:
+                checkpoint(emulator)
+            except Exception as error:  # until it succeeds, changes are refused
+                log.error("the state could not be written: %s", error)
+                changed.set()
             pause = max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -143,10 +159,12 @@ def main() -> None:
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ.update(environment(port, folder))
     import ministack.app  # noqa: PLC0415 reads the environment
+    from ministack.core import persistence  # noqa: PLC0415
     from ministack.services import apigateway_v1, s3  # noqa: PLC0415
 
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
+    aws_storage.install(ministack.app, persistence, s3, is_change)
     asyncio.run(serve(ministack.app, port))
 
 

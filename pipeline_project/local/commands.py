@@ -8,20 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline_project.database import Database, Role
 from pipeline_project.errors import PipelineError, Transient
-from pipeline_project.local import deployment, examples
+from pipeline_project.local import deployment, disk, examples
 from pipeline_project.local.console import StepConsole
 from pipeline_project.local.demo import Demo
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.local.stack import Stack
 from pipeline_project.local.state import AlreadyRunning, State
 from pipeline_project.local.supervision import call, end_leftovers
-from pipeline_project.settings import Settings
+from pipeline_project.settings import LocalSettings, Settings
 
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
 LOAD_SECONDS = 180
@@ -29,6 +31,8 @@ STOP_SECONDS = 60
 """What `stop` waits for the other process."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED_STATUS = 130
+FAULTS = (PipelineError, OSError, BotoCoreError, ClientError, psycopg.Error)
+"""Errors of what the platform runs on. They are reported as a sentence."""
 
 Binaries = Annotated[
     Path | None,
@@ -47,7 +51,12 @@ def run(binaries: Binaries = None) -> None:
     """Start everything, load examples/, show what happened; stay until Ctrl-C."""
     with _session(binaries) as (console, stack):
         settings = stack.start()
-        _load_examples(console, stack, settings)
+        try:
+            _load_examples(console, stack, settings)
+        except FAULTS:
+            if not (trouble := disk.full(State.of_working_folder().folder)):
+                raise
+            console.note(f"The examples are not all loaded. {trouble}")
         _stay(console, stack, settings)
 
 
@@ -139,7 +148,8 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         with state.locked():
             if ended := end_leftovers(state):
                 console.note(f"ended {ended} processes that an earlier run had left behind")
-            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock)
+            bound = LocalSettings.load().local_ready_seconds
+            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock, ready_seconds=bound)
             _raise_on_signal()
             try:
                 yield console, stack
@@ -150,8 +160,11 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         console.print(f"It runs already, as process {error.holder.pid}. `pipeline local stop` stops it.")
         _show_addresses(console, error.holder.addresses)
         raise typer.Exit(1) from None
-    except PipelineError as error:
-        console.print(f"[red]{escape(str(error))}[/]")
+    except FAULTS as error:
+        is_file = isinstance(error, OSError)
+        reasons = [disk.explained(error, state.folder)] if is_file else [str(error).strip(), disk.full(state.folder)]
+        for reason in filter(None, reasons):
+            console.print(f"[red]{escape(reason)}[/]")
         raise typer.Exit(1) from None
     except Interrupted:
         raise typer.Exit(INTERRUPTED_STATUS) from None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import rich.console
 from rich.markup import escape
@@ -46,7 +46,8 @@ class StepConsole(rich.console.Console):
         self._line("[green]✓[/]", progress.text, started)
 
     def note(self, text: str) -> None:
-        self.print(f"[yellow]![/] {escape(text)}")
+        with suppress(OSError):  # the disk that it is written to may be the full one
+            self.print(f"[yellow]![/] {escape(text)}")
 
     def _line(self, sign: str, text: str, started: float) -> None:
         self.print(f"{sign} {escape(text):<84}[dim]{time.monotonic() - started:6.1f} s[/]")

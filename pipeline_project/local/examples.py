@@ -78,13 +78,15 @@ def rejects(database: Database, uploaded: Upload) -> list[Row]:
 
 
 def await_ledger(database: Database, uploaded: Upload, *, seconds: float) -> list[Row]:
-    """The ledger's rows once all objects are at an end; what there is after `seconds` in any case."""
-    deadline = time.monotonic() + seconds
+    """The ledger's rows once all objects are at an end, or once nothing has changed for `seconds`."""
+    deadline, seen = time.monotonic() + seconds, list[Row]()
     while True:
         try:
             rows = ledger(database, uploaded)
         except Transient:
             rows = []
+        if rows != seen:
+            deadline, seen = time.monotonic() + seconds, rows
         ended = [row for row in rows if row["state"] not in WAITING_STATES]
         if len(ended) == len(uploaded.versions) or time.monotonic() > deadline:
             return rows

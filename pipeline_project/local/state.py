@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipeline_project.database import Role
 from pipeline_project.errors import PipelineError
+from pipeline_project.local import disk
 from pipeline_project.local.postgres import HOST, free_port
 from pipeline_project.settings import STACK_ENVIRONMENT_FILE, Settings
 
@@ -57,6 +58,14 @@ class State:
     def make_folders(self) -> None:
         for folder in (self.folder, self.logs, self.dagster_home):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def identity(self) -> tuple[int, int] | None:
+        """What tells the folder from another in its place; None if there is none."""
+        try:
+            found = self.folder.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     @property
     def stack_environment(self) -> Path:
@@ -132,6 +141,8 @@ class State:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            raise PipelineError(disk.explained(error, self.folder)) from error
         except BlockingIOError:
             try:
                 return msgspec.json.decode((self.folder / "running.json").read_bytes(), type=Holder)
@@ -180,10 +191,12 @@ class State:
         ports: dict[str, int] = {}
         moves: list[str] = []
         for part, preferred in PREFERRED_PORTS.items():
-            wanted = known.get(part, preferred)
-            ports[part] = wanted if is_free(wanted) else free_port()
-            if ports[part] != wanted:
-                moves.append(f"port {wanted} is taken by another program: {part} is on {ports[part]} now")
+            port = wanted = known.get(part, preferred)
+            while port in ports.values() or not is_free(port):
+                port = free_port()
+            ports[part] = port
+            if port != wanted:
+                moves.append(f"port {wanted} is taken by another program: {part} is on {port} now")
         if ports != known:
             write_private(path, json.dumps(ports).encode())
         return ports, moves

@@ -241,6 +241,20 @@ def test_a_statement_that_somebody_cancels_is_tried_again(database: FreshDatabas
     assert ledger_row(database, "crm-data/boom")["state"] == "discovered"
 
 
+def test_a_full_disk_of_postgresql_uses_no_attempt(database: FreshDatabase) -> None:
+    landing = Landing()
+    fail(database, "53100")
+    boom = landing.put("crm-data/boom", [{"id": 1, "name": "boom"}])
+    for _ in range(SETTINGS.ingest_max_attempts + 1):
+        with pytest.raises(Transient):
+            ingest(database.loader, landing, boom)
+        row = ledger_row(database, "crm-data/boom")
+        assert (row["state"], row["attempts"]) == ("discovered", 0)
+    with admin(database) as connection:
+        connection.execute("DROP TRIGGER boom ON canonical.entities")
+    assert ingest(database.loader, landing)["crm-data/boom"].state == "loaded"
+
+
 # --- claims
 
 

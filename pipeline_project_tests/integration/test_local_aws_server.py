@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from pipeline_project.ingest.discovery import list_pages
-from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, only_reads
+from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, is_change, only_reads
+from pipeline_project.local.aws_storage import is_upload
 from pipeline_project.local.deployment import client
 from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
@@ -51,8 +52,8 @@ def await_checkpoint(folder: Path, sqs: Any) -> None:
     """Until a checkpoint that began after this call is written: the second one from now. Changes bring them about."""
     before = written = state_written(folder)
     deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
-    for _ in range(2):
-        sqs.create_queue(QueueName="another")
+    for number in range(2):
+        sqs.create_queue(QueueName=f"another-{number}")
         while written == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -174,3 +175,30 @@ def test_what_changes_nothing_needs_no_checkpoint(method: str, action: bytes, re
     headers = [(b"host", b"127.0.0.1"), (b"x-amz-target", action)]
     assert only_reads({"type": "http", "method": method, "headers": headers}) is reads
     assert not only_reads({"type": "lifespan"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "brings"),
+    [
+        ("PUT", "/bucket/a key", {}, True),
+        ("POST", "/bucket/key", {}, True),
+        ("POST", "/bucket", {b"content-type": b"multipart/form-data; boundary=x"}, True),
+        ("PUT", "/bucket", {}, False),
+        ("POST", "/bucket", {b"content-type": b"application/xml"}, False),
+        ("DELETE", "/bucket/key", {}, False),
+        ("GET", "/bucket/key", {}, False),
+        ("POST", "/", {b"x-amz-target": b"AmazonSQS.SendMessage"}, False),
+        ("PUT", "/2015-03-31/functions/api/code", {}, False),
+        ("POST", "/_aws/execute-api/id/v1/analytics", {}, False),
+    ],
+)
+def test_an_upload_is_known_by_its_request(method: str, path: str, headers: dict[bytes, bytes], brings: bool) -> None:
+    assert is_upload({"method": method, "path": path, "headers": list(headers.items())}) is brings
+
+
+def test_what_the_functions_behind_the_api_are_asked_is_no_change() -> None:
+    def changes(path: str) -> bool:
+        return is_change({"type": "http", "method": "POST", "path": path, "headers": []})
+
+    assert changes("/bucket/key")
+    assert not changes("/_aws/execute-api/id/v1/analytics")
