@@ -97,7 +97,7 @@ class Signed:
             return receive
         claim = _claim(headers, query)
         digest = headers.get("x-amz-content-sha256")
-        if digest is None and claim.service == "s3":
+        if digest is None and claim.service == "s3" and claim.seconds is not None:
             digest = UNSIGNED_PAYLOAD
         if digest is None:
             body = await _read(receive)
@@ -272,11 +272,10 @@ def _sandboxed(send: Send) -> Send:
 def _error(scope: Scope, refused: Refused) -> tuple[bytes, str]:
     """Return content type and body of an error, in the form that the client of the service reads."""
     sent = dict(scope["headers"])
-    content_type = sent.get(b"content-type", b"")
-    code, message = escape(refused.code), escape(str(refused))
-    if b"x-amz-target" in sent or b"json" in content_type:
+    error = f"<Error><Code>{escape(refused.code)}</Code><Message>{escape(str(refused))}</Message></Error>"
+    if sent.get(b"content-type", b"").startswith(b"application/x-www-form-urlencoded"):
+        return b"application/xml", f"<ErrorResponse>{error}<RequestId>none</RequestId></ErrorResponse>"
+    authorization = sent.get(b"authorization")
+    if authorization and b"/s3/aws4_request" not in authorization:
         return b"application/json", json.dumps({"__type": refused.code, "message": str(refused)})
-    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-    if content_type.startswith(b"application/x-www-form-urlencoded"):
-        error = f"<ErrorResponse>{error}<RequestId>none</RequestId></ErrorResponse>"
     return b"application/xml", error
