@@ -130,17 +130,25 @@ def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = Non
 
 @app.command()
 def env() -> None:
-    """Print AWS_* variables with which aws, boto3 and rclone reach the emulator: eval "$(pipeline local env)"."""
+    """Print variables with which aws, boto3 and rclone reach the emulator: eval "$(pipeline local env)".
+
+    rclone knows the emulator as the remote `pipeline:`.
+    """
     settings = Settings.load()
     variables = {
         "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
         "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
         "AWS_DEFAULT_REGION": settings.aws_region,
+        "RCLONE_CONFIG_PIPELINE_TYPE": "s3",
+        "RCLONE_CONFIG_PIPELINE_PROVIDER": "Other",
+        "RCLONE_CONFIG_PIPELINE_ENV_AUTH": "true",
+        "RCLONE_CONFIG_PIPELINE_ENDPOINT": settings.aws_endpoint_url,
+        "RCLONE_CONFIG_PIPELINE_REGION": settings.aws_region,
     }
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(str(value))}")
-    # An earlier session's token would be sent along with this key.
+    # Clients would send the token of an earlier session along with this key.
     typer.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
 
 

@@ -78,7 +78,9 @@ def served(sent: Wire, kind: str = "http") -> bytes | None:
 @given(path=KEYS, name=KEYS, value=KEYS, service=st.sampled_from(["s3", "lambda", "sqs"]))
 def test_what_botocore_signs_is_served(path: str, name: str, value: str, service: str) -> None:
     encoded = quote(path, safe="/~")
-    assert served(signed(service, f"/bucket/{encoded}", f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}")) == BODY
+    assert (
+        served(signed(service, f"/bucket/{encoded}", f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}")) == BODY
+    )
 
 
 @pytest.mark.parametrize("kind", ["v2", "s3", "lambda"])
