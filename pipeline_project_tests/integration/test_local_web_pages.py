@@ -106,7 +106,7 @@ def serving() -> Iterator[tuple[int, list[str]]]:
 
         do_GET = do_POST = do_PUT = do_OPTIONS = handle_one  # noqa: N815 the names that http.server looks for
 
-        def log_message(self, *arguments: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 its name there
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
