@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -166,7 +167,9 @@ def jobs(stack: LiveStack) -> int:
 
 def changes(stack: LiveStack, name: str) -> dict[str, object]:
     """What there is of an attempt: functions, queues, runs, files."""
-    with closing(client(stack.settings, "lambda")) as functions, closing(client(stack.settings, "sqs")) as sqs:
+    # To a request without a signature, the emulator is in its own region.
+    unsigned = msgspec.structs.replace(stack.settings, aws_region="us-east-1")
+    with closing(client(unsigned, "lambda")) as functions, closing(client(unsigned, "sqs")) as sqs:
         names = [each["FunctionName"] for each in functions.list_functions()["Functions"]]
         return {
             "functions": [each for each in names if each == name],
