@@ -161,7 +161,7 @@ def attempts(stack: LiveStack, name: str) -> list[list[Any]]:
 def jobs(stack: LiveStack) -> int:
     with closing(client(stack.settings, "dynamodb")) as dynamodb:
         pages = dynamodb.get_paginator("scan").paginate(TableName=stack.settings.table_name)
-        return sum("JOB" in str(item.get("pk")) for page in pages for item in page["Items"])
+        return sum("job#" in str(item.get("pk")) for page in pages for item in page["Items"])
 
 
 def changes(stack: LiveStack, name: str) -> dict[str, object]:
