@@ -1,6 +1,7 @@
 """`pipeline local …`: the whole platform on this machine."""
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -136,6 +137,30 @@ def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = Non
     os.execv(program, ["psql", conninfo, *context.args])  # noqa: S606 a shell is what this avoids
 
 
+@app.command()
+def env() -> None:
+    """Print variables with which aws, boto3 and rclone reach the emulator: eval "$(pipeline local env)".
+
+    rclone knows the emulator as the remote `pipeline:`.
+    """
+    settings = Settings.load()
+    variables = {
+        "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
+        "AWS_DEFAULT_REGION": settings.aws_region,
+        "RCLONE_CONFIG_PIPELINE_TYPE": "s3",
+        "RCLONE_CONFIG_PIPELINE_PROVIDER": "Other",
+        "RCLONE_CONFIG_PIPELINE_ENV_AUTH": "true",
+        "RCLONE_CONFIG_PIPELINE_ENDPOINT": settings.aws_endpoint_url,
+        "RCLONE_CONFIG_PIPELINE_REGION": settings.aws_region,
+    }
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(str(value))}")
+    # Clients would send the token of an earlier session along with this key.
+    typer.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
+
+
 class Interrupted(BaseException):
     """Somebody asked us to stop."""
 
@@ -187,8 +212,9 @@ def _ignore_signals() -> None:
 
 
 def _load_examples(console: StepConsole, stack: Stack, settings: Settings) -> Demo:
-    s3 = deployment.client(stack.endpoint, "s3")
-    secrets = deployment.client(stack.endpoint, "secretsmanager")
+    secret = str(settings.aws_secret_access_key)
+    s3 = deployment.client(stack.endpoint, secret, "s3")
+    secrets = deployment.client(stack.endpoint, secret, "secretsmanager")
     loader = Database.from_settings(settings, "loader", secrets)
     files = examples.example_files()
     with console.step(f"Uploaded examples/ ({len(files)} files)"):

@@ -106,18 +106,18 @@ class Stack:
             protected = die_with_parent.command([sys.executable, "-m", *command], on_death=signal.SIGTERM)
             return Program(name, protected, environment, once=once, stop_seconds=stop_seconds)
 
-        port, folder = str(self._ports["aws"]), str(self._state.aws)
-        webserver = ("-h", HOST, "-p", str(self._ports["dagster"]))
+        emulator = (str(self._ports["aws"]), str(self._state.aws), str(self._state.secret_access_key))
+        webserver = (str(WORKSPACE), str(self._ports["dagster"]))
         workspace = ("-w", str(WORKSPACE))
         grpc = ("api", "grpc", "-m", self._definitions, "-s", str(code_server))
         return [
             Program("postgres", self.server.command(), stop_signal="INT", stop_seconds=20),
-            module("aws", direct, "pipeline_project.local.aws_server", port, folder),
+            module("aws", direct, "pipeline_project.local.aws_server", *emulator),
             module("dagster-migrate", dagster, TABLES, str(self._state.dagster_home), once=True),
             # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
             module(WARM, dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
-            module("dagster-webserver", dagster, "dagster_webserver", *workspace, *webserver),
+            module("dagster-webserver", dagster, "pipeline_project.local.webserver", *webserver),
             module("dagster-daemon", dagster, "dagster._daemon", "run", *workspace),
         ]
 
@@ -144,6 +144,7 @@ class Stack:
                 self.server.initialise(self._passwords["postgres"])
         self.server.forget_dead_server()
         self._state.write_password_file()
+        self._state.write_secret_access_key()
         self._write_dagster_yaml()
         self._state.make_sockets()
         self._supervisor = Supervisor(self._state, self._programs())
@@ -194,7 +195,7 @@ class Stack:
             "Dagster": self.dagster_url,
             "REST": str(settings.api_url),
             "REST docs": f"{settings.api_url}/docs",
-            "S3 endpoint": f"{self.endpoint}  (access key {settings.aws_access_key_id}, secret local)",
+            "S3 endpoint": f"{self.endpoint}  (access key: {pipeline} local env)",
             "Landing": f"s3://{settings.landing_bucket}/",
             "SQL": f"{pipeline} local psql",
             "or": f'psql "{self._state.psql_conninfo("reader")}"',
@@ -222,7 +223,7 @@ class Stack:
         self._after(bundle)
         with self._console.step("App stack (deploy/templates/local.json) and secrets"):
             deployment.store_secrets(self.endpoint, self.server, self._passwords)
-            settings = deployment.deploy(self.endpoint, self.dagster_url, self._state.bundle)
+            settings = deployment.deploy(self.endpoint, self._passwords["aws"], self.dagster_url, self._state.bundle)
             self._state.write_settings(settings)
         return settings
 

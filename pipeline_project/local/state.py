@@ -25,7 +25,7 @@ from pipeline_project.settings import STACK_ENVIRONMENT_FILE, Settings
 PREFERRED_PORTS = {"dagster": 3000, "aws": 4566, "postgres": 54320}
 DATABASE = "pipeline"
 ROLES: tuple[Role, ...] = ("owner", "loader", "reader")
-LOGINS = ("postgres", *ROLES, "dagster")
+LOGINS = ("postgres", *ROLES, "dagster", "aws")
 
 
 class AlreadyRunning(PipelineError):
@@ -91,6 +91,11 @@ class State:
     def password_file(self) -> Path:
         """For libpq."""
         return self.folder / "pgpass"
+
+    @property
+    def secret_access_key(self) -> Path:
+        """Return the file for the emulator."""
+        return self.folder / "secret-access-key"
 
     @property
     def bundle(self) -> Path:
@@ -175,8 +180,12 @@ class State:
         lines = [f"{HOST}:*:{DATABASE}:pipeline_{role}:{passwords[role]}\n" for role in ROLES]
         write_private(self.password_file, "".join(lines).encode())
 
+    def write_secret_access_key(self) -> None:
+        """Write what the emulator verifies signatures with."""
+        write_private(self.secret_access_key, self.passwords()["aws"].encode())
+
     def passwords(self) -> dict[str, str]:
-        """The passwords of LOGINS."""
+        """Return the passwords of LOGINS; that of `aws` is the secret access key."""
         path = self.folder / "passwords.json"
         known = json.loads(path.read_bytes()) if path.exists() else {}
         passwords = {login: known.get(login) or secrets.token_urlsafe(18) for login in LOGINS}

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -20,13 +19,13 @@ from pipeline_project.local.aws_storage import is_upload
 from pipeline_project.local.deployment import client
 from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
-from pipeline_project_tests.fix_aws import Account, await_emulator
+from pipeline_project_tests.fix_aws import SECRET, Account, await_emulator, emulator_command
 
 
 @contextmanager
 def running(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
     port = free_port()
-    command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
+    command = emulator_command(port, folder)
     log = folder.with_suffix(".log")
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -40,7 +39,7 @@ def running(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
 
 @contextmanager
 def clients(endpoint: str, *services: str) -> Iterator[list[Any]]:
-    made = [client(endpoint, service) for service in services]
+    made = [client(endpoint, SECRET, service) for service in services]
     try:
         yield made
     finally:
@@ -98,11 +97,11 @@ def test_a_killed_emulator_knows_everything_again(tmp_path: Path) -> None:
 def test_an_ordered_end_keeps_the_last_moment(tmp_path: Path) -> None:
     folder = tmp_path / "aws"
     with running(folder) as (endpoint, process):
-        with closing(client(endpoint, "sqs")) as sqs:
+        with closing(client(endpoint, SECRET, "sqs")) as sqs:
             queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
         process.terminate()
         assert process.wait(timeout=20) == 0
-    with running(folder) as (endpoint, _), closing(client(endpoint, "sqs")) as sqs:
+    with running(folder) as (endpoint, _), closing(client(endpoint, SECRET, "sqs")) as sqs:
         assert sqs.get_queue_url(QueueName="queue")["QueueUrl"].rsplit("/", 1)[1] == queue.rsplit("/", 1)[1]
 
 

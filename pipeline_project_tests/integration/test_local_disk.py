@@ -13,7 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from pipeline_project.local import disk
-from pipeline_project.local.deployment import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from pipeline_project.local.deployment import ACCESS_KEY_ID, REGION
+from pipeline_project_tests.fix_aws import SECRET
 from pipeline_project_tests.integration.test_local_aws_server import running
 from pipeline_project_tests.small_disk import fill, remount, small_disk
 
@@ -37,7 +38,7 @@ class Clients:
             region_name=REGION,
             config=config,
             aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
+            aws_secret_access_key=SECRET,
         )
 
     def close(self) -> None:
