@@ -190,7 +190,8 @@ def test_only_s3_and_dynamodb_are_reached_by_address(network: Template) -> None:
         for logical_id, group in network.all("AWS::EC2::SecurityGroup").items()
         if (rules := [each for each in group.get("SecurityGroupEgress", []) if each["IpProtocol"] == "tcp"])
     }
-    assert reached == dict.fromkeys(("FunctionGroup", "DagsterGroup"), [("0.0.0.0/0", HTTPS, HTTPS)])
+    anywhere = ("0.0.0.0/0", HTTPS, HTTPS)
+    assert reached == {"FunctionGroup": [anywhere], "DagsterGroup": [anywhere]}
     everywhere = {
         each["IpProtocol"]
         for group in network.all("AWS::EC2::SecurityGroup").values()
@@ -201,7 +202,9 @@ def test_only_s3_and_dynamodb_are_reached_by_address(network: Template) -> None:
 
 def test_endpoints_are_private_and_have_their_own_group(network: Template) -> None:
     endpoints = network.all("AWS::EC2::VPCEndpoint").values()
-    by_kind = {kind: [each for each in endpoints if each["VpcEndpointType"] == kind] for kind in ("Interface", "Gateway")}
+    by_kind = {
+        kind: [each for each in endpoints if each["VpcEndpointType"] == kind] for kind in ("Interface", "Gateway")
+    }
     assert {text(each["ServiceName"]).rpartition(".")[2] for each in by_kind["Gateway"]} == {"s3", "dynamodb"}
     assert all(len(each["RouteTableIds"]) == 2 for each in by_kind["Gateway"])
     for each in by_kind["Interface"]:
