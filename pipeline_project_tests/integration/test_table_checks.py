@@ -277,15 +277,23 @@ def test_what_is_usual_is_that_of_four_whole_weeks_in_utc(write: Writer, found: 
     assert found("counts_do_not_drift", "source") == ["first moment", "four weeks"]
 
 
-def test_days_are_those_of_utc_wherever_the_server_is(write: Writer, found: Found, database: FreshDatabase) -> None:
-    here = sql.Identifier(database.name)
+@pytest.mark.parametrize(
+    ("zone", "usual_hour", "delivered"),
+    [
+        ("Pacific/Kiritimati", 6, time(23, 59, tzinfo=UTC)),  # there it is tomorrow
+        ("Etc/GMT+12", 18, time(0, tzinfo=UTC)),  # there it is the day before
+    ],
+)
+def test_days_are_those_of_utc_wherever_the_server_is(
+    write: Writer, found: Found, database: FreshDatabase, zone: str, usual_hour: int, delivered: time
+) -> None:
+    change = sql.SQL("ALTER DATABASE {} SET timezone TO {}").format(sql.Identifier(database.name), zone)
     with psycopg.connect(database.admin, autocommit=True) as connection:
-        connection.execute(sql.SQL("ALTER DATABASE {} SET timezone TO 'Pacific/Kiritimati'").format(here))
-    midnight = datetime.combine(datetime.now(UTC).date() - timedelta(days=1), time(0, tzinfo=UTC))
-    deliver(write, "at once", range(2, 9), 100)
-    write.object("at once", source="at once", records=100, finished_at=midnight)
-    deliver(write, "at last", range(2, 9), 100)
-    write.object("at last", source="at last", records=100, finished_at=midnight + timedelta(hours=23, minutes=59))
+        connection.execute(change)
+    for number in range(2, 9):
+        at = days_ago(number).replace(hour=usual_hour)
+        write.object(str(number), records=100, finished_at=at)
+    write.object("judged", records=100, finished_at=datetime.combine(days_ago(1).date(), delivered))
     assert found("counts_do_not_drift", "source") == []
 
 
@@ -293,14 +301,16 @@ def test_only_loaded_rows_count_and_each_dataset_by_itself(write: Writer, found:
     deliver(write, "unloaded", range(2, 9), 100)
     for state in NOT_LOADED:
         deliver(write, "unloaded", [1], 100, state=state)
-    deliver(write, "rejects", range(2, 9), 100, state="loaded_with_rejects")
+    deliver(write, "rejects", range(2, 9), 100)
     deliver(write, "rejects", [1], 100, state="loaded_with_rejects")
     for dataset, yesterday in (("entities", 100), ("metrics", 1)):
         deliver(write, "two", range(2, 9), 100, dataset=dataset)
         deliver(write, "two", [1], yesterday, dataset=dataset)
     # Two files of one day are one day.
     deliver(write, "files", [2, 3, 4, 5], 100)
-    deliver(write, "files", [2, 3, 4, 5], 100, state="loaded_with_rejects")
+    for number in (2, 3, 4, 5):
+        at = days_ago(number) + timedelta(hours=1)
+        write.object(f"second file {number}", source="files", records=100, finished_at=at)
     assert found("counts_do_not_drift", "source") == ["two", "unloaded"]
     assert found("counts_do_not_drift", "dataset") == ["metrics", "entities"]
 
@@ -339,6 +349,10 @@ def test_an_attribute_is_missing_when_more_than_half_lack_it(write: Writer, foun
             write.entity(f"{source}_{number}", source=source, **full)
         for number in range(without):
             write.entity(f"{source}_x{number}", source=source, **lacking)
+    # Of one type all lack it, and of all types half: the share is that of the source.
+    for number in range(4):
+        kind = "supplier" if number < 2 else "customer"
+        write.entity(f"types_{number}", source="types", entity_type=kind, **(lacking if number < 2 else full))
     # Tombstones have no attributes: they are no reason to look at the source.
     write.entity("gone_1", source="gone", **full)
     for number in range(2, 5):
