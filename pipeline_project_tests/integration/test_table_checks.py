@@ -292,7 +292,8 @@ def test_days_are_those_of_utc_wherever_the_server_is(
         connection.execute(change)
     for number in range(2, 9):
         at = days_ago(number).replace(hour=usual_hour)
-        write.object(str(number), records=100, finished_at=at)
+        # The day before the judged one stands out, and today has no rows yet: neither must be judged instead.
+        write.object(str(number), records=1_000 if number == 2 else 100, finished_at=at)
     write.object("judged", records=100, finished_at=datetime.combine(days_ago(1).date(), delivered))
     assert found("counts_do_not_drift", "source") == []
 
