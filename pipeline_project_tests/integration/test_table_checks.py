@@ -219,9 +219,13 @@ def test_rejects_are_too_many_above_one_in_a_hundred(write: Writer, found: Found
     write.object("week 2", source="week", records=100, state=LOADED[1], finished_at=edge + timedelta(minutes=1))
     write.reject(object_id, 1, source="week")
     write.reject(object_id, 2, source="week", created_at=edge + timedelta(minutes=1))
+    # So do rejects that are nearly a week old.
+    object_id = write.object("week of rejects", source="week of rejects", records=100)
+    write.reject(object_id, 1, source="week of rejects")
+    write.reject(object_id, 2, source="week of rejects", created_at=edge + timedelta(minutes=1))
     # Each dataset is judged by itself.
     write.object("metrics", source="many", dataset="metrics", records=1_000)
-    assert found("rejects_are_few", "source") == ["failed rows", "many", "old rows"]
+    assert found("rejects_are_few", "source") == ["failed rows", "many", "old rows", "week of rejects"]
 
 
 NOON = time(12, tzinfo=UTC)
