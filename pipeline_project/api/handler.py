@@ -123,8 +123,11 @@ def _problem(error: Exception, request: Request) -> Problem:
         case InvalidParameters():
             return Problem("invalid_parameters", str(error), errors=error.errors)
         case Permanent() | Transient() if (code := CODES.get(type(error).__name__)) != "internal_error":
-            again = {} if isinstance(error, Permanent) else {"Retry-After": str(TRY_AGAIN_SECONDS)}
-            return Problem(code or ("unavailable" if again else "bad_request"), str(error), headers=again)
+            code = code or ("unavailable" if isinstance(error, Transient) else "bad_request")
+            # A query that was ended is permanent for its job, and may still succeed when the caller sends it again.
+            is_worth_trying = isinstance(error, Transient) or code == "unavailable"
+            again = {"Retry-After": str(TRY_AGAIN_SECONDS)} if is_worth_trying else {}
+            return Problem(code, str(error), headers=again)
     logger.error("%s in request %s", type(error).__name__, request.id, exc_info=error, extra={"request_id": request.id})
     if _is_away(error):
         detail = "a service this needs is away or busy"
