@@ -8,11 +8,12 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode
+from pipeline_project.ingest.json_records import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.ordinary import Ordinary, OrdinaryRecords
 from pipeline_project.ingest.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.storable import DEEPEST, depth, is_plain, unstorable
@@ -109,7 +110,7 @@ class Mapper:
                 )
             )
         others = self._others(fields, record)
-        for name, value in others.items():
+        for name, value in chain(record.__dict__.items(), others.items()):
             if type(value) is not str and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
@@ -301,7 +302,7 @@ def digest(content: bytes) -> str:
 def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError:
     """What was sent, and not null or empty."""
     try:
-        fields = decode(data)
+        fields = _decoded(data)
     except UNREADABLE as error:
         return _syntax(error, data)
     if not isinstance(fields, dict):
@@ -311,6 +312,14 @@ def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError
     if b"null" in data or b'""' in data:
         return _filled(fields, nested)
     return fields
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return decode(data)
+    except ArithmeticError:
+        # Rare: the field of such a number is known only if the record is read in full.
+        return decode_any_number(data)
 
 
 def _filled(fields: dict[str, Any], nested: Collection[str], *, spaces: bool = True) -> dict[str, Any]:
@@ -329,8 +338,6 @@ def _plain_date(match: re.Match[str]) -> str:
 def _syntax(error: Exception, data: bytes) -> FieldError:
     if isinstance(error, RecursionError):
         return TOO_DEEP
-    if isinstance(error, ArithmeticError):
-        return FieldError("", *NUMBER_TOO_LARGE)
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
     # The decoder tells it from the end of the data only at times.
