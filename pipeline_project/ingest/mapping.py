@@ -25,6 +25,11 @@ FUTURE = timedelta(days=1)
 TOGETHER = 500
 """Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes a third longer."""
 
+MOST_ERRORS = 100
+"""Errors that a reject keeps. A record of 16 MB can have a million fields, all of them wrong."""
+LONGEST_NAME = 1_000
+"""Characters of a field's name that a reject keeps."""
+
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
 _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
 """What pydantic does not say of a field that it could not read, by the first word of the rule."""
@@ -257,7 +262,8 @@ class Mapper:
         # A wrong time in the future would keep the mended row from ever being newer.
         if updated_at is None or updated_at > position.modified_at + FUTURE:
             updated_at = position.modified_at
-        return Bad(key, updated_at, ordinal, bytes(raw), complete, errors)
+        told = [error._replace(field=error.field[:LONGEST_NAME]) for error in errors[:MOST_ERRORS]]
+        return Bad(key, updated_at, ordinal, bytes(raw), complete, told)
 
     def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
         try:
