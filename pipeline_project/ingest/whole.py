@@ -56,8 +56,9 @@ def check_whole(source: Source, opened: Opened) -> None:
 def _number(value: Any) -> int | Decimal | None:
     """The number that a sender declares, also as text. None for anything else, and for a number beyond the bounds."""
     number = plain_number(value.strip()) if isinstance(value, str) else value
-    is_number = isinstance(number, int | Decimal) and not isinstance(number, bool)
-    return number if is_number and is_bounded(number) else None
+    if not isinstance(number, int | Decimal) or isinstance(number, bool):
+        return None
+    return number if is_bounded(number) else None
 
 
 def _shown(value: Any) -> str:

@@ -83,7 +83,8 @@ def _plain_number(value: Any) -> Any:
     if number is not None and not is_bounded(number):
         raise PydanticCustomError(
             "number_too_large",
-            f"Input should be a number of at most {LONGEST_NUMBER:,} digits and an exponent within {LARGEST_EXPONENT}",
+            "Input should be a number of at most {digits} digits and an exponent within {exponent}",
+            {"digits": LONGEST_NUMBER, "exponent": LARGEST_EXPONENT},
         )
     return value
 

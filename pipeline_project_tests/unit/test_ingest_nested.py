@@ -29,7 +29,8 @@ RECORDS = st.dictionaries(st.sampled_from(["a", "b", "c", "d", "a.b", "a.b.c"]),
 def mapper(fields: list[list[str]]) -> EntityMapper:
     """Map texts under these spellings: one to a column, others to attributes."""
     names = ["industry", "sent_first", "sent_second"]
-    spelt: Any = {name: (Text | None, spelled(*spellings)) for name, spellings in zip(names, fields, strict=False)}
+    hint: Any = Text
+    spelt: Any = {name: (hint | None, spelled(*spellings)) for name, spellings in zip(names, fields, strict=False)}
     model = create_model("Model", __base__=EntityRecord, **spelt)
     return EntityMapper(dataclasses.replace(sources()["legacy"], entity=model))
 
