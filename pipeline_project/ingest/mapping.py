@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import chain
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +26,8 @@ FUTURE = timedelta(days=1)
 """A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
 TOGETHER = 500
 """Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes a third longer."""
+
+_WITHOUT_NUMBERS = frozenset({str, bool, NoneType})
 
 MOST_ERRORS = 100
 """Errors that a reject keeps. A record of 16 MB can have a million fields, all of them wrong."""
@@ -86,6 +89,9 @@ class Mapper:
             inner = self._nested
             for step in path if len(path) > 1 else ():
                 inner = inner.setdefault(step, {})
+        self._through_objects = [
+            paths for paths in self._spellings.values() if any(path[0] in self._nested for path in paths)
+        ]
         ordinary = OrdinaryRecords(self.model, self._spellings, ("updated_at", *self.fields), self.defaults)
         self._ordinary = ordinary if ordinary.complete else None
 
@@ -123,7 +129,7 @@ class Mapper:
             )
         others = self._others(fields, record)
         for name, value in chain(record.__dict__.items(), others.items()):
-            if type(value) is not str and unstorable(value):
+            if type(value) not in _WITHOUT_NUMBERS and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
@@ -226,10 +232,13 @@ class Mapper:
 
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
         """All that was sent and that no field of the model took."""
-        if not self._nested:
-            return record.__pydantic_extra__ or {}
-        taken = {path for paths in self._spellings.values() if (path := _first_sent(fields, paths))}
-        return _rest(fields, self._nested, taken, ())
+        others = record.__pydantic_extra__ or {}
+        sent = {name: fields[name] for name in self._nested if name in fields}
+        if not sent:
+            return others
+        taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
+        flat = {name: value for name, value in others.items() if name not in sent}
+        return {**flat, **_rest(sent, self._nested, taken, ())}
 
     def _bad(
         self,
