@@ -192,7 +192,7 @@ def growth() -> dict[str, float]:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    found = growth() if sys.argv[1] == "growth" else {name: outcome(*rest) for name, *rest in cases()}
+    found = growth() if sys.argv[1] == "growth" else {name: outcome(dataset, data) for name, dataset, data in cases()}
     json.dump(found, sys.stdout)
 
 
