@@ -97,11 +97,15 @@ def cases() -> Iterator[tuple[str, Dataset, bytes]]:
             for name, value in {**NUMBERS, **TEXTS}.items():
                 quoted = json.dumps(value)
                 if name in NUMBERS:
-                    yield f"{field} {name} json number", dataset, as_json(good, field, value)
-                    yield f"{field} {name} json nested", dataset, as_json(good, field, f'{{"a": [{value}]}}')
-                yield f"{field} {name} json text", dataset, as_json(good, field, quoted)
-                yield f"{field} {name} csv", dataset, as_csv(good, field, value)
-                yield f"{field} {name} parquet", dataset, as_parquet(good, field, value)
+                    yield f"{field} {name} json number of {dataset}", dataset, as_json(good, field, value)
+                    yield (
+                        f"{field} {name} json nested of {dataset}",
+                        dataset,
+                        as_json(good, field, f'{{"a": [{value}]}}'),
+                    )
+                yield f"{field} {name} json text of {dataset}", dataset, as_json(good, field, quoted)
+                yield f"{field} {name} csv of {dataset}", dataset, as_csv(good, field, value)
+                yield f"{field} {name} parquet of {dataset}", dataset, as_parquet(good, field, value)
 
 
 def outcome(dataset: Dataset, data: bytes) -> list[str]:

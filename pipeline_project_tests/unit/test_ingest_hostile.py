@@ -35,7 +35,7 @@ def test_hostile_values_are_rejected_or_loaded_and_their_neighbours_are_loaded()
             assert "long integer json" in case  # Python takes no such integer, and the decoder names no field
             continue
         assert hostile_one in ("loaded", f"{rule} {field}"), case
-        if field in NUMERIC and not case.endswith("nested"):
+        if field in NUMERIC and " nested " not in case:
             allowed = {"number_too_large", "not_a_plain_number"}
             assert rule in allowed, (case, rule)
         if field in DAYS:
