@@ -38,7 +38,7 @@ def test_hostile_values_are_rejected_or_loaded_and_their_neighbours_are_loaded()
         if field in NUMERIC and " nested " not in case:
             allowed = {"number_too_large", "not_a_plain_number"}
             assert rule in allowed, (case, rule)
-        if field in DAYS:
+        if field in DAYS and "long second" not in case:  # a whole time, whose day is taken
             assert rule != "loaded", case
 
 
