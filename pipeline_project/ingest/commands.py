@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+from rich.text import Text
 
 from pipeline_project import aws
 from pipeline_project.canonical.sql_files import query
@@ -23,7 +24,7 @@ from pipeline_project.ingest.quarantine import Selection, Status
 from pipeline_project.ingest.replay import Objects, put_back
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
-from pipeline_project.terminal import moment, print_line, print_table
+from pipeline_project.terminal import moment, plain, print_line, print_table
 
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer()
@@ -104,7 +105,9 @@ def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]
     print_line(f"  {read}")
     for error in reject.errors:
         print_line(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})")
-    print_line(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …"))
+    raw = reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …")
+    for each in raw.split("\n"):
+        print_line(each)
 
 
 @rejects.command("replay")
@@ -236,7 +239,7 @@ def _show_explanation(found: Explanation) -> None:
             value.value,
             _origin(value.set_by),
             value.set_by.valid_from,
-            "\n".join(f"{lost!r} of {_origin(state)}: {_why(state)}" for lost, state in value.lost),
+            Text("\n").join(plain(f"{lost!r} of {_origin(state)}: {_why(state)}") for lost, state in value.lost),
         )
         for value in found.values
     ]

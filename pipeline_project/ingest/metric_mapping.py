@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from pipeline_project.ingest.mapping import NUMBER_TOO_LARGE, Mapper, Texts, where
+from pipeline_project.ingest.mapping import Mapper, Texts, where
 from pipeline_project.ingest.ordinary import Ordinary
 from pipeline_project.ingest.rows import FieldError
-from pipeline_project.ingest.storable import copy_text, encode, escape, json_texts, share_text, unstorable
+from pipeline_project.ingest.storable import copy_text, encode, escape, json_texts, share_text
 from pipeline_project.sources.records import MetricRecord
 
 
@@ -30,8 +30,6 @@ class MetricMapper(Mapper):
         errors: list[FieldError] = []
         if record.value is None and not record.deleted:
             errors.append(FieldError("value", "missing", "is required: a metric has a value"))
-        if unstorable(record.tags):
-            errors.append(FieldError("tags", *NUMBER_TOO_LARGE))
         return errors
 
     def _content(self, record: MetricRecord, others: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.local.stack import Stack
 from pipeline_project.local.state import AlreadyRunning, State
 from pipeline_project.local.supervision import call, end_leftovers
+from pipeline_project.printable import printable
 from pipeline_project.settings import LocalSettings, Settings
 
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
@@ -84,7 +85,7 @@ def demo(binaries: Binaries = None) -> None:
         settings = stack.start()
         failures = _load_examples(console, stack, settings).verify(console)
     for failure in failures:
-        console.print(f"[red]{escape(failure)}[/]")
+        console.print(f"[red]{escape(printable(failure))}[/]")
     console.print("[red]The demo failed.[/]" if failures else "[green]Every step holds.[/]")
     raise typer.Exit(1 if failures else 0)
 
@@ -189,7 +190,7 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         is_file = isinstance(error, OSError)
         reasons = [disk.explained(error, state.folder)] if is_file else [str(error).strip(), disk.full(state.folder)]
         for reason in filter(None, reasons):
-            console.print(f"[red]{escape(reason)}[/]")
+            console.print(f"[red]{escape(printable(reason, keep='\n'))}[/]")
         raise typer.Exit(1) from None
     except Interrupted:
         raise typer.Exit(INTERRUPTED_STATUS) from None

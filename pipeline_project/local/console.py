@@ -8,6 +8,7 @@ import rich.console
 from rich.markup import escape
 
 from pipeline_project.errors import PipelineError
+from pipeline_project.printable import printable
 
 FILE_WIDTH = 140
 """Of tables in a file or a pipe, where nobody knows better."""
@@ -47,7 +48,7 @@ class StepConsole(rich.console.Console):
 
     def note(self, text: str) -> None:
         with suppress(OSError):  # the disk that it is written to may be the full one
-            self.print(f"[yellow]![/] {escape(text)}")
+            self.print(f"[yellow]![/] {escape(printable(text))}")
 
     def _line(self, sign: str, text: str, started: float) -> None:
-        self.print(f"{sign} {escape(text):<84}[dim]{time.monotonic() - started:6.1f} s[/]")
+        self.print(f"{sign} {escape(printable(text)):<84}[dim]{time.monotonic() - started:6.1f} s[/]")

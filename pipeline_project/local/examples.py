@@ -11,8 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from psycopg.rows import dict_row
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Database
@@ -20,6 +20,7 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.local.deployment import ROOT
+from pipeline_project.terminal import plain
 
 EXAMPLES = ROOT / "examples"
 EXPECTED = EXAMPLES / "expected.json"
@@ -105,17 +106,17 @@ def show(console: Console, uploaded: Upload, rows: list[Row], rejected: list[Row
     for key in uploaded.versions:
         row = known.get(key, {"state": "not seen yet"})
         color = {"loaded": "green", "loaded_with_rejects": "yellow"}.get(row["state"], "red")
-        table.add_row(escape(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in counts))
+        table.add_row(plain(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in counts))
     console.print(table)
     for row in rows:
         if row["error_message"]:
             reason = placed(row["error_message"], row["error_line"], row["error_column"])
-            console.print(f"[red]{escape(row['key'])}[/]: {escape(reason)}")
+            console.print(Text.assemble((plain(row["key"]).plain, "red"), ": ", plain(reason)))
     if rejected:
         table = Table("file", "record", "line", "field", "reason", title="Rejected rows", title_justify="left")
         for row in rejected:
             texts = (row["key"], row["ordinal"], row["line"], row["field"], row["message"])
-            table.add_row(*(escape("" if text is None else str(text)) for text in texts))
+            table.add_row(*map(plain, texts))
         console.print(table)
 
 

@@ -5,10 +5,12 @@ Money is exact in all four. A numeric NaN or infinity, which JSON does not have,
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -121,8 +123,27 @@ class NdjsonEncoder:
         return b""
 
 
-# https://owasp.org/www-community/attacks/CSV_Injection, and the full-width forms, which spreadsheets take for the same.
-FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA_STARTS = frozenset("=+-@\t\r\n")
+_MINUS = "\u2212"
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols without ink."""
+
+
+def _is_formula(text: str) -> bool:
+    """Check whether a spreadsheet may run a text: it skips what has no ink, and takes wide and small signs for signs."""
+    if "!" <= text[:1] <= "~":  # most texts
+        return text[0] in FORMULA_STARTS
+    return text[:1] in FORMULA_STARTS or next(filter(None, map(_sign, text)), "") in FORMULA_STARTS
+
+
+@lru_cache(maxsize=4096)
+def _sign(character: str) -> str:
+    """The plain form of a character, or nothing if a spreadsheet may skip the character."""
+    has_no_ink = character.isspace() or not character.isprintable() or character in _FILLERS
+    if has_no_ink or unicodedata.category(character) in ("Mn", "Me"):
+        return ""
+    return "-" if character == _MINUS else unicodedata.normalize("NFKC", character)[:1]
 
 
 class CsvEncoder:
@@ -163,7 +184,7 @@ def _cells(values: Sequence[Any]) -> Sequence[Any]:
     if kinds <= _MOMENTS:
         return msgspec.json.decode(_JSON.encode(values))
     if kinds <= {str, type(None)}:
-        return ["'" + text if text and text[0] in FORMULA_STARTS else text for text in values]
+        return ["'" + text if text and _is_formula(text) else text for text in values]
     return [_cell(value) for value in values]
 
 
@@ -173,7 +194,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = value if isinstance(value, str) else as_text(value)
-    return "'" + text if text[:1] in FORMULA_STARTS else text
+    return "'" + text if _is_formula(text) else text
 
 
 def as_text(value: Any) -> str:

@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 
 # From the ground up: a folder or module imports from its own line and from those above it. `errors` first.
 LAYERS = (
-    ("errors",),
+    ("errors", "printable"),
     ("settings", "client", "logs", "terminal"),
     ("aws", "database", "tracing"),
     ("health",),
