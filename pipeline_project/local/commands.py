@@ -190,7 +190,8 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         is_file = isinstance(error, OSError)
         reasons = [disk.explained(error, state.folder)] if is_file else [str(error).strip(), disk.full(state.folder)]
         for reason in filter(None, reasons):
-            console.print(f"[red]{escape(printable(reason, keep='\n'))}[/]")
+            told = printable(reason, keep="\n")
+            console.print(f"[red]{escape(told)}[/]")
         raise typer.Exit(1) from None
     except Interrupted:
         raise typer.Exit(INTERRUPTED_STATUS) from None
