@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,10 +35,14 @@ FIRST_TO_BE_KILLED = 1_000
 class ChildDied(Exception):
     """The child ended without a result."""
 
-    def __init__(self, exit_code: int, *, memory: int | None = None) -> None:
-        """`exit_code`: negative for a signal. `memory`: the bound in bytes, if the caller killed the child for it."""
+    def __init__(self, exit_code: int, seconds: float, *, memory: int | None = None) -> None:
+        """`exit_code`: negative for a signal. `seconds`: how long the child lived.
+
+        `memory`: the bound in bytes, if the caller killed the child for it.
+        """
         super().__init__(f"the process ended with {exit_code}")
         self.exit_code = exit_code
+        self.seconds = seconds
         self.memory = memory
 
     @property
@@ -58,6 +63,7 @@ def run_apart(function: Callable[..., T], *arguments: Any, memory: int, stop: th
     Raises what the function raises; ChildDied if the process ended before; Stopped soon after `stop` is set; Transient if
     the machine has no room for another process.
     """
+    started_at = time.monotonic()
     command = [sys.executable, "-m", __name__, str(os.getpid())]
     try:
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own module
@@ -74,7 +80,8 @@ def run_apart(function: Callable[..., T], *arguments: Any, memory: int, stop: th
     try:
         succeeded, result = pickle.loads(answer)  # noqa: S301 from our own child
     except (EOFError, pickle.UnpicklingError):
-        raise ChildDied(exit_code, memory=memory if is_too_large else None) from None
+        seconds = time.monotonic() - started_at
+        raise ChildDied(exit_code, seconds, memory=memory if is_too_large else None) from None
     if not succeeded:
         raise result
     return result

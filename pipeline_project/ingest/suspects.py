@@ -11,9 +11,10 @@ process only. It decodes outside of the turn of its source (Loader.rehearse), so
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
@@ -51,7 +52,8 @@ class Suspects:
         self._run_id = run_id
         self._stop = threading.Event()
         self._threads = ThreadPoolExecutor(AT_ONCE, "suspects")
-        self._futures: list[Future[Outcome | None]] = []
+        self._unfinished = 0
+        self._ended: SimpleQueue[Outcome | BaseException | None] = SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
@@ -64,37 +66,52 @@ class Suspects:
 
     def start(self, suspects: Sequence[Claimed]) -> None:
         """Begin to load objects that wait in the ledger."""
-        self._futures += [self._threads.submit(self._settle, each) for each in suspects]
+        for each in suspects:
+            self._unfinished += 1
+            self._threads.submit(self._try, each, 1)
 
     def outcomes(self) -> Iterator[Outcome]:
         """How they ended, as soon as each has. Left out are those that another worker took, or that wait again."""
-        for future in as_completed(self._futures):
-            if (outcome := future.result()) is not None:
-                yield outcome
+        while self._unfinished:
+            ended = self._ended.get()
+            self._unfinished -= 1
+            if isinstance(ended, BaseException):
+                raise ended
+            if ended is not None:
+                yield ended
 
-    def _settle(self, suspect: Claimed) -> Outcome | None:
-        attempt = 0
-        while not self._stop.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0):
-            attempt += 1
-            worker = f"{self._worker}/{suspect.object_id}/{attempt}"
-            arguments = (self._database.conninfo(), self._settings, self._run_id, worker, suspect.object_id)
-            try:
-                outcomes = run_apart(
-                    self._load, *arguments, memory=self._settings.ingest_suspect_memory_bytes, stop=self._stop
-                )
-            except Stopped:
-                with self._database.connect(autocommit=True) as connection:
-                    ledger.give_back(connection, worker=worker)
-                return None
-            except ChildDied as death:
-                fault = explain_death(death, TimeLimits.from_settings(self._settings).of(suspect.size))
-                log.warning("%s: %s", suspect.key, fault.message, extra={"object_id": suspect.object_id})
-                state = self._note(suspect, worker, fault)
-                if state != ObjectState.DISCOVERED:
-                    return _refused(suspect, fault) if state == ObjectState.FAILED else None
+    def _try(self, suspect: Claimed, attempt: int) -> None:
+        """Load a suspect in a process. If the process dies, the others come first, and then the next attempt."""
+        try:
+            if attempt > 1:
+                self._stop.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 2))
+            ended = None if self._stop.is_set() else self._load_apart(suspect, attempt)
+            if ended is ObjectState.DISCOVERED:
+                self._threads.submit(self._try, suspect, attempt + 1)
             else:
-                return outcomes[0] if outcomes else None
-        return None
+                self._ended.put(ended)
+        except BaseException as error:
+            self._ended.put(error)
+
+    def _load_apart(self, suspect: Claimed, attempt: int) -> Outcome | Literal[ObjectState.DISCOVERED] | None:
+        """DISCOVERED: the process died, and there are attempts left."""
+        worker = f"{self._worker}/{suspect.object_id}/{attempt}"
+        arguments = (self._database.conninfo(), self._settings, self._run_id, worker, suspect.object_id)
+        memory = self._settings.ingest_suspect_memory_bytes
+        try:
+            outcomes = run_apart(self._load, *arguments, memory=memory, stop=self._stop)
+        except Stopped:
+            with self._database.connect(autocommit=True) as connection:
+                ledger.give_back(connection, worker=worker)
+            return None
+        except ChildDied as death:
+            fault = explain_death(death, TimeLimits.from_settings(self._settings).of(suspect.size))
+            log.warning("%s: %s", suspect.key, fault.message, extra={"object_id": suspect.object_id})
+            state = self._note(suspect, worker, fault)
+            if state is ObjectState.DISCOVERED:
+                return state
+            return _refused(suspect, fault) if state is ObjectState.FAILED else None
+        return outcomes[0] if outcomes else None
 
     def _note(self, suspect: Claimed, worker: str, fault: ObjectFault) -> ObjectState | None:
         """Write down a death; the state of the object. None: the child died before it had claimed the object."""
@@ -118,7 +135,7 @@ def explain_death(death: ChildDied, seconds: float) -> ObjectFault:
             f"The platform needed more than {death.memory:,} bytes of memory to read this file. {SPLIT}, "
             "or raise PIPELINE_INGEST_SUSPECT_MEMORY_BYTES.",
         )
-    if death.exit_code == EXIT_OF_TIME_LIMIT:
+    if death.exit_code == EXIT_OF_TIME_LIMIT and death.seconds >= seconds:
         return ObjectFault(
             "took_too_long",
             f"The platform needed more than {seconds:,.0f} seconds to read this file, the limit for its size. {SPLIT}, "
