@@ -9,6 +9,7 @@ process only. It decodes outside of the turn of its source (Loader.rehearse), so
 """
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,10 +142,11 @@ def explain_death(death: ChildDied, seconds: float) -> ObjectFault:
             f"The platform needed more than {seconds:,.0f} seconds to read this file, the limit for its size. {SPLIT}, "
             "or raise PIPELINE_INGEST_OBJECT_SECONDS.",
         )
+    hint = " Linux does this when memory runs out." if death.exit_code == -signal.SIGKILL else ""
     return ObjectFault(
         "crashed",
-        f"The process that read this file {death.how}. Check the file, export it again, for example as CSV or JSON, and "
-        "upload it. If that does not help, report the file and this message.",
+        f"The process that read this file {death.how}.{hint} Export the file again, for example as CSV or JSON, and upload "
+        "it. If that does not help, report the file and this message.",
     )
 
 
