@@ -81,12 +81,14 @@ class Loader:
 
     def load_one(self, source: Source, dataset: Dataset, opened: Opened) -> Outcome | None:
         """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
+        limit = self._limit([opened])
         try:
-            with self._load(source, dataset, self._limit([opened])) as load:
+            with self._load(source, dataset, limit) as load:
                 if not load.hold([opened]):
                     return None
                 load.run(pieces_of(opened))
-                check_whole(source, opened)
+                with limit:
+                    check_whole(source, opened)
                 load.settle([opened])
         except ObjectFault as fault:
             # What was written of it is rolled back; that it failed is told in a transaction of its own.

@@ -123,14 +123,16 @@ class Worker:
         return Suspects(self._database, self._settings, self._apart, worker=self._name, run_id=self._run_id)
 
     def _hand_over(self, connection: Connection, suspects: Suspects, claimed: list[Claimed]) -> list[Claimed]:
-        """Let suspects be loaded in their own processes, which claim them themselves; the other objects."""
-        most = self._settings.ingest_max_attempts
-        apart = [each for each in claimed if each.suspect and each.attempts < most]
-        if not apart:
-            return claimed
-        ledger.give_back(connection, worker=self._name, object_ids=[each.object_id for each in apart])
-        suspects.start(apart)
-        return [each for each in claimed if each not in apart]
+        """Let suspects be loaded in their own processes, which claim them themselves. Returns the other objects."""
+        own: list[Claimed] = []
+        apart: list[Claimed] = []
+        for each in claimed:
+            has_attempts = each.attempts < self._settings.ingest_max_attempts
+            (apart if each.suspect and has_attempts else own).append(each)
+        if apart:
+            ledger.give_back(connection, worker=self._name, object_ids=[each.object_id for each in apart])
+            suspects.start(apart)
+        return own
 
     def _logged(self, outcome: Outcome) -> Outcome:
         log.info(

@@ -83,7 +83,11 @@ class Runs:
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
     return msgspec.structs.replace(
-        settings, ingest_object_seconds=3, ingest_suspect_memory_bytes=MEMORY, ingest_max_attempts=3
+        settings,
+        ingest_object_seconds=3,
+        ingest_object_seconds_per_megabyte=1,
+        ingest_suspect_memory_bytes=MEMORY,
+        ingest_max_attempts=2,
     )
 
 

@@ -6,3 +6,4 @@ UPDATE ingest.objects SET
     opened_with = CASE WHEN object_id = ANY (%(opened)s::bigint[]) THEN cardinality(%(opened)s::bigint[]) END,
     claim_expires_at = greatest(claim_expires_at, now() + make_interval(secs => %(seconds)s))
 WHERE object_id = ANY (%(opened)s::bigint[] || %(closed)s::bigint[]) AND state = 'claimed' AND claimed_by = %(worker)s
+  AND (opened_with IS NOT NULL OR object_id = ANY (%(opened)s::bigint[]))
