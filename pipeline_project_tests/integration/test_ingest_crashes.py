@@ -54,10 +54,14 @@ class Runs:
 
     def work(self, seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
-        with self._loader.connect() as connection:
-            while self._step(connection):
-                assert time.monotonic() < deadline, self.died
-                time.sleep(0.05)
+        try:
+            with self._loader.connect() as connection:
+                while self._step(connection):
+                    assert time.monotonic() < deadline, self.died
+                    time.sleep(0.05)
+        finally:
+            for _, process in self._active.values():  # one that loops would go on after the test
+                process.kill()
 
     def _step(self, connection: psycopg.Connection[Any]) -> bool:
         for name, (_, process) in list(self._active.items()):
