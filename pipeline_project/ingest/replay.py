@@ -9,7 +9,7 @@ from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.states import ObjectState
-from pipeline_project.sources.registry import route, sources
+from pipeline_project.sources import registry
 from pipeline_project.sources.source import Source
 
 PAGE = 1_000
@@ -44,7 +44,7 @@ def put_back(connection: Connection, objects: Objects) -> list[int]:
     """
     waiting: list[int] = []
     for page in _pages(connection, objects):
-        ways = {each.object_id: route(each.key) for each in page if each.state == ObjectState.UNROUTABLE}
+        ways = {each.object_id: registry.route(each.key) for each in page if each.state == ObjectState.UNROUTABLE}
         routed = {object_id: way for object_id, way in ways.items() if way and objects.source in (None, way[0].name)}
         ledger.reroute(connection, routed)
         object_ids = [each.object_id for each in page]
@@ -57,7 +57,7 @@ def _pages(connection: Connection, objects: Objects) -> Iterator[list[_Found]]:
     if objects.object_ids is not None:
         yield from _named(connection, objects, objects.object_ids)
         return
-    for source in sources().values():
+    for source in registry.sources().values():
         if objects.source in (None, source.name) and _may_have(source, objects.key_prefix):
             yield from _of_source(connection, objects, source)
             yield from _unroutable(connection, objects, source)
