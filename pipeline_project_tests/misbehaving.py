@@ -86,6 +86,11 @@ def double(number: int, answered: Path | None = None) -> int:
     return 2 * number
 
 
+def out_of_memory_score() -> int:
+    """How early Linux would end this process if memory ran out."""
+    return int(Path("/proc/self/oom_score_adj").read_text("ascii"))
+
+
 def misbehave(action: str) -> None:
     """A function that does not."""
     ACTIONS[action]()

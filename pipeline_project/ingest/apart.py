@@ -29,7 +29,7 @@ POLL_SECONDS = 0.05
 READ_BYTES = 1024 * 1024
 PR_SET_PDEATHSIG = 1
 FIRST_TO_BE_KILLED = 1_000
-"""If memory runs out, Linux kills the process with the highest such number first. Its range is -1000 to 1000."""
+"""The highest number that `be_killed_early` takes."""
 
 
 class ChildDied(Exception):
@@ -133,12 +133,17 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def be_killed_early(score: int) -> None:
+    """Let Linux end this process before others if memory runs out: those with the highest score, up to 1000, go first."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(score), "ascii")
+
+
 def _serve(parent: int) -> None:
     die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_BE_KILLED), "ascii")
+    be_killed_early(FIRST_TO_BE_KILLED)
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever the function prints is no answer
     function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 from our own parent

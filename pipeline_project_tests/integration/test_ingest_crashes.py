@@ -247,6 +247,10 @@ def test_a_function_runs_apart_and_what_it_prints_is_no_answer() -> None:
     assert run_apart(misbehaving.double, 21, memory=MEMORY) == 42
 
 
+def test_a_process_apart_is_the_first_to_go_when_memory_runs_out() -> None:
+    assert run_apart(misbehaving.out_of_memory_score, memory=MEMORY) == 1_000
+
+
 @pytest.mark.parametrize(
     "reason", [Transient("PostgreSQL is away"), ObjectFault("truncated", "ends too early", line=3, column=4)]
 )
