@@ -72,7 +72,7 @@ class Runs:
         batches, waits = assign(connection, self._settings, self._living, 1)
         for batch in batches:
             arguments = (self._loader.conninfo(), self._settings, batch.object_ids)
-            process = SPAWN.Process(target=misbehaving.run, args=arguments)
+            process = SPAWN.Process(target=misbehaving.run, args=arguments, daemon=True)
             process.start()
             self._active[batch.id] = (batch, process)
         return waits or bool(self._active)
@@ -175,7 +175,9 @@ def test_what_arrives_meanwhile_does_not_wait_for_a_suspect(
     with platform.loader.connect(autocommit=True) as connection:
         [batch], _ = assign(connection, settings, Living, 1)
         assert batch.suspects
-        process = SPAWN.Process(target=misbehaving.run, args=(platform.loader.conninfo(), settings, batch.object_ids))
+        process = SPAWN.Process(
+            target=misbehaving.run, args=(platform.loader.conninfo(), settings, batch.object_ids), daemon=True
+        )
         process.start()
         await_opened(database)
         upload(platform, {"crm-data/good.json": good(1)})
@@ -297,7 +299,7 @@ def wait_apart(answered: Path) -> None:
 @pytest.fixture
 def caller(tmp_path: Path) -> Iterator[tuple[SpawnProcess, Path]]:
     answered = tmp_path / "answered"
-    process = SPAWN.Process(target=wait_apart, args=(answered,))
+    process = SPAWN.Process(target=wait_apart, args=(answered,), daemon=True)
     process.start()
     yield process, answered
     process.kill()
