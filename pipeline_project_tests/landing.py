@@ -120,12 +120,13 @@ def discover(database: Database, seen: Sequence[ObjectSeen]) -> list[int]:
         return [each.object_id for each in ledger.waiting(connection, 100_000)]
 
 
-def ingest(
-    database: Database, landing: Landing, *seen: ObjectSeen, settings: Settings = SETTINGS
-) -> dict[str, Outcome]:
-    """Load whatever waits, with these objects added; outcomes by key. Suspects are loaded in processes of their own."""
+def ingest(database: Database, landing: Landing, *seen: ObjectSeen, apart: bool = False) -> dict[str, Outcome]:
+    """Load whatever waits, with these objects added; outcomes by key.
+
+    `apart`: suspects are loaded in processes of their own. Otherwise in this one, where a test may have changed things.
+    """
     waiting = discover(database, seen)
-    worker = Worker(database, landing, settings, apart=partial(load_apart, landing))
+    worker = Worker(database, landing, SETTINGS, apart=partial(load_apart, landing) if apart else None)
     return {outcome.key: outcome for outcome in worker.ingest(waiting)}
 
 

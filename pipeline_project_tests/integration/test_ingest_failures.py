@@ -125,7 +125,7 @@ def test_what_a_killed_worker_held_is_taken_over_at_once(database: FreshDatabase
     with admin(database) as connection:
         # PostgreSQL notices by itself that its client is gone; the claims have fifteen minutes to go.
         until(lambda: connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").rowcount == 0, 5)
-    outcomes = ingest(database.loader, killed)
+    outcomes = ingest(database.loader, killed, apart=True)
     assert {key: (outcome.state, outcome.inserted) for key, outcome in outcomes.items()} == {
         "crm-data/large": ("loaded", ROWS),
         "crm-data/small 1": ("loaded", 1),
