@@ -120,7 +120,13 @@ class Settings(FromEnvironment, frozen=True, kw_only=True):
     ingest_claim_seconds: int = 900
     """How long a worker may hold an object before another may take it."""
     ingest_max_attempts: int = 5
-    """After this many transient failures an object is `failed`."""
+    """After this many attempts that ended in a transient failure, or in the death of the worker, an object is `failed`."""
+    ingest_object_seconds: int = 60
+    ingest_object_seconds_per_megabyte: int = 10
+    """How long an object may be decoded and mapped: a constant, and more for each megabyte as it is stored in S3. Time in
+    which PostgreSQL works does not count."""
+    ingest_suspect_memory_bytes: int = 1024**3
+    """Most memory of the process of one suspect: an object that a worker had open when it died. Two run at a time."""
     confirmation_days: int = 35
     """A row that is later than this may find the end of a state that did not change for long not quite where it was."""
 

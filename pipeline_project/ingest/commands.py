@@ -19,7 +19,7 @@ from pipeline_project.ingest.explain import Explanation, State, explain
 from pipeline_project.ingest.faults import placed
 from pipeline_project.ingest.landing import list_all
 from pipeline_project.ingest.ledger import COUNTS
-from pipeline_project.ingest.preview import Preview, preview
+from pipeline_project.ingest.preview import Preview, preview_apart
 from pipeline_project.ingest.quarantine import Selection, Status
 from pipeline_project.ingest.replay import Objects, put_back
 from pipeline_project.settings import Settings
@@ -43,10 +43,12 @@ IdArguments = Annotated[
 
 @contextmanager
 def _loader() -> Iterator[Connection]:
-    settings = Settings.load()
-    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
-    with database.connect(autocommit=True) as connection:
+    with _loader_database(Settings.load()).connect(autocommit=True) as connection:
         yield connection
+
+
+def _loader_database(settings: Settings) -> Database:
+    return Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
 
 
 def status(
@@ -183,8 +185,8 @@ def check_file(
     if not counts(key, file.stat().st_size):
         print_line(f"{key} would be ignored: it is empty, or a folder")
         return
-    with _loader() as connection:
-        result = preview(connection, file, key)
+    settings = Settings.load()
+    result = preview_apart(_loader_database(settings), settings, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
         raise typer.Exit(1)

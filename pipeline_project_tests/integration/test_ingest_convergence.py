@@ -327,7 +327,7 @@ class Bench:
         quarantine.replay(self._connection, Selection(source="legacy"))
 
     def ingest(self, landing: Landing, waiting: Sequence[int]) -> None:
-        for _ in Worker(self.database.loader, landing, SETTINGS).ingest(waiting):
+        for _ in Worker(self.database.loader, landing, SETTINGS, apart=None).ingest(waiting):
             pass
 
     def load_in_order(self, landing: Landing, seen: Sequence[ObjectSeen]) -> None:
@@ -383,7 +383,7 @@ def apply(bench: Bench, landing: Landing, seen: list[ObjectSeen], data: st.DataO
         if event == "crash":
             statement = data.draw(st.integers(0, 40), "statement")
             database = Crashing(database, bench.admin, statement, after=data.draw(st.booleans(), "after"))
-        outcomes = Worker(database, landing, SETTINGS).ingest(waiting)
+        outcomes = Worker(database, landing, SETTINGS, apart=None).ingest(waiting)
         try:
             for _ in outcomes:
                 if event == "leave":
