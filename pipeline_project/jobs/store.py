@@ -14,7 +14,7 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -241,16 +241,20 @@ class JobStore:
             query["ExclusiveStartKey"] = last
         return Page(jobs, last["gsi1sk"]["S"] if last else None)
 
-    def untouched(self, state: State, since: dt.datetime) -> list[Job]:
-        """Jobs of all principals in an open state that nobody has written to since a time, the longest so first."""
-        page = self._dynamodb.query(
+    def untouched(self, state: State, since: dt.datetime) -> Iterator[list[Job]]:
+        """Jobs of all principals in an open state that were not written to since a time, oldest change first, in pages.
+
+        All pages count: jobs that have to wait may fill the first one.
+        """
+        pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_STATE,
             KeyConditionExpression="gsi2pk = :state AND gsi2sk < :since",
             ExpressionAttributeValues=encode({":state": state, ":since": timestamp(since)}),
-            Limit=SEEN_TO_AT_ONCE,
+            PaginationConfig={"PageSize": SEEN_TO_AT_ONCE},
         )
-        return [_job(found) for found in page["Items"]]
+        for page in pages:
+            yield [_job(found) for found in page["Items"]]
 
     # --- the life of a job
 
