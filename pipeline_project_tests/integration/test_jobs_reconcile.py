@@ -58,6 +58,8 @@ def test_jobs_that_ended_do_not_hide_lost_ones(store: JobStore, clock: Clock) ->
     clock.forward(seconds=1)
     lost = store.claim(submit(store).id, "lost")
     clock.forward(minutes=2)
+    # An ended job that stayed in the index would be read by each look, for ever.
+    assert {job.id for each in State for page in store.untouched(each, clock()) for job in page} == {lost.id}
     assert look(store, clock) == Settled(again=1)
     assert state(store, lost) is State.SUBMITTED
 
