@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline_project_tests.fix_aws import emulator
 from pipeline_project_tests.mutate.areas import areas
-from pipeline_project_tests.mutate.campaign import run, sample
+from pipeline_project_tests.mutate.campaign import Campaign, sample
 from pipeline_project_tests.mutate.tree import copied
 from pipeline_project_tests.shared_postgres import joined
 
@@ -33,9 +33,10 @@ def main() -> None:
         (servers / "aws").mkdir()
         endpoint = stack.enter_context(emulator(servers / "aws"))
         (servers / "aws-endpoint").write_text(endpoint, "utf-8")
+        campaign = Campaign(copy, servers, ROOT / "build" / "mutate", deadline)
         for name in given.areas or known:
             chosen = sample(copy, known[name], given.sample, given.seed)
-            results.append(run(copy, ROOT / "build" / "mutate", known[name], chosen, servers, deadline))
+            results.append(campaign.run(known[name], chosen))
     for result in results:
         print(result)  # noqa: T201
 

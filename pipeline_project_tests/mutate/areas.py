@@ -9,28 +9,40 @@ DATA = Path(__file__).with_name("areas.toml")
 
 
 @dataclass(frozen=True)
-class Area:
-    """Globs of sources and tests, from the root of the tree."""
+class Part:
+    """Globs of sources and of the tests that judge them, from the root of the tree."""
 
-    name: str
     sources: tuple[str, ...]
     tests: tuple[str, ...]
 
-    def source_files(self, root: Path) -> list[Path]:
-        return _matches(root, self.sources)
 
-    def test_files(self, root: Path) -> list[Path]:
-        """Test modules, the most likely to fail first."""
-        return _matches(root, self.tests)
+@dataclass(frozen=True)
+class Area:
+    """A part of the platform for which the share of killed mutations is reported."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    def judged(self, root: Path) -> dict[Path, tuple[Path, ...]]:
+        """Find the sources, each with the test modules that judge it."""
+        found: dict[Path, tuple[Path, ...]] = {}
+        for part in self.parts:
+            tests = tuple(_matches(root, part.tests))
+            for source in _matches(root, part.sources):
+                found.setdefault(source, tests)
+        return found
 
 
 def areas() -> dict[str, Area]:
     """Read all areas, by name."""
     found = tomllib.loads(DATA.read_text("utf-8"))
-    return {name: Area(name, tuple(area["sources"]), tuple(area["tests"])) for name, area in found.items()}
+    return {
+        name: Area(name, tuple(Part(tuple(part["sources"]), tuple(part["tests"])) for part in parts))
+        for name, parts in found.items()
+    }
 
 
 def _matches(root: Path, globs: Iterable[str]) -> list[Path]:
-    """Each file once, in the order of the globs and then of the names."""
+    """List each file once, in the order of the globs and then of the names."""
     found = (path.relative_to(root) for glob in globs for path in sorted(root.glob(glob)))
     return list(dict.fromkeys(path for path in found if path.name != "__init__.py"))

@@ -47,19 +47,19 @@ class Result:
         return f"{self.area}: {self.share:.0%} killed ({counts}, {self.left} not tried)"
 
 
-def every_mutation(root: Path, area: Area) -> list[Mutation]:
+def every_mutation(tree: Path, area: Area) -> list[Mutation]:
     """Find all mutations of an area's sources."""
     found: list[Mutation] = []
-    for path in area.source_files(root):
-        text = (root / path).read_text("utf-8")
+    for path in area.judged(tree):
+        text = (tree / path).read_text("utf-8")
         found += mutations(path, text, LANGUAGES[path.suffix].changes(text))
     return found
 
 
-def sample(root: Path, area: Area, size: int, seed: int) -> list[Mutation]:
+def sample(tree: Path, area: Area, size: int, seed: int) -> list[Mutation]:
     """Choose mutations at random, by lines first: a line with many places counts no more than another."""
     by_line: dict[tuple[Path, int], list[Mutation]] = {}
-    for mutation in every_mutation(root, area):
+    for mutation in every_mutation(tree, area):
         by_line.setdefault((mutation.path, mutation.line), []).append(mutation)
     chance = random.Random(seed)
     lines = list(by_line.values())
@@ -68,65 +68,75 @@ def sample(root: Path, area: Area, size: int, seed: int) -> list[Mutation]:
     for line in lines:
         if len(chosen) == size:
             break
-        text = (root / line[0].path).read_text("utf-8")
+        text = (tree / line[0].path).read_text("utf-8")
         valid = [each for each in line if LANGUAGES[each.path.suffix].is_valid(each.change.apply(text))]
         chosen += chance.sample(valid, min(1, len(valid)))
     return chosen
 
 
-def run(copy: Path, records: Path, area: Area, chosen: Sequence[Mutation], servers: Path, deadline: float) -> Result:
-    """Judge the chosen mutations until the deadline (of time.monotonic), and print each."""
-    tests = area.test_files(copy)
-    judged_by = digest(copy, tests)
-    record = Record(records / f"{area.name}.jsonl")
-    reasons = equivalents()
-    result = Result(area.name)
-    limit = 0.0
-    for mutation in chosen:
-        source = digest(copy, [mutation.path])
-        text = (copy / mutation.path).read_text("utf-8")
+class Campaign:
+    """Judges mutations on a copy of the tree until a deadline (of time.monotonic)."""
+
+    def __init__(self, copy: Path, servers: Path, records: Path, deadline: float) -> None:
+        self._copy = copy
+        self._servers = servers
+        self._records = records
+        self._deadline = deadline
+        self._reasons = equivalents()
+        self._limits: dict[tuple[Path, ...], float] = {}
+
+    def run(self, area: Area, chosen: Sequence[Mutation]) -> Result:
+        """Judge the chosen mutations of an area, and print each."""
+        record = Record(self._records / f"{area.name}.jsonl")
+        judged_by = area.judged(self._copy)
+        result = Result(area.name)
+        for mutation in chosen:
+            judged = self._judge(mutation, judged_by[mutation.path], record)
+            if judged is None:
+                result.left += 1
+                continue
+            result.judged.append(judged)
+            print("\n".join(_printed(judged)), flush=True)  # noqa: T201
+        return result
+
+    def _judge(self, mutation: Mutation, tests: tuple[Path, ...], record: Record) -> Judged | None:
+        """Return what the record says or what the tests say; None if there is no time left."""
+        source, tests_digest = digest(self._copy, [mutation.path]), digest(self._copy, tests)
+        text = (self._copy / mutation.path).read_text("utf-8")
         after = mutation.change.apply(text)
         lines = changed_lines(text, after)
-        judged = record.get(mutation.id)
-        is_new = judged is None or not judged.still_counts(source, judged_by)
-        if (mutation.path.name, *lines) in reasons:
-            outcome, seconds, is_new = Outcome.EQUIVALENT, 0.0, False
-            judged = None
-        elif not is_new:
-            assert judged is not None
-            outcome, seconds = judged.outcome, judged.seconds
-        elif time.monotonic() > deadline:
-            result.left += 1
-            continue
-        else:
-            limit = limit or _limit(copy, tests, servers)
-            with changed(copy / mutation.path, after):
-                trial = run_tests(copy, tests, servers, limit)
-            outcome, seconds = Outcome.SURVIVED if trial.passed else Outcome.KILLED, trial.seconds
-        judged = Judged(
-            mutation.id,
-            mutation.path.as_posix(),
-            mutation.line,
-            mutation.rule,
-            *lines,
-            outcome,
-            round(seconds, 1),
-            source,
-            judged_by,
-        )
-        if is_new:
-            record.add(judged)
-        result.judged.append(judged)
-        print("\n".join(_printed(judged)), flush=True)  # noqa: T201
-    return result
 
+        def judged(outcome: Outcome, seconds: float) -> Judged:
+            place = (mutation.id, mutation.path.as_posix(), mutation.line, mutation.rule)
+            return Judged(*place, *lines, outcome, round(seconds, 1), source, tests_digest)
 
-def _limit(copy: Path, tests: Sequence[Path], servers: Path) -> float:
-    """Run the tests without a mutation: they have to pass."""
-    trial = run_tests(copy, tests, servers, 3600)
-    if not trial.passed:
-        raise SystemExit(f"the tests fail without a mutation:\n{trial.output[-3000:]}")
-    return max(LONGEST_FACTOR * trial.seconds, SHORTEST_LIMIT)
+        if (mutation.path.name, *lines) in self._reasons:
+            return judged(Outcome.EQUIVALENT, 0)
+        known = record.get(mutation.id)
+        if known is not None and known.still_counts(source, tests_digest):
+            return judged(known.outcome, known.seconds)
+        if (limit := self._limit(tests)) is None:
+            return None
+        rest = max(self._deadline - time.monotonic(), 0)
+        with changed(self._copy / mutation.path, after):
+            trial = run_tests(self._copy, tests, self._servers, min(limit, rest))
+        if trial.passed is None and rest < limit:
+            return None
+        found = judged(Outcome.SURVIVED if trial.passed else Outcome.KILLED, trial.seconds)
+        record.add(found)
+        return found
+
+    def _limit(self, tests: tuple[Path, ...]) -> float | None:
+        """Return how long the tests may take: they run once without a mutation, and have to pass."""
+        if tests not in self._limits:
+            rest = self._deadline - time.monotonic()
+            trial = run_tests(self._copy, tests, self._servers, max(rest, 0))
+            if trial.passed is None:
+                return None
+            if not trial.passed:
+                raise SystemExit(f"the tests fail without a mutation:\n{trial.output[-3000:]}")
+            self._limits[tests] = max(LONGEST_FACTOR * trial.seconds, SHORTEST_LIMIT)
+        return self._limits[tests]
 
 
 def _printed(judged: Judged) -> Iterator[str]:
