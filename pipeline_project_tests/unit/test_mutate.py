@@ -66,16 +66,14 @@ def test_sql_comments_and_assignments_are_no_comparisons() -> None:
         ("x = sorted(a)", "x = a"),
         ('x = ["a", "b", "c"]', 'x = ["a", "c"]'),
         ('x = {"a": 1, "b": 2}', 'x = {"a": 1}'),
-        ("x = not a", "x =  a"),
-        ("x = 30", "x =  31"),
+        ("x = not a", "x = a"),
+        ("x = 30", "x = 31"),
         ("x = True", "x = False"),
         ("if a:\n    raise E", "if a:\n    pass"),
     ],
 )
 def test_python_is_changed_in_this_way(before: str, after: str) -> None:
-    assert after in {
-        each.replace("= 31", "=  31") if "31" in after else each for each in results(python_code, before)
-    } | {each.replace("  ", "  ") for each in results(python_code, before)}
+    assert " ".join(after.split()) in {" ".join(each.split()) for each in results(python_code, before)}
 
 
 def test_annotations_and_docstrings_of_python_stay() -> None:
