@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from psycopg import sql
 
 from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger, replay
@@ -50,7 +51,7 @@ def discovered_at(admin: Connection, times: dict[int, str]) -> None:
 
 def column(admin: Connection, name: str, object_id: int) -> Any:
     [(value,)] = admin.execute(
-        psycopg.sql.SQL("SELECT {} FROM ingest.objects WHERE object_id = %s").format(psycopg.sql.Identifier(name)),
+        sql.SQL("SELECT {} FROM ingest.objects WHERE object_id = %s").format(sql.Identifier(name)),
         (object_id,),
     ).fetchall()
     return value

@@ -111,7 +111,7 @@ def _by_operators(text: str, offsets: _Offsets) -> Iterator[Change]:
         places: list[tuple[int, int]] = []
 
         class Places(Visitor):
-            def visit(self, node, operator=operator, places=places):  # type: ignore[no-untyped-def] as its base
+            def visit(self, node, operator=operator, places=places):
                 places.extend(begin for begin, _ in operator.mutation_positions(node))
                 return node
 
