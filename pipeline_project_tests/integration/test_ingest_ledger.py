@@ -124,7 +124,8 @@ def test_the_last_attempt_fails_or_leaves_what_was_loaded(
     ledger.discover(loader, objects)
     admin.execute("UPDATE ingest.objects SET loaded_as = %s", (loaded_as,))
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
+        [claimed] = ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
+        assert claimed.loaded_before == (loaded_as is not None)
         states = ledger.try_later(
             loader, [one], worker="w", max_attempts=MAX_ATTEMPTS, code="storage", message=f"attempt {attempt}"
         )
@@ -268,3 +269,15 @@ def test_each_object_is_discovered_once_and_an_event_adds_what_a_listing_does_no
     ledger.discover(loader, [later])
     ledger.discover(loader, [listing])
     assert column(admin, "sequencer", event.object_id) == event.sequencer
+
+
+def test_an_event_does_not_wait_for_an_object_that_is_being_loaded(
+    loader: Connection, admin: Connection, landing: Landing
+) -> None:
+    [event] = seen(landing, "a")
+    listing = ObjectSeen(**{**vars(event), "discovered_by": "listing", "sequencer": None})
+    ledger.discover(loader, [listing])
+    loader.execute("SET lock_timeout = '5s'")
+    with admin.transaction():
+        admin.execute("SELECT FROM ingest.objects FOR UPDATE")
+        assert ledger.discover(loader, [event]) == []
