@@ -372,7 +372,7 @@ class JobStore:
                     return codes
             else:
                 return None
-        raise Transient("too many writes to the same job records at once")
+        raise Transient("other requests are changing the same job records: try again in a second")
 
     # --- the set of a principal's open jobs
 
