@@ -80,8 +80,11 @@ class Account:
 
 
 @pytest.fixture(scope="session")
-def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of this worker's emulator."""
+def aws_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of this worker's emulator, or of the one that --servers names."""
+    if servers := pytestconfig.getoption("servers"):
+        yield (servers / "aws-endpoint").read_text("utf-8")
+        return
     with emulator(tmp_path_factory.mktemp("aws")) as endpoint:
         yield endpoint
 
