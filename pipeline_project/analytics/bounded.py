@@ -22,9 +22,13 @@ def with_bounded_calls(query: str) -> str:
     Raises QueryRefused if the new text does not mean exactly the changed statement.
     """
     statement: Any = parse_sql(query)[0].stmt
-    _Bounding()(statement)
-    text = RawStream()(statement)
-    if parse_sql(text)[0].stmt != statement:
+    try:
+        _Bounding()(statement)
+        text = RawStream()(statement)
+        same = parse_sql(text)[0].stmt == statement
+    except RecursionError:
+        raise QueryRefused("the query is nested too deeply") from None
+    if not same:
         raise QueryRefused("this form of a bounded function is not supported. Call the function by its plain name.")
     return text
 
