@@ -28,7 +28,7 @@ def test_refuses(query: str) -> None:
 @pytest.mark.parametrize("query", LEGITIMATE + BOUNDED + GUARDED, ids=lambda query: repr(query[:60]))
 def test_lets_pass(query: str) -> None:
     statement = guard.check(query, ["crm_1"]).statement
-    # A statement that calls bounded functions in SQL's own syntax is written anew, and then passes as it is.
+    # The guard prints a statement that calls bounded functions in the syntax of SQL. The printed statement passes unchanged.
     assert statement.strip(" ;") in query or guard.check(statement, ["crm_1"]).statement == statement
 
 
