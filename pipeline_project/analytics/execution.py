@@ -32,6 +32,9 @@ CURSOR = "statement"
 LOCK_TIMEOUT_SECONDS = 5
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
+SEARCH_PATH = "pg_catalog, analytics, extensions"
+BOUNDED_SEARCH_PATH = f"bounded, {SEARCH_PATH}"
+"""For a person's statement: the functions of `bounded` come before those of PostgreSQL with the same name and arguments."""
 NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
 
 Row = tuple[Any, ...]
@@ -145,8 +148,10 @@ def execute(
         watchdog.daemon = True
         watchdog.start()
         try:
-            versions = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
-            read = _fetch if isinstance(parameters, CustomComplexQuery) else _stream
+            custom = isinstance(parameters, CustomComplexQuery)
+            search_path = BOUNDED_SEARCH_PATH if custom else SEARCH_PATH
+            versions = _begin(connection, timeout_seconds, search_path, nested_loops=operation.nested_loops)
+            read = _fetch if custom else _stream
             with read(connection, operation, parameters) as (columns, batches):
                 yield Rows(
                     operation=operation.name,
@@ -174,7 +179,7 @@ def versions(database: Database) -> Versions:
     return Versions(*row)
 
 
-def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> Versions:
+def _begin(connection: Connection, timeout_seconds: float, search_path: str, *, nested_loops: bool) -> Versions:
     """Open the read-only snapshot with its limits; gives the versions that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -182,6 +187,7 @@ def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool
         "statement_ms": int(timeout_seconds * 1000),
         "transaction_ms": int((timeout_seconds + 2 * WATCHDOG_SECONDS) * 1000),
         "lock_ms": LOCK_TIMEOUT_SECONDS * 1000,
+        "search_path": search_path,
         "nested_loops": "on" if nested_loops else "off",
     }
     row = connection.execute(query("analytics/limits"), limits).fetchone()
@@ -244,13 +250,17 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
         try:
             cursor.execute(head + marker + statement.encode() + tail, parameters.params)
         except psycopg.Error as error:
-            raise _located(error, len((head + marker).decode())) from None
+            # The place in a text that the guard wrote would not be the place in the person's.
+            prefix = len((head + marker).decode()) if statement in parameters.query else None
+            raise _located(error, prefix) from None
         yield _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
 
 
-def _located(error: psycopg.Error, prefix: int) -> Exception:
-    """The error for a person's statement, with the place in it where PostgreSQL stumbled."""
-    place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
+def _located(error: psycopg.Error, prefix: int | None) -> Exception:
+    """The error for a person's statement, with the place in it where PostgreSQL stumbled, unless `prefix` is None."""
+    place = 0
+    if prefix is not None:
+        place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
     return translated(error, timed_out=error.sqlstate == QUERY_CANCELED, position=place if place > 0 else None)
 
 

@@ -55,6 +55,10 @@ FAILURES: dict[str, tuple[type[Permanent | Transient], str]] = {
     "53200": (QueryRefused, "the query needs more memory than it may take; narrow it down"),
     "53400": (QueryRefused, "the query needs more temporary space than it may take; narrow it down"),
     "54": (QueryRefused, "the query or one of its rows is too large or too complex"),
+    "54B01": (
+        QueryRefused,
+        "the arguments of a function are too large; shorten them, for example with left(text, 1000)",
+    ),
     "55P03": (DatabaseUnavailable, "the query waited too long for a lock"),
     "57": (DatabaseUnavailable, "PostgreSQL is restarting or ended the session"),
     QUERY_CANCELED: (QueryCancelled, "the query was cancelled"),

@@ -9,7 +9,7 @@ SELECT set_config('statement_timeout', %(statement_ms)s::text, true),
        set_config('lock_timeout', %(lock_ms)s::text, true),
        set_config('client_connection_check_interval', '2s', true),
        set_config('TimeZone', 'UTC', true),
-       set_config('search_path', 'analytics, extensions', true),
+       set_config('search_path', %(search_path)s::text, true),
        set_config('work_mem', '64MB', true),
        set_config('enable_nestloop', %(nested_loops)s::text, true),
        set_config('parallel_tuple_cost', CASE %(nested_loops)s::text
