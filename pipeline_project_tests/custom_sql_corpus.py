@@ -13,6 +13,7 @@ def statements(name: str) -> list[str]:
 
 LEGITIMATE = statements("legitimate")
 BOUNDED = statements("bounded")
+MISTAKES = statements("mistakes")
 TERMS = 30_000
 MADE = [
     "",
