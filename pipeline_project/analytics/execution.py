@@ -18,6 +18,7 @@ from psycopg import IsolationLevel, RawServerCursor, ServerCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.postgres import types as postgres_types
+from psycopg.pq.abc import PGresult
 
 from pipeline_project.analytics.catalogue import InvalidParameters, Operation
 from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryTimedOut, translated
@@ -27,8 +28,11 @@ from pipeline_project.database import Connection, Database
 
 BATCH_ROWS = 1_000
 FETCH_ROWS = 200
-"""Of a person's statement: each row may have 256 KB."""
+"""Rows of a person's statement in one round trip. As a row has at most 256 KB, that is at most 51 MB as they are sent."""
+SLICE_BYTES = 1024 * 1024
+"""Bytes, as they are sent, that become Python objects at a time. An array of numbers takes fifty times as much as objects."""
 CURSOR = "statement"
+FETCH = f'FETCH FORWARD {FETCH_ROWS} FROM "{CURSOR}"'.encode()
 LOCK_TIMEOUT_SECONDS = 5
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
@@ -245,7 +249,36 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
             cursor.execute(head + marker + statement.encode() + tail, parameters.params)
         except psycopg.Error as error:
             raise _located(error, len((head + marker).decode())) from None
-        yield _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
+        yield _columns(cursor), _slices(connection)
+
+
+def _slices(connection: Connection) -> Iterator[list[Row]]:
+    """Fetch the rows of the named cursor, and hand them on in slices of bounded size."""
+    # Not the server cursor's own fetch, which turns all fetched rows into objects at once.
+    with connection.cursor() as cursor:
+        _pass_json_through(cursor)
+        while True:
+            cursor.execute(FETCH, prepare=False)
+            result = cursor.pgresult
+            if result is None or not result.ntuples:
+                return
+            for count in _slice_lengths(result):
+                yield cursor.fetchmany(count)
+
+
+def _slice_lengths(result: PGresult) -> Iterator[int]:
+    """Give the rows of each slice: as many as fit into SLICE_BYTES, but at least one."""
+    # A type of fixed size (a number, a time) is short as text, too.
+    columns = [column for column in range(result.nfields) if result.fsize(column) < 0]
+    rows = size = 0
+    for row in range(result.ntuples):
+        wide = sum([len(result.get_value(row, column) or b"") for column in columns])
+        if rows and size + wide > SLICE_BYTES:
+            yield rows
+            rows = size = 0
+        rows += 1
+        size += wide
+    yield rows
 
 
 def _located(error: psycopg.Error, prefix: int) -> Exception:
