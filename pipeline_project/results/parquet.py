@@ -62,8 +62,8 @@ class ParquetEncoder:
         arrays = [_array(items, field.type, field.name) for items, field in zip(values, self._schema, strict=True)]
         self._pending.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._pending_bytes += self._pending[-1].nbytes
-        rows = sum(batch.num_rows for batch in self._pending)
-        if rows >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+        waiting = sum(batch.num_rows for batch in self._pending)
+        if waiting >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
         return self._sink.taken()
 
