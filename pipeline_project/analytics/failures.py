@@ -165,6 +165,10 @@ FAILURES: dict[str, Decision] = {
     "53200": Decision(QueryRefused, TOO_MUCH_MEMORY),
     "53400": Decision(QueryRefused, "the query needs more temporary space than it may take; narrow it down"),
     "54": Decision(QueryRefused, "the query or one of its rows is too large or too complex; select less or split it"),
+    # Raised by functions of the platform.
+    "54B01": Decision(
+        QueryRefused, "the arguments of a function are too large; shorten them, for example with left(text, 1000)"
+    ),
     "55": _OURS,
     "55006": Decision(DatabaseUnavailable, "the query met a change of the database; try again"),
     "55P03": Decision(DatabaseUnavailable, "the query waited too long for a lock; try again"),

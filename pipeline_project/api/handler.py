@@ -108,7 +108,7 @@ def _problem(error: Exception, request: Request) -> Problem:
         case Problem():
             return error
         case InvalidParameters():
-            return Problem(error.code, str(error), errors=error.errors)
+            return Problem("invalid_parameters", str(error), errors=error.errors)
         case Permanent() | Transient() if error.code != "internal_error":
             again = {} if isinstance(error, Permanent) else {"Retry-After": str(TRY_AGAIN_SECONDS)}
             return Problem(error.code or ("unavailable" if again else "bad_request"), str(error), headers=again)
