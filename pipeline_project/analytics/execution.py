@@ -1,4 +1,4 @@
-"""Runs an operation as `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
+"""Runs an operation in a session of `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
 back, and the session is discarded. Serves Lambda, job and CLI alike: no pandas, no dagster, no boto3 here.
 
 The platform's own statements are streamed (libpq's chunked mode), since PostgreSQL plans nothing parallel for a
@@ -21,7 +21,7 @@ from psycopg.postgres import types as postgres_types
 from psycopg.pq.abc import PGresult
 
 from pipeline_project.analytics.catalogue import InvalidParameters, Operation
-from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryTimedOut, translated
+from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryFailed, QueryTimedOut, translated
 from pipeline_project.analytics.parameters import CustomComplexQuery, Parameters
 from pipeline_project.canonical.sql_files import query
 from pipeline_project.database import Connection, Database
@@ -34,6 +34,10 @@ SLICE_BYTES = 1024 * 1024
 CURSOR = "statement"
 FETCH = f'FETCH FORWARD {FETCH_ROWS} FROM "{CURSOR}"'.encode()
 LOCK_TIMEOUT_SECONDS = 5
+ANALYST = "pipeline_analyst"
+"""The role that a person's statement runs as. The role cannot log in, so that it has no password to change."""
+THE_LOGIN = "none"
+"""PostgreSQL's name for the role that logged in."""
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
 NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
@@ -149,8 +153,10 @@ def execute(
         watchdog.daemon = True
         watchdog.start()
         try:
-            versions = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
-            read = _fetch if isinstance(parameters, CustomComplexQuery) else _stream
+            is_custom = isinstance(parameters, CustomComplexQuery)
+            role = ANALYST if is_custom else THE_LOGIN
+            versions = _begin(connection, timeout_seconds, role=role, nested_loops=operation.nested_loops)
+            read = _fetch if is_custom else _stream
             with read(connection, operation, parameters) as (columns, batches):
                 yield Rows(
                     operation=operation.name,
@@ -178,17 +184,22 @@ def versions(database: Database) -> Versions:
     return Versions(*row)
 
 
-def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> Versions:
-    """Open the read-only snapshot with its limits; gives the versions that it shows."""
+def _begin(connection: Connection, timeout_seconds: float, *, role: str, nested_loops: bool) -> Versions:
+    """Open the read-only snapshot with its role and limits; gives the versions that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limits = {
+        "role": role,
         "statement_ms": int(timeout_seconds * 1000),
         "transaction_ms": int((timeout_seconds + 2 * WATCHDOG_SECONDS) * 1000),
         "lock_ms": LOCK_TIMEOUT_SECONDS * 1000,
         "nested_loops": "on" if nested_loops else "off",
     }
-    row = connection.execute(query("analytics/limits"), limits).fetchone()
+    try:
+        row = connection.execute(query("analytics/limits"), limits).fetchone()
+    except psycopg.DataError:
+        # The caller's query has not begun, so it is not at fault.
+        raise QueryFailed(f"the database does not know the role {role}: run pipeline migrate") from None
     assert row is not None  # noqa: S101 a SELECT without FROM always gives a row
     return Versions(*row[-2:])
 

@@ -1,8 +1,8 @@
 """Judges a person's SQL before it runs: exactly one SELECT, made only of what allowed.py lists. Parsed by PostgreSQL's own
 grammar (pglast), so that what is judged is what will run.
 
-This is one layer of several, each of which holds alone (DESIGN, section 6). What takes long or gives much is not judged here:
-limits.sql and the role bound it.
+This is one layer of several. docs/custom-sql.md says what each layer stops by itself. This layer does not judge time and size:
+limits.sql and the role bound them.
 """
 
 import re
