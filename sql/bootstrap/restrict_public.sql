@@ -6,9 +6,9 @@ DO $$
 DECLARE
     -- Volatile functions that touch nothing outside of the query.
     harmless CONSTANT text[] := '{array_sample,array_shuffle,clock_timestamp,gen_random_uuid,random,random_normal,timeofday,uuidv4,uuidv7}';
-    -- Functions that change, lock or signal something outside of the session, wait, or run SQL from a text. The reader needs none.
+    -- Functions that change, lock or signal something outside of the session, or run SQL from a text. The reader needs none.
     -- (pg_cancel_backend is not among them: jobs are cancelled with it.)
-    dangerous CONSTANT text := '^(pg_(try_)?advisory_|pg_(terminate_backend|notify|sleep|export_snapshot|nextoid|logical_|import_|restore_'
+    dangerous CONSTANT text := '^(pg_(try_)?advisory_|pg_(terminate_backend|notify|export_snapshot|nextoid|logical_|import_|restore_'
         '|clear_|replication_|create_|drop_|copy_|extension_config|stop_making)|binary_upgrade|brin_|gin_clean|lo_|loread|lowrite'
         '|(next|set|last)val$|ts_stat|ts_rewrite|set_limit)|_to_xml';
     callable record;
