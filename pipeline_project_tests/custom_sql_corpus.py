@@ -11,9 +11,22 @@ def statements(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("-- ")]
 
 
+def sections(name: str) -> dict[str, list[str]]:
+    """Give the same statements by the heading above them."""
+    found: dict[str, list[str]] = {}
+    listed: list[str] = []
+    for line in (FOLDER / f"{name}.sql").read_text("utf-8").splitlines()[1:]:
+        if line.startswith("-- "):
+            listed = found.setdefault(line.removeprefix("-- "), [])
+        elif line:
+            listed.append(line)
+    return found
+
+
 LEGITIMATE = statements("legitimate") + statements("analysts")
 BOUNDED = statements("bounded")
 GUARDED = statements("guarded")
+MISTAKES = statements("mistakes")
 TERMS = 30_000
 MADE = [
     "",

@@ -1,8 +1,9 @@
 """Judges a person's SQL before it runs: exactly one SELECT, made only of what allowed.py lists. Parsed by PostgreSQL's own
 grammar (pglast), so that what is judged is what will run.
 
-This is one layer of several, each of which holds alone (DESIGN, section 6). What takes long or gives much is bounded by
-limits.sql, the role and the functions of the schema `bounded`. The guard makes a query call these and not those of PostgreSQL.
+This is one layer of several. docs/custom-sql.md says what each layer stops by itself. The guard does not judge time and size:
+limits.sql, the role and the functions of the schema `bounded` bound them. The guard makes a query call these functions and
+not those of PostgreSQL.
 """
 
 import re

@@ -49,9 +49,13 @@ FIRST_PAUSE_SECONDS = 0.02
 class IdempotencyConflict(Permanent):
     """The Idempotency-Key was used before, for something else."""
 
+    code = "idempotency_key_reused"
+
 
 class TooManyJobs(Transient):
     """The principal has as many open jobs as are allowed."""
+
+    code = "too_many_jobs"
 
 
 class StateConflict(Permanent):

@@ -35,6 +35,10 @@ CREATE FUNCTION analytics.f() RETURNS int LANGUAGE sql AS 'SELECT 1'
 CREATE EXTENSION dblink
 CREATE ROLE evil SUPERUSER
 ALTER ROLE pipeline_reader SUPERUSER
+ALTER ROLE pipeline_reader PASSWORD 'changed'
+ALTER ROLE pipeline_reader SET statement_timeout = 0
+ALTER ROLE CURRENT_USER PASSWORD 'changed'
+GRANT pipeline_owner TO pipeline_reader
 ALTER TABLE canonical.entities DROP COLUMN name
 ALTER SYSTEM SET fsync = off
 GRANT ALL ON canonical.entities TO PUBLIC
@@ -130,6 +134,8 @@ SELECT * FROM pg_authid
 SELECT * FROM pg_shadow
 SELECT * FROM pg_stat_activity
 SELECT * FROM pg_settings
+SELECT * FROM pg_stats
+SELECT * FROM pg_catalog.pg_attribute
 SELECT * FROM pg_hba_file_rules
 SELECT * FROM pg_stat_statements
 SELECT * FROM information_schema.tables
@@ -223,6 +229,8 @@ SELECT * FROM xmltable('//a' PASSING '<a/>' COLUMNS a text)
 SELECT set_config('statement_timeout', '0', false)
 SELECT set_config('transaction_read_only', 'off', true)
 SELECT set_config('role', 'pipeline_owner', false)
+SELECT set_config('role', 'none', true)
+SELECT set_config('role', 'pipeline_reader', false)
 SELECT set_config('search_path', 'canonical', false)
 SELECT pg_advisory_lock(1)
 SELECT pg_try_advisory_lock(1)

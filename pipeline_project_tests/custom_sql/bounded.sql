@@ -32,3 +32,6 @@ SELECT string_agg('0123456789', '') FROM generate_series(1, 1000000)
 SELECT array_agg(a) FROM generate_series(1, 1000000) AS a
 SELECT jsonb_agg(a) FROM generate_series(1, 300000) AS a
 SELECT a || a || a || a FROM (SELECT string_agg('0123456789', '') AS a FROM generate_series(1, 100000)) AS x
+SELECT array_agg(1e131071::numeric) FROM generate_series(1, 100)
+SELECT jsonb_agg(1e131071::numeric) FROM generate_series(1, 100)
+SELECT jsonb_object_agg(a, true) FROM generate_series(1, 100000) AS a

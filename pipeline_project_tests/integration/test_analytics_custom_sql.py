@@ -292,12 +292,19 @@ def test_the_row_limit_is_told(scene: Scene, limit: int, count: int, truncated: 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("SELECT nonsense FROM entities", "no such column (at character 8)"),
-        ("SELECT 'ä', nonsense FROM entities", "no such column (at character 13)"),
+        ("SELECT nonsense FROM entities", "no such column; database_info lists the columns (at character 8)"),
+        ("SELECT 'ä', nonsense FROM entities", "no such column; database_info lists the columns (at character 13)"),
         ("SELECT 1 / 0", "division by zero; nullif(divisor, 0) gives null instead"),
-        ("SELECT name::int FROM entities", "a value does not fit: a cast, a range, a date or a regular expression"),
-        ("SELECT name, count(*) FROM entities", "a column is neither grouped nor aggregated (at character 8)"),
-        ("SELECT 'infinity'::timestamptz", "a value of the result or of the parameters cannot be represented"),
+        ("SELECT name::int FROM entities", "a text is not a value of the type it is cast to; check the cast"),
+        (
+            "SELECT name, count(*) FROM entities",
+            "a column is neither grouped nor aggregated, or an aggregate is where none may be; "
+            "add the column to GROUP BY, or filter aggregates with HAVING (at character 8)",
+        ),
+        (
+            "SELECT 'infinity'::timestamptz",
+            "a value of the result or of the parameters cannot be represented; cast it to text",
+        ),
     ],
 )
 def test_errors_tell_where_and_never_quote_the_database(scene: Scene, query: str, message: str) -> None:

@@ -239,6 +239,18 @@ def test_parquet_reads_back_the_same(kind: str, data: st.DataObject) -> None:
     assert list(zip(table["one"].to_pylist(), table["many"].to_pylist(), strict=True)) == rows
 
 
+def test_parquet_writes_a_row_group_when_wide_rows_fill_it() -> None:
+    rows = [("x" * 1024 * 1024,)] * 70
+    metadata = pq.read_metadata(io.BytesIO(file_of(Format.PARQUET, [Column("a", "text")], rows)))
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [32, 32, 6]
+
+
+def test_parquet_puts_narrow_rows_into_groups_of_25_000() -> None:
+    rows = [(n,) for n in range(50_001)]
+    metadata = pq.read_metadata(io.BytesIO(file_of(Format.PARQUET, [Column("a", "bigint")], rows, size=1000)))
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [25_000, 25_000, 1]
+
+
 def test_parquet_refuses_arrays_of_several_dimensions() -> None:
     with pytest.raises(Permanent, match="column a holds an array of several dimensions; ask for json, ndjson or csv"):
         file_of(Format.PARQUET, [Column("a", "integer[]")], [([[1, 2], [3, 4]],)])
