@@ -8,8 +8,8 @@ and carry no database text, since that can quote data.
 class PipelineError(Exception):
     """Base of all errors that this platform raises on purpose."""
 
-    code: str | None = None
-    """Stable name for programs, the same in a REST problem and in a job's record. None: the family decides."""
+    code: str = ""
+    """Stable name for programs, the same in a REST problem and in a job's record. Empty: the family decides."""
 
 
 class Permanent(PipelineError):
