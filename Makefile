@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fast lint bench soak screenshots fuzz requirements clean
+.PHONY: help run demo test test-fast lint bench soak mutate screenshots fuzz requirements clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench: $(VENV)/.dev ## measure, as ratios: all suites, or ONLY="ingest analytics
 
 soak: $(VENV)/.dev ## files at a steady rate while processes are killed at random: make soak MINUTES=30
 	@$(BIN)/python -m pipeline_project_tests.soak --minutes $(or $(MINUTES),30)
+
+mutate: $(VENV)/.dev ## change the code in small ways and see which changes no test notices: make mutate AREA=jobs SAMPLE=40 SEED=1 MINUTES=60
+	@$(BIN)/python -m pipeline_project_tests.mutate $(AREA) --sample $(or $(SAMPLE),40) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),60)
 
 screenshots: $(VENV)/.dev ## take the pictures in docs/images/ anew, of a platform with examples/ loaded; needs Chromium
 	@$(BIN)/python -m pipeline_project_tests.screenshots

@@ -8,6 +8,9 @@ and carry no database text, since that can quote data.
 class PipelineError(Exception):
     """Base of all errors that this platform raises on purpose."""
 
+    code: str = ""
+    """Stable name for programs, the same in a REST problem and in a job's record. Empty: the family decides."""
+
 
 class Permanent(PipelineError):
     """The same input will fail again."""

@@ -2,6 +2,7 @@
 request). The names of the fields are those of the ledger and of the API.
 """
 
+import json
 import logging
 import sys
 import time
@@ -46,11 +47,17 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        text = msgspec.json.encode(line, enc_hook=str).decode()
+        # JSON's own escapes, so that a key with characters that steer a terminal is still read as it is.
+        return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         """What belongs to this record alone; `message` among them takes the place of the record's own."""
         return {name: value for name, value in vars(record).items() if name not in STANDARD and value is not None}
+
+
+def _escape(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
 
 
 class StandardError(logging.Handler):

@@ -9,7 +9,7 @@ pydantic: the Lambda pays for this import at each cold start.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
 
@@ -19,7 +19,35 @@ PREFIX = "PIPELINE_"
 STACK_ENVIRONMENT_FILE = Path(".pipeline/stack.env")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class FromEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings whose fields are read from the environment."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Settings from `environ` (default: the process environment over `.pipeline/stack.env`).
+
+        Raises ConfigurationError with one line that names each missing or malformed variable.
+        """
+        if environ is None:
+            environ = {**_stack_environment(STACK_ENVIRONMENT_FILE), **os.environ}
+        given = {
+            name: environ[PREFIX + name.upper()]
+            for name in cls.__struct_fields__
+            if environ.get(PREFIX + name.upper(), "") != ""
+        }
+        required = (f.name for f in msgspec.structs.fields(cls) if f.required)
+        if missing := [PREFIX + name.upper() for name in required if name not in given]:
+            raise ConfigurationError(
+                f"not set: {', '.join(missing)} (on a laptop, `make run` writes them to {STACK_ENVIRONMENT_FILE})"
+            )
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            reason, _, path = str(error).partition(" - at `$.")
+            raise ConfigurationError(f"{PREFIX}{path.rstrip('`').upper()}: {reason}") from None
+
+
+class Settings(FromEnvironment, frozen=True, kw_only=True):
     """Where the parts are and how much they may take. Sizes are bytes, times are seconds."""
 
     environment: str = "local"
@@ -92,7 +120,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest_claim_seconds: int = 900
     """How long a worker may hold an object before another may take it."""
     ingest_max_attempts: int = 5
-    """After this many transient failures an object is `failed`."""
+    """After this many attempts that ended in a transient failure, or in the death of the worker, an object is `failed`."""
+    ingest_object_seconds: int = 60
+    ingest_object_seconds_per_megabyte: int = 10
+    """How long an object may be decoded and mapped: a constant, and more for each megabyte as it is stored in S3. Time in
+    which PostgreSQL works does not count."""
+    ingest_suspect_memory_bytes: int = 1024**3
+    """Most memory of the process of one suspect: an object that a worker had open when it died. Two run at a time."""
     confirmation_days: int = 35
     """A row that is later than this may find the end of a state that did not change for long not quite where it was."""
 
@@ -109,30 +143,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     job_timeout_seconds: int = 3_600
     job_retention_days: int = 30
 
-    @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Settings from `environ` (default: the process environment over `.pipeline/stack.env`).
-
-        Raises ConfigurationError with one line that names each missing or malformed variable.
-        """
-        if environ is None:
-            environ = {**_stack_environment(STACK_ENVIRONMENT_FILE), **os.environ}
-        given = {
-            name: environ[PREFIX + name.upper()]
-            for name in cls.__struct_fields__
-            if environ.get(PREFIX + name.upper(), "") != ""
-        }
-        required = (f.name for f in msgspec.structs.fields(cls) if f.required)
-        if missing := [PREFIX + name.upper() for name in required if name not in given]:
-            raise ConfigurationError(
-                f"not set: {', '.join(missing)} (on a laptop, `make run` writes them to {STACK_ENVIRONMENT_FILE})"
-            )
-        try:
-            return msgspec.convert(given, cls, strict=False)
-        except msgspec.ValidationError as error:
-            reason, _, path = str(error).partition(" - at `$.")
-            raise ConfigurationError(f"{PREFIX}{path.rstrip('`').upper()}: {reason}") from None
-
     def environment_variables(self) -> dict[str, str]:
         """The variables that `load` would read back to this object; unset fields are left out."""
         return {
@@ -140,6 +150,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in msgspec.structs.asdict(self).items()
             if value is not None
         }
+
+
+class LocalSettings(FromEnvironment, frozen=True, kw_only=True):
+    """Settings of `make run` itself, which are needed before there is a platform."""
+
+    local_ready_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """The longest wait for a part that starts. Unset: the start waits as long as the part's process lives."""
 
 
 def request_trace() -> str | None:

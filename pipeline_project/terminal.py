@@ -1,6 +1,5 @@
 """What commands print for people: tables that lose nothing, and texts of others that cannot steer the terminal."""
 
-import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline_project.printable import printable
+
 WIDTH_OF_FILES = 1000
 """Of a pipe or a log, which have no width of their own: Rich would take 80 columns and fold what is longer."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def print_table(
@@ -38,11 +37,16 @@ def console() -> Console:
 
 
 def plain(value: object) -> Text:
-    """A cell or line as it is: no markup means anything, and control characters are spelled out."""
+    """A cell or line as it is: no markup means anything, and control characters are written as escapes.
+
+    A Text was made before, perhaps of several lines, and stays.
+    """
     if value is None:
         return Text()
+    if isinstance(value, Text):
+        return value
     text = moment(value) if isinstance(value, datetime) else str(value)
-    return Text(_CONTROL.sub(lambda found: f"\\x{ord(found.group()):02x}", text))
+    return Text(printable(text, keep="\t"))
 
 
 def moment(at: datetime) -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, Request, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -19,6 +19,20 @@ FLAGS = [
 WIDTH, HEIGHT = 1400, 850
 SECONDS = 40
 LOCAL = ("http://127.0.0.1:", "data:", "blob:")
+
+
+@contextmanager
+def stranger(name: str) -> Iterator[BrowserContext]:
+    """A browser in which a host name of the internet leads to this machine, as its owner's DNS server can have it."""
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, f"--host-resolver-rules=MAP {name} 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        context = browser.new_context()
+        context.set_default_timeout(SECONDS * 1000)
+        try:
+            yield context
+        finally:
+            browser.close()
 
 
 @contextmanager

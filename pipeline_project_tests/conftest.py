@@ -1,7 +1,9 @@
 """Fixtures live in fix_*.py, by what they stand in for."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A machine that is busy with the other tests is no sign of a bad strategy. CI tries the same examples each time, so that a
@@ -23,3 +25,8 @@ pytest_plugins = [
     "pipeline_project_tests.fix_stacks",
     "pipeline_project_tests.fix_warm_workers",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make mutate` runs the tests often, and starts the servers once."""
+    parser.addoption("--servers", type=Path, help="folder of servers that run already, instead of new ones")

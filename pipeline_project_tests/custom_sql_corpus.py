@@ -11,8 +11,22 @@ def statements(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("-- ")]
 
 
-LEGITIMATE = statements("legitimate")
+def sections(name: str) -> dict[str, list[str]]:
+    """Give the same statements by the heading above them."""
+    found: dict[str, list[str]] = {}
+    listed: list[str] = []
+    for line in (FOLDER / f"{name}.sql").read_text("utf-8").splitlines()[1:]:
+        if line.startswith("-- "):
+            listed = found.setdefault(line.removeprefix("-- "), [])
+        elif line:
+            listed.append(line)
+    return found
+
+
+LEGITIMATE = statements("legitimate") + statements("analysts")
 BOUNDED = statements("bounded")
+GUARDED = statements("guarded")
+MISTAKES = statements("mistakes")
 TERMS = 30_000
 MADE = [
     "",
@@ -31,6 +45,10 @@ MADE = [
     "SELECT " + "(SELECT " * 1_100 + "1" + ")" * 1_100,
     "SELECT " + "CASE WHEN a THEN " * 450 + "1" + " END" * 450,
     "SELECT " + ",".join(["1"] * 4_900),
+    "SELECT ARRAY[" + ",".join(["name"] * 101) + "] FROM entities",
+    "SELECT JSON_ARRAY(" + ",".join(["name"] * 101) + ") FROM entities",
+    "SELECT JSON_OBJECT(" + ",".join(["'a': name"] * 101) + ") FROM entities",
+    "SELECT format('" + "%1$s" * 101 + "', name) FROM entities",
     "WITH " + ",".join(f"a{n} AS (SELECT 1)" for n in range(400)) + " SELECT 1; SELECT 2",
     "SELECT 1 -- x\n; SELECT 2",
     "SELECT 1; -- x\nDELETE FROM canonical.entities",

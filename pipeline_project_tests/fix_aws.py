@@ -28,6 +28,8 @@ from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_postgres import ROLES, FreshDatabase
 
 STACK = "pipeline-test"
+SECRET = "test"
+"""The secret access key of the tests' emulators."""
 START_SECONDS = 30
 # What tests of ingestion and jobs need; functions, gateway and alarms take time and have tests of their own.
 DATA_PLANE = (
@@ -78,8 +80,11 @@ class Account:
 
 
 @pytest.fixture(scope="session")
-def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of this worker's emulator."""
+def aws_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of this worker's emulator, or of the one that --servers names."""
+    if servers := pytestconfig.getoption("servers"):
+        yield (servers / "aws-endpoint").read_text("utf-8")
+        return
     with emulator(tmp_path_factory.mktemp("aws")) as endpoint:
         yield endpoint
 
@@ -87,7 +92,7 @@ def aws_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextmanager
 def emulator(folder: Path) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
+    command = emulator_command(port, folder)
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -97,6 +102,13 @@ def emulator(folder: Path) -> Iterator[str]:
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait()
+
+
+def emulator_command(port: int, folder: Path) -> list[str]:
+    """How to start an emulator that keeps its state in `folder` and knows SECRET."""
+    secret = folder.with_name(f"{folder.name}-secret")
+    secret.write_text(SECRET, "utf-8")
+    return [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder), str(secret)]
 
 
 def await_emulator(endpoint: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -122,7 +134,7 @@ def new_account(aws_endpoint: str) -> Iterator[Account]:
     access = Settings(
         aws_endpoint_url=aws_endpoint,
         aws_access_key_id=f"{secrets.randbelow(10**12):012d}",  # for the emulator it is the account
-        aws_secret_access_key="test",
+        aws_secret_access_key=SECRET,
         landing_bucket="",
         results_bucket="",
         landing_queue_url="",

@@ -21,7 +21,7 @@ from pipeline_project.notify.delivery import Delivery
 from pipeline_project.notify.events import Notifier
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_api import Cloud
-from pipeline_project_tests.fix_aws import Account, create_secrets
+from pipeline_project_tests.fix_aws import SECRET, Account, create_secrets
 from pipeline_project_tests.fix_dagster import FakeDagster, serve
 from pipeline_project_tests.fix_postgres import FreshDatabase, SharedServer, new_database
 
@@ -51,7 +51,7 @@ def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path) -> Itera
     access = Settings(
         aws_endpoint_url=aws_endpoint,
         aws_access_key_id="000000000000",  # the account that functions run in
-        aws_secret_access_key="test",
+        aws_secret_access_key=SECRET,
         landing_bucket="",
         results_bucket="",
         landing_queue_url="",

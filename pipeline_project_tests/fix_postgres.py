@@ -56,9 +56,11 @@ class FreshDatabase:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[SharedServer]:
+def postgres(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[SharedServer]:
     """The server, with the migrated template that `database` clones."""
-    folder = tmp_path_factory.getbasetemp()
+    folder = pytestconfig.getoption("servers") or tmp_path_factory.getbasetemp()
     if worker_id != "master":
         folder = folder.parent  # xdist gives each worker a folder below the session's
     folder /= "postgres"

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -119,7 +120,19 @@ def discover(database: Database, seen: Sequence[ObjectSeen]) -> list[int]:
         return [each.object_id for each in ledger.waiting(connection, 100_000)]
 
 
-def ingest(database: Database, landing: Landing, *seen: ObjectSeen) -> dict[str, Outcome]:
-    """Load whatever waits, with these objects added; outcomes by key."""
+def ingest(database: Database, landing: Landing, *seen: ObjectSeen, apart: bool = False) -> dict[str, Outcome]:
+    """Load whatever waits, with these objects added; outcomes by key.
+
+    `apart`: suspects are loaded in processes of their own. Otherwise in this one, where a test may have changed things.
+    """
     waiting = discover(database, seen)
-    return {outcome.key: outcome for outcome in Worker(database, landing, SETTINGS).ingest(waiting)}
+    worker = Worker(database, landing, SETTINGS, apart=partial(load_apart, landing) if apart else None)
+    return {outcome.key: outcome for outcome in worker.ingest(waiting)}
+
+
+def load_apart(
+    landing: Landing, conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int
+) -> list[Outcome]:
+    """Load a suspect from a landing bucket in memory, as worker.load_apart does from S3."""
+    own = Worker(Database(lambda: conninfo), landing, settings, run_id=run_id, name=worker, apart=None)
+    return list(own.ingest([object_id]))

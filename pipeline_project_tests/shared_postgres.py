@@ -23,7 +23,14 @@ from typing import IO
 
 from pipeline_project.local.postgres import PostgresServer, free_port, wheel_binaries
 
-OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+OPTIONS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+    # Far from UTC, so that a day or a time that depends on the server's zone fails a test.
+    "timezone": "Pacific/Kiritimati",
+}
 START_SECONDS = 30
 ATTEMPTS = 3
 

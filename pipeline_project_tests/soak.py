@@ -175,7 +175,7 @@ def kind(process: psutil.Process) -> str:
         "supervisord",
         "worker_server",
         "_daemon",
-        "dagster_webserver",
+        "local.webserver",
         "grpc",
         "postgres",
     )

@@ -228,9 +228,10 @@ class MonitoringStack(cdk.Stack):
 
     def _job_alarms(self) -> list[cloudwatch.Alarm]:
         most = self._environment.monitoring.job_p95_seconds
-        # One job may fail by the fault of whoever submitted it, and is told so.
+        # One job may fail because of its own parameters, and its caller is told so. If all jobs fail, nothing writes
+        # `succeeded`: without FILL the expression would have no value, and no alarm would go off.
         failed = cloudwatch.MathExpression(
-            expression="IF(failed >= 3, 100 * failed / (failed + succeeded), 0)",
+            expression="IF(failed >= 3, 100 * failed / (failed + FILL(succeeded, 0)), 0)",
             using_metrics={"failed": self.own("JobsFailed", "Sum"), "succeeded": self.own("JobsSucceeded", "Sum")},
             period=FIVE_MINUTES,
             label="failed, %",

@@ -17,9 +17,13 @@ from pipeline_project.errors import Permanent
 class UnknownOperation(Permanent):
     """No operation has this name; the message lists those there are."""
 
+    code = "unknown_operation"
+
 
 class InvalidParameters(Permanent):
     """Parameters that an operation does not take. `errors` is [{"field", "rule", "message"}, …], never empty."""
+
+    code = "invalid_parameters"
 
     def __init__(self, operation: str, errors: list[dict[str, str]]) -> None:
         listed = "; ".join(f"{e['field']}: {e['message']}" for e in errors)

@@ -1,13 +1,14 @@
 """Which columns the tables, subqueries and functions in a query's FROM have. For guard.py: PostgreSQL takes `x.f` for the
 column f of x and, where x has none, for the call f(x), of any function there is.
 
-What is said to be a column is one. Of some it is not known here (of a CASE without a name): those the query has to name.
+A column that is reported here exists. For some columns PostgreSQL's name is not known here: those the query must name with AS.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pipeline_project.analytics.allowed import FUNCTION_COLUMNS, RELATIONS, SETS_OF_VALUES
+from pipeline_project.analytics.natural_names import natural_name, text
 
 Node = dict[str, Any]
 """A node of the parse tree, without its kind, as pglast's JSON has it."""
@@ -32,29 +33,40 @@ class Columns:
         self._ctes = ctes
         self._of_selects: dict[int, frozenset[str]] = {}
         self._sources: dict[int, dict[str | None, frozenset[str]]] = {}
+        self._marks: dict[int, dict[str | None, frozenset[str]]] = {}
 
     def have(self, scope: Scope | None, table: str, column: str) -> bool:
         """Whether `table.column`, said in this scope, is a column."""
         found: list[frozenset[str]] = []
         while scope:
             if (columns := self._sources_of(scope.select).get(table)) is not None:
-                found.append(columns)
+                found.append(columns | self._marks[id(scope.select)].get(table, NONE))
             scope = scope.outer
         return bool(found) and all(column in columns for columns in found)
 
     def _sources_of(self, select: Node) -> dict[str | None, frozenset[str]]:
         """The columns of all that the FROM of a SELECT names."""
         sources = self._sources.setdefault(id(select), {})
+        marks = self._marks.setdefault(id(select), {})
         if not sources:
             for item in _items(select.get("fromClause", ())):
                 columns, name = self._of(*item), _name(*item)
+                added = self._marks_of(*item)
+                marks[name] = added & marks.get(name, added)
                 sources[name] = columns & sources.get(name, columns)
         return sources
+
+    def _marks_of(self, kind: str, value: Node) -> frozenset[str]:
+        """The columns that SEARCH and CYCLE add to a CTE. A star in a subquery leaves them out."""
+        if kind != "RangeVar" or "colnames" in value.get("alias", {}) or value["relname"] in RELATIONS:
+            return NONE
+        found = [_marks(cte) for cte in self._ctes.get(value["relname"], ())]
+        return frozenset.intersection(*found) if found else NONE
 
     def _of(self, kind: str, value: Node) -> frozenset[str]:
         ordinality = frozenset({"ordinality"} if value.get("ordinality") else ())
         if names := value.get("alias", {}).get("colnames"):
-            return frozenset(map(_text, names)) | ordinality
+            return frozenset(map(text, names)) | ordinality
         match kind:
             case "RangeVar":
                 return self._of_relation(value["relname"])
@@ -62,6 +74,10 @@ class Columns:
                 return self._of_select(value["subquery"]["SelectStmt"])
             case "JoinExpr":
                 return self._of_all([value["larg"], value["rarg"]])
+            case "JoinUsing":
+                return frozenset(map(text, value["columns"]))
+            case "JsonTable":
+                return frozenset(_of_json_table(value["columns"]))
             case _:
                 return _of_function(value) | ordinality
 
@@ -76,7 +92,7 @@ class Columns:
 
     def _of_cte(self, cte: Node) -> frozenset[str]:
         if names := cte.get("aliascolnames"):
-            return frozenset(map(_text, names))
+            return frozenset(map(text, names))
         return self._of_select(cte["ctequery"]["SelectStmt"])
 
     def _of_select(self, select: Node) -> frozenset[str]:
@@ -95,20 +111,36 @@ class Columns:
     def _of_target(self, target: Node, select: Node) -> frozenset[str]:
         if name := target.get("name") or natural_name(target["val"]):
             return frozenset({name})
-        match target["val"].get("ColumnRef", {}).get("fields"):
-            case [{"A_Star": _}]:
+        match target["val"]:
+            case {"ColumnRef": {"fields": [{"A_Star": _}]}}:
                 return self._of_all(select.get("fromClause", ()))
-            case [*_, table, {"A_Star": _}]:
-                return self._sources_of(select).get(_text(table), NONE)
+            case {"ColumnRef": {"fields": [*_, table, {"A_Star": _}]}}:
+                return self._sources_of(select).get(text(table), NONE)
+            case {"A_Indirection": {"arg": {"FuncCall": call}, "indirection": [{"A_Star": _}]}}:
+                return record_columns(call)
         return NONE
 
 
+def record_columns(call: Node) -> frozenset[str]:
+    """The columns of the row that a function gives. A function of one column gives a value and no row."""
+    columns = FUNCTION_COLUMNS.get(text(call["funcname"][-1]), NONE)
+    return columns if len(columns) > 1 else NONE
+
+
+def _marks(cte: Node) -> frozenset[str]:
+    search, cycle = cte.get("search_clause", {}), cte.get("cycle_clause", {})
+    named = (search.get("search_seq_column"), cycle.get("cycle_mark_column"), cycle.get("cycle_path_column"))
+    return frozenset(name for name in named if name)
+
+
 def _items(sources: Iterable[Node]) -> Iterator[tuple[str, Node]]:
-    """What a FROM has by itself; of a join with a name only the whole can be referred to."""
+    """The items of a FROM that a column can be taken from. If a join has a name, they are the join alone."""
     for source in sources:
         for kind, value in source.items():
             if kind == "JoinExpr" and "alias" not in value:
                 yield from _items([value["larg"], value["rarg"]])
+                if using := value.get("join_using_alias"):
+                    yield "JoinUsing", {"name": using["aliasname"], "columns": value["usingClause"]}
             else:
                 yield kind, value
 
@@ -119,33 +151,34 @@ def _name(kind: str, value: Node) -> str | None:
     match kind:
         case "RangeVar":
             return value["relname"]
+        case "JoinUsing":
+            return value["name"]
+        case "JsonTable":
+            return "json_table"
         case "RangeFunction":
             return natural_name(value["functions"][0]["List"]["items"][0])
     return None
 
 
+def _of_json_table(columns: Iterable[Node]) -> Iterator[str]:
+    for column in columns:
+        value = column["JsonTableColumn"]
+        if value["coltype"] == "JTC_NESTED":
+            yield from _of_json_table(value["columns"])
+        else:
+            yield value["name"]
+
+
 def _of_function(value: Node) -> frozenset[str]:
-    """Without names for its columns. A column of values has the name of the whole, unless the function names it."""
+    """The columns of a function in FROM, if the query does not name them by an alias.
+
+    A column of values has the name of the whole, unless the function names the column.
+    """
+    if defined := value.get("coldeflist"):
+        return frozenset(each["ColumnDef"]["colname"] for each in defined)
     match value["functions"]:
         case [{"List": {"items": [{"FuncCall": {"funcname": [*_, called]}}, *_]}}]:
-            if _text(called) in SETS_OF_VALUES:
+            if text(called) in SETS_OF_VALUES:
                 return frozenset({_name("RangeFunction", value) or ""})
-            return FUNCTION_COLUMNS.get(_text(called), NONE)
+            return FUNCTION_COLUMNS.get(text(called), NONE)
     return NONE
-
-
-def natural_name(expression: Node) -> str | None:
-    """PostgreSQL's name for an expression that is given none; None where that is not known here."""
-    for kind, value in expression.items():
-        match kind:
-            case "ColumnRef":
-                return _text(value["fields"][-1]) or None
-            case "FuncCall":
-                return _text(value["funcname"][-1])
-            case "TypeCast" | "A_Indirection":
-                return natural_name(value["arg"])
-    return None
-
-
-def _text(node: Node) -> str:
-    return node.get("String", {}).get("sval", "")

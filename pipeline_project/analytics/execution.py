@@ -1,4 +1,4 @@
-"""Runs an operation as `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
+"""Runs an operation in a session of `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
 back, and the session is discarded. Serves Lambda, job and CLI alike: no pandas, no dagster, no boto3 here.
 
 The platform's own statements are streamed (libpq's chunked mode), since PostgreSQL plans nothing parallel for a
@@ -18,20 +18,31 @@ from psycopg import IsolationLevel, RawServerCursor, ServerCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.postgres import types as postgres_types
+from psycopg.pq.abc import PGresult
 
 from pipeline_project.analytics.catalogue import InvalidParameters, Operation
-from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryTimedOut, translated
+from pipeline_project.analytics.failures import QUERY_CANCELED, TIMED_OUT, QueryFailed, QueryTimedOut, translated
 from pipeline_project.analytics.parameters import CustomComplexQuery, Parameters
 from pipeline_project.database import Connection, Database
 from pipeline_project.schema.sql_files import query
 
 BATCH_ROWS = 1_000
 FETCH_ROWS = 200
-"""Of a person's statement: each row may have 256 KB."""
+"""Rows of a person's statement in one round trip. As a row has at most 256 KB, that is at most 51 MB as they are sent."""
+SLICE_BYTES = 1024 * 1024
+"""Bytes, as they are sent, that become Python objects at a time. An array of numbers takes fifty times as much as objects."""
 CURSOR = "statement"
+FETCH = f'FETCH FORWARD {FETCH_ROWS} FROM "{CURSOR}"'.encode()
 LOCK_TIMEOUT_SECONDS = 5
+ANALYST = "pipeline_analyst"
+"""The role that a person's statement runs as. The role cannot log in, so that it has no password to change."""
+THE_LOGIN = "none"
+"""PostgreSQL's name for the role that logged in."""
 WATCHDOG_SECONDS = 2
 """How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
+SEARCH_PATH = "pg_catalog, analytics, extensions"
+BOUNDED_SEARCH_PATH = f"bounded, {SEARCH_PATH}"
+"""For a person's statement: the functions of `bounded` come before those of PostgreSQL with the same name and arguments."""
 NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
 
 Row = tuple[Any, ...]
@@ -145,8 +156,13 @@ def execute(
         watchdog.daemon = True
         watchdog.start()
         try:
-            versions = _begin(connection, timeout_seconds, nested_loops=operation.nested_loops)
-            read = _fetch if isinstance(parameters, CustomComplexQuery) else _stream
+            is_custom = isinstance(parameters, CustomComplexQuery)
+            role, search_path = (ANALYST, BOUNDED_SEARCH_PATH) if is_custom else (THE_LOGIN, SEARCH_PATH)
+            nested_loops = operation.nested_loops
+            versions = _begin(
+                connection, timeout_seconds, role=role, search_path=search_path, nested_loops=nested_loops
+            )
+            read = _fetch if is_custom else _stream
             with read(connection, operation, parameters) as (columns, batches):
                 yield Rows(
                     operation=operation.name,
@@ -174,17 +190,25 @@ def versions(database: Database) -> Versions:
     return Versions(*row)
 
 
-def _begin(connection: Connection, timeout_seconds: float, *, nested_loops: bool) -> Versions:
-    """Open the read-only snapshot with its limits; gives the versions that it shows."""
+def _begin(
+    connection: Connection, timeout_seconds: float, *, role: str, search_path: str, nested_loops: bool
+) -> Versions:
+    """Open the read-only snapshot with its role and limits; gives the versions that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limits = {
+        "role": role,
         "statement_ms": int(timeout_seconds * 1000),
         "transaction_ms": int((timeout_seconds + 2 * WATCHDOG_SECONDS) * 1000),
         "lock_ms": LOCK_TIMEOUT_SECONDS * 1000,
+        "search_path": search_path,
         "nested_loops": "on" if nested_loops else "off",
     }
-    row = connection.execute(query("analytics/limits"), limits).fetchone()
+    try:
+        row = connection.execute(query("analytics/limits"), limits).fetchone()
+    except psycopg.DataError:
+        # The caller's query has not begun, so it is not at fault.
+        raise QueryFailed(f"the database does not know the role {role}: run pipeline migrate") from None
     assert row is not None  # noqa: S101 a SELECT without FROM always gives a row
     return Versions(*row[-2:])
 
@@ -244,13 +268,46 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
         try:
             cursor.execute(head + marker + statement.encode() + tail, parameters.params)
         except psycopg.Error as error:
-            raise _located(error, len((head + marker).decode())) from None
-        yield _columns(cursor), iter(lambda: cursor.fetchmany(FETCH_ROWS), [])
+            # The place in a text that the guard wrote would not be the place in the person's.
+            prefix = len((head + marker).decode()) if statement in parameters.query else None
+            raise _located(error, prefix) from None
+        yield _columns(cursor), _slices(connection)
 
 
-def _located(error: psycopg.Error, prefix: int) -> Exception:
-    """The error for a person's statement, with the place in it where PostgreSQL stumbled."""
-    place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
+def _slices(connection: Connection) -> Iterator[list[Row]]:
+    """Fetch the rows of the named cursor, and hand them on in slices of bounded size."""
+    # Not the server cursor's own fetch, which turns all fetched rows into objects at once.
+    with connection.cursor() as cursor:
+        _pass_json_through(cursor)
+        while True:
+            cursor.execute(FETCH, prepare=False)
+            result = cursor.pgresult
+            if result is None or not result.ntuples:
+                return
+            for count in _slice_lengths(result):
+                yield cursor.fetchmany(count)
+
+
+def _slice_lengths(result: PGresult) -> Iterator[int]:
+    """Give the rows of each slice: as many as fit into SLICE_BYTES, but at least one."""
+    # A type of fixed size (a number, a time) is short as text, too.
+    columns = [column for column in range(result.nfields) if result.fsize(column) < 0]
+    rows = size = 0
+    for row in range(result.ntuples):
+        wide = sum([len(result.get_value(row, column) or b"") for column in columns])
+        if rows and size + wide > SLICE_BYTES:
+            yield rows
+            rows = size = 0
+        rows += 1
+        size += wide
+    yield rows
+
+
+def _located(error: psycopg.Error, prefix: int | None) -> Exception:
+    """The error for a person's statement, with the place in it where PostgreSQL stumbled, unless `prefix` is None."""
+    place = 0
+    if prefix is not None:
+        place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
     return translated(error, timed_out=error.sqlstate == QUERY_CANCELED, position=place if place > 0 else None)
 
 

@@ -1,8 +1,9 @@
 """Judges a person's SQL before it runs: exactly one SELECT, made only of what allowed.py lists. Parsed by PostgreSQL's own
 grammar (pglast), so that what is judged is what will run.
 
-This is one layer of several, each of which holds alone (DESIGN, section 6). What takes long or gives much is not judged here:
-limits.sql and the role bound it.
+This is one layer of several. docs/custom-sql.md says what each layer stops by itself. The guard does not judge time and size:
+limits.sql, the role and the functions of the schema `bounded` bound them. The guard makes a query call these functions and
+not those of PostgreSQL.
 """
 
 import re
@@ -13,11 +14,15 @@ import msgspec
 from pglast.parser import ParseError, parse_sql_json
 
 from pipeline_project.analytics.allowed import (
+    BOUNDED_FUNCTIONS,
+    BOUNDED_OPERATORS,
+    COLLATIONS,
     CURRENT,
     FIELDS,
     FLEETING_FUNCTIONS,
     FLEETING_TYPES,
     FUNCTIONS,
+    INSTEAD,
     LASTING_RELATIONS,
     NODES,
     OPERATORS,
@@ -25,8 +30,9 @@ from pipeline_project.analytics.allowed import (
     SCHEMA,
     TYPES,
 )
-from pipeline_project.analytics.columns import Columns, Node, Scope
+from pipeline_project.analytics.columns import Columns, Node, Scope, record_columns
 from pipeline_project.analytics.failures import QueryRefused
+from pipeline_project.analytics.natural_names import text
 
 MAX_BYTES = 10_000
 """Checked before parsing: the parser is recursive and its stack is not endless."""
@@ -43,7 +49,32 @@ REFUSED = {
     "DeleteStmt": "DELETE",
     "MergeStmt": "MERGE",
     "catalogname": "another database",
+    "RangeTableSample": "TABLESAMPLE, which PostgreSQL has only for tables and not for views; write WHERE random() < 0.01",
+    "RangeTableFunc": "XMLTABLE; write JSON_TABLE",
+    "XmlExpr": "XML; write JSON",
+    "XmlSerialize": "XML; write JSON",
 }
+
+MAX_ELEMENTS = 50
+"""Computed elements of one list, such as ARRAY[a, a, …] or concat(a, a, …): each may have a megabyte."""
+MAX_VALUES = 100
+"""Values in the template of format()."""
+MAX_SHORT = 100
+"""Characters of a constant that is short."""
+MAX_WIDTH = 1_000
+"""Width of one value in format(): PostgreSQL fills up to a gigabyte."""
+CONSTRUCTORS = {
+    "A_ArrayExpr": "elements",
+    "JsonArrayConstructor": "exprs",
+    "JsonObjectConstructor": "exprs",
+    "RowExpr": "args",
+}
+
+SEARCHES = {"btrim", "ltrim", "position", "rtrim"}
+"""Functions whose time is the product of the sizes of the text and of what is looked for in it."""
+
+# One value in the template of format(): %[position$][-][width]type, where the width is a number, * or *n$.
+_PLACE = re.compile(r"%(?:\d+\$)?-*(\*|\d*)")
 
 
 # Words that a date's text may hold. A date that is put together from parts of them, or that a source sent, is not looked for.
@@ -78,10 +109,13 @@ def check(query: str, params: Sequence[object] = ()) -> Judged:
     judge = _Judge(len(params))
     judge.check(statement)
     lasting = judge.lasting and not any(isinstance(value, str) and _MOMENT.search(value) for value in params)
+    if judge.qualified:
+        from pipeline_project.analytics.bounded import with_bounded_calls  # noqa: PLC0415 few queries need the printer
+
+        return Judged(with_bounded_calls(query), lasting)
     start, length = statements[0].get("stmt_location", 0), statements[0].get("stmt_len")
     # Both count bytes; a statement without a semicolon has no length.
-    text = query.encode()[start : None if length is None else start + length].decode()
-    return Judged(text, lasting)
+    return Judged(query.encode()[start : None if length is None else start + length].decode(), lasting)
 
 
 def _check_size(query: str) -> None:
@@ -108,6 +142,8 @@ class _Judge:
 
     def __init__(self, parameters: int) -> None:
         self.lasting = True
+        self.qualified = False
+        """Whether a bounded function or operator is named in pg_catalog, where ours would not be found."""
         self._parameters = parameters
         self._relations: set[str] = set()
         self._ctes: dict[str, list[Node]] = {}
@@ -145,25 +181,43 @@ class _Judge:
             raise QueryRefused(f"not allowed: {REFUSED.get(key, key)}")
         match key:
             case "FuncCall":
-                _check_name("function", value["funcname"], FUNCTIONS)
+                self._check_call(value)
             case "A_Expr":
-                _check_name("operator", value["name"], OPERATORS)
+                self._check_operator(value["name"])
             case "operName" | "useOp":
-                _check_name("operator", value, OPERATORS)
+                self._check_operator(value)
             case "typeName":
                 _check_name("type", value["names"], TYPES)
-            case "SQLValueFunction":
-                if value["op"] not in CURRENT:
-                    raise QueryRefused("not allowed: functions that tell who or where the session is")
-            case "indirection":
-                # (x).f is a call of f wherever x has no such field.
-                if any("A_Indices" not in part for part in value):
-                    raise QueryRefused("not allowed: a field of an expression; take it from FROM")
+            case "collname":
+                _check_name("collation", value, COLLATIONS)
             case "ColumnRef":
                 if len(value["fields"]) > 1 and "String" in value["fields"][-1]:
                     self._references.append((scope, value["fields"]))
             case "RangeVar" | "RangeFunction" | "CommonTableExpr" | "ParamRef":
                 self._check_reference(key, value)
+            case _:
+                _check_form(key, value)
+
+    def _check_call(self, value: Node) -> None:
+        _check_name("function", value["funcname"], FUNCTIONS)
+        name = text(value["funcname"][-1])
+        if (
+            len(value["funcname"]) > 1
+            and name in BOUNDED_FUNCTIONS
+            and not _looks_for_little(name, value.get("args", ()))
+        ):
+            self.qualified = True
+        _check_elements(value.get("args", ()))
+        match name, value.get("args"):
+            case "format", [template, *_]:
+                _check_template(_constant(template))
+            case "concat_ws", [separator, *_] if "func_variadic" in value:
+                _check_separator(_constant(separator))
+
+    def _check_operator(self, name: list[Node]) -> None:
+        _check_name("operator", name, OPERATORS)
+        if len(name) > 1 and text(name[-1]) in BOUNDED_OPERATORS:
+            self.qualified = True
 
     def _check_reference(self, key: str, value: Node) -> None:
         match key:
@@ -192,6 +246,73 @@ class _Judge:
                 raise QueryRefused(f"no such column: {name}; a column of a subquery or function is named with AS")
 
 
+def _check_form(key: str, value: Any) -> None:
+    match key:
+        case "SQLValueFunction":
+            if value["op"] not in CURRENT:
+                raise QueryRefused("not allowed: functions that tell who or where the session is")
+        case "A_Indirection":
+            _check_field(value)
+        case "A_ArrayExpr" | "JsonArrayConstructor" | "JsonObjectConstructor" | "RowExpr":
+            _check_elements(value.get(CONSTRUCTORS[key], ()))
+
+
+def _check_field(value: Node) -> None:
+    """Refuse `(x).f`, which is a call of f wherever x has no such field, unless x is a call that gives a row with this field."""
+    fields = [part for part in value["indirection"] if "A_Indices" not in part]
+    if not fields:
+        return
+    known = record_columns(value["arg"].get("FuncCall", {"funcname": [{}]}))
+    if not (known and fields == value["indirection"][:1] and ("A_Star" in fields[0] or text(fields[0]) in known)):
+        raise QueryRefused(
+            "(expression).field is not supported. Move the expression to FROM, give it an alias, and select the column there."
+        )
+
+
+def _check_elements(elements: Sequence[Node]) -> None:
+    if len(elements) > MAX_ELEMENTS and sum(map(_is_computed, elements)) > MAX_ELEMENTS:
+        raise QueryRefused(f"a list has more than {MAX_ELEMENTS} computed elements. Use array_agg over rows instead.")
+
+
+def _is_computed(expression: Node) -> bool:
+    return "A_Const" not in expression.get("TypeCast", {}).get("arg", expression)
+
+
+def _looks_for_little(name: str, arguments: Sequence[Node]) -> bool:
+    """Whether this is a search for a short constant, which needs no other bound: TRIM(a), POSITION('x' IN a)."""
+    return name in SEARCHES and all(_is_short(_constant(each)) for each in arguments[1:])
+
+
+def _constant(expression: Node) -> str | None:
+    match expression:
+        case {"A_Const": {"sval": text}}:
+            return text.get("sval", "")
+    return None
+
+
+def _is_short(constant: str | None) -> bool:
+    return constant is not None and len(constant) <= MAX_SHORT
+
+
+def _check_template(template: str | None) -> None:
+    """Refuse a template of format() that is not a constant or that may make more than its arguments are."""
+    if template is None:
+        raise QueryRefused("format() takes a constant template, for example format('%s: %s', name, revenue)")
+    widths = _PLACE.findall(template.replace("%%", ""))
+    if len(widths) > MAX_VALUES or any(width == "*" or int(width or 0) > MAX_WIDTH for width in widths):
+        raise QueryRefused(
+            f"format() takes at most {MAX_VALUES} values. Write each width in the template, at most {MAX_WIDTH}."
+        )
+
+
+def _check_separator(separator: str | None) -> None:
+    """Refuse a separator of many elements that is not short: PostgreSQL repeats it up to a gigabyte."""
+    if not _is_short(separator):
+        raise QueryRefused(
+            "concat_ws with VARIADIC takes a short constant separator. Write array_to_string(array, separator)."
+        )
+
+
 def _is_fleeting(key: str, value: Any) -> bool:
     """Whether it may give something else although nothing was loaded."""
     match key:
@@ -209,4 +330,7 @@ def _is_fleeting(key: str, value: Any) -> bool:
 def _check_name(kind: str, parts: list[dict[str, Any]], allowed: frozenset[str]) -> None:
     *schema, name = [part["String"]["sval"] for part in parts]
     if schema not in ([], ["pg_catalog"]) or name not in allowed:
-        raise QueryRefused(f"not allowed: the {kind} {'.'.join([*schema, name])}")
+        instead = f"; write {INSTEAD[name]}" if name in INSTEAD else ""
+        if allowed is COLLATIONS:
+            instead = f"; there are {', '.join(sorted(COLLATIONS))}"
+        raise QueryRefused(f"not allowed: the {kind} {'.'.join([*schema, name])}{instead}")

@@ -15,7 +15,7 @@ import msgspec
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 
 from pipeline_project import logs
-from pipeline_project.analytics.catalogue import InvalidParameters, UnknownOperation
+from pipeline_project.analytics.catalogue import InvalidParameters
 from pipeline_project.api.documentation import documents
 from pipeline_project.api.http.problems import Problem
 from pipeline_project.api.http.replies import TRY_AGAIN_SECONDS, Reply, common_headers, preflight, problem_reply
@@ -53,17 +53,6 @@ ROUTES = (
     Route("GET", "/openapi.json", documents.openapi),
     Route("GET", "/docs", documents.docs),
 )
-
-
-# By the names of the classes: importing them all would cost the routes that raise none of them a quarter of a second.
-CODES = {
-    "IdempotencyConflict": "idempotency_key_reused",
-    "TooManyJobs": "too_many_jobs",
-    "QueryRefused": "query_refused",
-    "QueryTimedOut": "unavailable",
-    "QueryCancelled": "unavailable",
-    "QueryFailed": "internal_error",
-}
 
 
 class Api:
@@ -121,13 +110,14 @@ def _problem(error: Exception, request: Request) -> Problem:
     match error:
         case Problem():
             return error
-        case UnknownOperation():
-            return Problem("unknown_operation", str(error))
         case InvalidParameters():
             return Problem("invalid_parameters", str(error), errors=error.errors)
-        case Permanent() | Transient() if (code := CODES.get(type(error).__name__)) != "internal_error":
-            again = {} if isinstance(error, Permanent) else {"Retry-After": str(TRY_AGAIN_SECONDS)}
-            return Problem(code or ("unavailable" if again else "bad_request"), str(error), headers=again)
+        case Permanent() | Transient() if error.code != "internal_error":
+            code = error.code or ("unavailable" if isinstance(error, Transient) else "bad_request")
+            # A query that was ended is permanent for its job, and may still succeed when the caller sends it again.
+            is_worth_trying = isinstance(error, Transient) or code == "unavailable"
+            again = {"Retry-After": str(TRY_AGAIN_SECONDS)} if is_worth_trying else {}
+            return Problem(code, str(error), headers=again)
     logger.error("%s in request %s", type(error).__name__, request.id, exc_info=error, extra={"request_id": request.id})
     if _is_away(error):
         detail = "a service this needs is away or busy"

@@ -36,8 +36,8 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str], files: Path = MI
         _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], files)
         _set_password(admin, "pipeline_loader", passwords["loader"])
         _set_password(admin, "pipeline_reader", passwords["reader"])
-    with psycopg.connect(admin_conninfo, autocommit=True) as admin:
-        admin.execute(query("bootstrap/restrict_public"))
+        with psycopg.connect(admin_conninfo, autocommit=True) as target_admin:
+            target_admin.execute(query("bootstrap/restrict_public"))
 
 
 def create_database(admin_conninfo: str, database: str, *, owner: str, password: str) -> None:
@@ -56,6 +56,8 @@ def _create(
     if admin.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone() is None:
         admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))  # a master user that is no superuser needs it
         admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), name))
+    # Otherwise each role of the server could connect to the database.
+    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database)))
 
 
 def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:

@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
+from rich.text import Text
 
 from pipeline_project import aws
 from pipeline_project.database import Connection, Database
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
-from pipeline_project.ingest.inspection import Explanation, Preview, State, explain, preview
+from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
+from pipeline_project.ingest.inspection.previews import preview_apart
 from pipeline_project.ingest.ledger import COUNTS, Objects, put_back
 from pipeline_project.ingest.rejects import Selection, Status
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
-from pipeline_project.terminal import moment, print_line, print_table
+from pipeline_project.terminal import moment, plain, print_line, print_table
 
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer()
@@ -39,10 +41,12 @@ IdArguments = Annotated[
 
 @contextmanager
 def _loader() -> Iterator[Connection]:
-    settings = Settings.load()
-    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
-    with database.connect(autocommit=True) as connection:
+    with _loader_database(Settings.load()).connect(autocommit=True) as connection:
         yield connection
+
+
+def _loader_database(settings: Settings) -> Database:
+    return Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
 
 
 def status(
@@ -101,7 +105,9 @@ def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]
     print_line(f"  {read}")
     for error in reject.errors:
         print_line(f"  {error['field'] or 'the record'}: {error['message']} ({error['rule']})")
-    print_line(reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …"))
+    raw = reject.raw.decode("utf-8", "backslashreplace") + ("" if reject.raw_complete else " …")
+    for each in raw.split("\n"):
+        print_line(each)
 
 
 @rejects.command("replay")
@@ -177,8 +183,8 @@ def check_file(
     if not counts(key, file.stat().st_size):
         print_line(f"{key} would be ignored: it is empty, or a folder")
         return
-    with _loader() as connection:
-        result = preview(connection, file, key)
+    settings = Settings.load()
+    result = preview_apart(_loader_database(settings), settings, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
         raise typer.Exit(1)
@@ -233,7 +239,7 @@ def _show_explanation(found: Explanation) -> None:
             value.value,
             _origin(value.set_by),
             value.set_by.valid_from,
-            "\n".join(f"{lost!r} of {_origin(state)}: {_why(state)}" for lost, state in value.lost),
+            Text("\n").join(plain(f"{lost!r} of {_origin(state)}: {_why(state)}") for lost, state in value.lost),
         )
         for value in found.values
     ]

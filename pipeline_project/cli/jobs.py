@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pipeline_project.client import FINAL_STATES, Client, Document
 from pipeline_project.errors import ConfigurationError, Permanent
+from pipeline_project.printable import printable
 from pipeline_project.settings import Settings
 from pipeline_project.terminal import console
 
@@ -159,7 +160,7 @@ def _finish(job: Document, as_json: bool) -> None:
         _print_json(job)
     else:
         reason = f": {job['error']['detail']}" if job["error"] else ""
-        typer.echo(f"{job['id']} {job['state']}{reason}")
+        typer.echo(printable(f"{job['id']} {job['state']}{reason}"))
     raise typer.Exit(STATUS[job["state"]] if job["state"] in FINAL_STATES else STILL_RUNNING)
 
 
@@ -183,4 +184,6 @@ def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
 
 
 def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    # Escapes of JSON, so that programs read what was sent.
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    typer.echo(text if printable(text, keep="\n") == text else json.dumps(document, indent=2))

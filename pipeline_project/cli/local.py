@@ -1,6 +1,7 @@
 """`pipeline local …`: the whole platform on this machine."""
 
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -8,20 +9,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
+import psycopg
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline_project.database import Database, Role
 from pipeline_project.errors import PipelineError, Transient
-from pipeline_project.local import deployment, examples
+from pipeline_project.local import deployment, disk, examples
 from pipeline_project.local.console import StepConsole
 from pipeline_project.local.demo import Demo
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.local.stack import Stack
 from pipeline_project.local.state import AlreadyRunning, State
 from pipeline_project.local.supervision import call, end_leftovers
-from pipeline_project.settings import Settings
+from pipeline_project.printable import printable
+from pipeline_project.settings import LocalSettings, Settings
 
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
 LOAD_SECONDS = 180
@@ -29,6 +33,8 @@ STOP_SECONDS = 60
 """What `stop` waits for the other process."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED_STATUS = 130
+FAULTS = (PipelineError, OSError, BotoCoreError, ClientError, psycopg.Error)
+"""Errors of what the platform runs on. They are reported as a sentence."""
 
 Binaries = Annotated[
     Path | None,
@@ -47,7 +53,12 @@ def run(binaries: Binaries = None) -> None:
     """Start everything, load examples/, show what happened; stay until Ctrl-C."""
     with _session(binaries) as (console, stack):
         settings = stack.start()
-        _load_examples(console, stack, settings)
+        try:
+            _load_examples(console, stack, settings)
+        except FAULTS:
+            if not (trouble := disk.full(State.of_working_folder().folder)):
+                raise
+            console.note(f"The examples are not all loaded. {trouble}")
         _stay(console, stack, settings)
 
 
@@ -74,7 +85,7 @@ def demo(binaries: Binaries = None) -> None:
         settings = stack.start()
         failures = _load_examples(console, stack, settings).verify(console)
     for failure in failures:
-        console.print(f"[red]{escape(failure)}[/]")
+        console.print(f"[red]{escape(printable(failure))}[/]")
     console.print("[red]The demo failed.[/]" if failures else "[green]Every step holds.[/]")
     raise typer.Exit(1 if failures else 0)
 
@@ -127,6 +138,30 @@ def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = Non
     os.execv(program, ["psql", conninfo, *context.args])  # noqa: S606 a shell is what this avoids
 
 
+@app.command()
+def env() -> None:
+    """Print variables with which aws, boto3 and rclone reach the emulator: eval "$(pipeline local env)".
+
+    rclone knows the emulator as the remote `pipeline:`.
+    """
+    settings = Settings.load()
+    variables = {
+        "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
+        "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": settings.aws_secret_access_key,
+        "AWS_DEFAULT_REGION": settings.aws_region,
+        "RCLONE_CONFIG_PIPELINE_TYPE": "s3",
+        "RCLONE_CONFIG_PIPELINE_PROVIDER": "Other",
+        "RCLONE_CONFIG_PIPELINE_ENV_AUTH": "true",
+        "RCLONE_CONFIG_PIPELINE_ENDPOINT": settings.aws_endpoint_url,
+        "RCLONE_CONFIG_PIPELINE_REGION": settings.aws_region,
+    }
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(str(value))}")
+    # Clients would send the token of an earlier session along with this key.
+    typer.echo("unset AWS_SESSION_TOKEN AWS_PROFILE")
+
+
 class Interrupted(BaseException):
     """Somebody asked us to stop."""
 
@@ -139,7 +174,8 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         with state.locked():
             if ended := end_leftovers(state):
                 console.note(f"ended {ended} processes that an earlier run had left behind")
-            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock)
+            bound = LocalSettings.load().local_ready_seconds
+            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock, ready_seconds=bound)
             _raise_on_signal()
             try:
                 yield console, stack
@@ -150,8 +186,12 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         console.print(f"It runs already, as process {error.holder.pid}. `pipeline local stop` stops it.")
         _show_addresses(console, error.holder.addresses)
         raise typer.Exit(1) from None
-    except PipelineError as error:
-        console.print(f"[red]{escape(str(error))}[/]")
+    except FAULTS as error:
+        is_file = isinstance(error, OSError)
+        reasons = [disk.explained(error, state.folder)] if is_file else [str(error).strip(), disk.full(state.folder)]
+        for reason in filter(None, reasons):
+            told = printable(reason, keep="\n")
+            console.print(f"[red]{escape(told)}[/]")
         raise typer.Exit(1) from None
     except Interrupted:
         raise typer.Exit(INTERRUPTED_STATUS) from None
@@ -174,8 +214,9 @@ def _ignore_signals() -> None:
 
 
 def _load_examples(console: StepConsole, stack: Stack, settings: Settings) -> Demo:
-    s3 = deployment.client(stack.endpoint, "s3")
-    secrets = deployment.client(stack.endpoint, "secretsmanager")
+    secret = str(settings.aws_secret_access_key)
+    s3 = deployment.client(stack.endpoint, secret, "s3")
+    secrets = deployment.client(stack.endpoint, secret, "secretsmanager")
     loader = Database.from_settings(settings, "loader", secrets)
     files = examples.example_files()
     with console.step(f"Uploaded examples/ ({len(files)} files)"):

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from pipeline_project import aws, logs
 from pipeline_project.canonical import migrations
@@ -19,6 +18,7 @@ from pipeline_project.operate import serve as serving
 from pipeline_project.operate.verify import verify as differences
 from pipeline_project.schema.sql_files import query
 from pipeline_project.settings import Settings
+from pipeline_project.terminal import plain
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 a container is reached from outside of it; its security group says by whom
 DAGSTER_HOME = Path("/opt/dagster")
@@ -50,7 +50,7 @@ def health() -> None:
     away = faults(parts)
     console = Console(soft_wrap=True)
     for part in parts:
-        console.print(Text(f"{part}: {away.get(part, 'ok')}", style="red" if part in away else ""))
+        console.print(plain(f"{part}: {away.get(part, 'ok')}"), style="red" if part in away else "")
     raise typer.Exit(1 if away else 0)
 
 
@@ -108,8 +108,8 @@ def verify() -> None:
     serious = False
     for found in differences(database, aws.client(settings, "s3"), settings.landing_bucket):
         serious |= found.serious
-        console.print(Text(f"{found.number} {found.what}", style="red" if found.serious else "yellow"))
+        console.print(plain(f"{found.number} {found.what}"), style="red" if found.serious else "yellow")
         for example in found.examples:
-            console.print(Text(f"    {example}"))
+            console.print(plain(f"    {example}"))
     console.print("Bucket, ledger and tables do not agree." if serious else "Bucket, ledger and tables agree.")
     raise typer.Exit(1 if serious else 0)

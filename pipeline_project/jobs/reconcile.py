@@ -6,7 +6,7 @@ it knows of the runs. Doing it twice, or from two places at once, does no harm: 
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -90,32 +90,39 @@ def reconcile(
     tells of runs by their ids; what it leaves out is UNKNOWN.
     """
     launched, again, ended, failed = 0, 0, 0, 0
+    for job, action in _untouched(store, now, runs):
+        try:
+            if action is Action.LAUNCH:
+                launched += store.launched(job.id, launch(job)) is not None
+            elif action is Action.SUBMIT_AGAIN:
+                _submit_again(store, job)
+                again += 1
+            elif action is not Action.LEAVE:
+                _end(store, job, action)
+                ended += 1
+                failed += action is not Action.CANCEL
+        except StateConflict:
+            continue  # it moved on meanwhile
+        except Transient as error:
+            logger.warning("job %s stays as it is for now: %s", job.id, error)
+            if action is Action.LAUNCH:
+                break
+    return Settled(launched, again, ended, failed)
+
+
+def _untouched(
+    store: JobStore, now: dt.datetime, runs: Callable[[list[str]], Mapping[str, Run]]
+) -> Iterator[tuple[Job, Action]]:
+    """Yield the jobs to look at and what has to happen to each. Jobs to launch come last."""
     for state, after in (
         (State.CANCELLING, LOST_AFTER),
         (State.RUNNING, LOST_AFTER),
         (State.QUEUED, CLAIM_WITHIN),
         (State.SUBMITTED, LAUNCH_AFTER),
     ):
-        jobs = store.untouched(state, now - after)
-        known = runs([job.run_id for job in jobs if job.run_id]) if state is State.QUEUED else {}
-        for job in jobs:
-            action = decide(job, known.get(job.run_id or "", Run.UNKNOWN), now)
-            try:
-                if action is Action.LAUNCH:
-                    launched += store.launched(job.id, launch(job)) is not None
-                elif action is Action.SUBMIT_AGAIN:
-                    _submit_again(store, job)
-                    again += 1
-                elif action is not Action.LEAVE:
-                    _end(store, job, action)
-                    ended += 1
-                    failed += action is not Action.CANCEL
-            except StateConflict:
-                continue  # it moved on meanwhile
-            except Transient as error:
-                logger.warning("job %s was not launched: %s", job.id, error)
-                break
-    return Settled(launched, again, ended, failed)
+        for jobs in store.untouched(state, now - after):
+            known = runs([job.run_id for job in jobs if job.run_id]) if state is State.QUEUED else {}
+            yield from ((job, decide(job, known.get(job.run_id or "", Run.UNKNOWN), now)) for job in jobs)
 
 
 def _submit_again(store: JobStore, job: Job) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import msgspec
 
 from pipeline_project import aws
-from pipeline_project.analytics.catalogue import InvalidParameters, UnknownOperation, operation
+from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import Row, Rows, execute
-from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
+from pipeline_project.analytics.failures import QueryTimedOut
 from pipeline_project.database import Database, is_transient
 from pipeline_project.errors import Permanent, PipelineError, Transient
 from pipeline_project.jobs.model import Failure, Job, Result, State
@@ -24,12 +24,6 @@ TRIES = 5
 """Of a job by one run, if what fails may pass by itself."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-
-FAILURE_CODES = {
-    QueryRefused: "query_refused",
-    InvalidParameters: "invalid_parameters",
-    UnknownOperation: "unknown_operation",
-}
 
 logger = logging.getLogger("pipeline.jobs")
 
@@ -177,6 +171,6 @@ def failure(error: Exception) -> Failure:
     if isinstance(error, Transient):
         return Failure(code="unavailable", detail=f"{error}; tried {TRIES} times")
     if isinstance(error, Permanent):
-        return Failure(code=FAILURE_CODES.get(type(error), "failed"), detail=str(error))
+        return Failure(code=error.code or "failed", detail=str(error))
     logger.error("an error that nobody foresaw", exc_info=error)
     return Failure(code="internal_error", detail=f"{type(error).__name__}; the run's log has more")

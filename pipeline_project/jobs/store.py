@@ -1,14 +1,20 @@
 """Job records in DynamoDB. Every write is conditional on the state before it: of two who would move a job one wins.
 
 A submission with an Idempotency-Key has an id that follows from key and principal: however many arrive at once, one
-record is written, by one conditional put. A principal's open jobs are kept as a set beside the records; adding and
-removing an id are idempotent, and the set is put right from the records whenever it is found full.
+record is written, by one conditional put.
+
+A principal's open jobs are a set of ids beside the records. One transaction writes a record and adds its id to the set,
+if the set has room. Another transaction writes the end of a job and takes its id out. Therefore the limit always holds:
+an id in the set has a record from its first moment on. A record that expires before its end leaves its id behind. Such
+ids are removed when the set is full.
 """
 
 import datetime as dt
 import hashlib
+import secrets
+import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -31,16 +37,25 @@ from pipeline_project.settings import Settings
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
 JSON_FIELDS = ("parameters", "error", "result")
+CONDITION_FAILED = "ConditionalCheckFailed"
 FILTERED_PAGES = 10
 """A filter may discard all of a page. After this many the caller gets what there is and a cursor to go on."""
+TRIES = 8
+"""Tries of a transaction. DynamoDB cancels one that meets another transaction on the same item."""
+FIRST_PAUSE_SECONDS = 0.02
+"""Longest pause after the first try. It doubles with each try, so that all pauses take at most 2.6 seconds."""
 
 
 class IdempotencyConflict(Permanent):
     """The Idempotency-Key was used before, for something else."""
 
+    code = "idempotency_key_reused"
+
 
 class TooManyJobs(Transient):
     """The principal has as many open jobs as are allowed."""
+
+    code = "too_many_jobs"
 
 
 class StateConflict(Permanent):
@@ -114,24 +129,34 @@ class JobStore:
         )
         if idempotency_key is not None and (known := self.get(job.id)):
             return self._same(known, job), False
-        self._reserve(job)
-        try:
-            self._dynamodb.put_item(
-                TableName=self._table,
-                Item=_item(job),
-                # What DynamoDB has not yet deleted has still expired.
-                ConditionExpression="attribute_not_exists(pk) OR #expiry <= :now",
-                ExpressionAttributeNames={"#expiry": EXPIRY},
-                ExpressionAttributeValues=encode({":now": int(self._clock().timestamp())}),
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            known = self.get(job.id)
-            if known is None:
-                raise Transient("the job record cannot be read") from None
-            if known.state.is_final:
-                self._release(known)
-            return self._same(known, job), False
+        while (codes := self._write_new(job)) is not None:
+            if codes[0] == CONDITION_FAILED:
+                known = self.get(job.id)
+                if known is None:
+                    raise Transient("the job record cannot be read") from None
+                return self._same(known, job), False
+            if not self._forget_ended(principal):
+                raise TooManyJobs(f"{self._open_jobs} jobs of yours are not at an end yet; wait for one or cancel one")
         return job, True
+
+    def _write_new(self, job: Job) -> list[str] | None:
+        """Write the record and add its id to the open jobs. Return None, or why the record and the id were not written."""
+        put = {
+            "TableName": self._table,
+            "Item": _item(job),
+            # DynamoDB deletes some time after the expiry.
+            "ConditionExpression": "attribute_not_exists(pk) OR #expiry <= :now",
+            "ExpressionAttributeNames": {"#expiry": EXPIRY},
+            "ExpressionAttributeValues": encode({":now": self._seconds()}),
+        }
+        add = {
+            "TableName": self._table,
+            "Key": _open_key(job.owner),
+            "UpdateExpression": "ADD jobs :id",
+            "ConditionExpression": "attribute_not_exists(jobs) OR size(jobs) < :most",
+            "ExpressionAttributeValues": {":id": {"SS": [job.id]}, **encode({":most": self._open_jobs})},
+        }
+        return self._write_together({"Put": put}, {"Update": add})
 
     @staticmethod
     def _job_id(principal: str, idempotency_key: str | None) -> str:
@@ -186,7 +211,7 @@ class JobStore:
             ":owner": f"jobs#{principal}",
             ":from": earliest,
             ":before": before,
-            ":now": int(self._clock().timestamp()),
+            ":now": self._seconds(),
         }
         filters = ["#expiry > :now"]
         if wanted := list(states):
@@ -220,16 +245,20 @@ class JobStore:
             query["ExclusiveStartKey"] = last
         return Page(jobs, last["gsi1sk"]["S"] if last else None)
 
-    def untouched(self, state: State, since: dt.datetime) -> list[Job]:
-        """Jobs of all principals in an open state that nobody has written to since a time, the longest so first."""
-        page = self._dynamodb.query(
+    def untouched(self, state: State, since: dt.datetime) -> Iterator[list[Job]]:
+        """Jobs of all principals in an open state that were not written to since a time, oldest change first, in pages.
+
+        All pages count: jobs that have to wait may fill the first one.
+        """
+        pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=BY_STATE,
             KeyConditionExpression="gsi2pk = :state AND gsi2sk < :since",
             ExpressionAttributeValues=encode({":state": state, ":since": timestamp(since)}),
-            Limit=SEEN_TO_AT_ONCE,
+            PaginationConfig={"PageSize": SEEN_TO_AT_ONCE},
         )
-        return [_job(found) for found in page["Items"]]
+        for page in pages:
+            yield [_job(found) for found in page["Items"]]
 
     # --- the life of a job
 
@@ -315,8 +344,7 @@ class JobStore:
         after = msgspec.structs.replace(
             before, **{**fields, "state": new, "updated_at": changed, "finished_at": changed}
         )
-        self._end(job_id, change, outbox.job_ended(after))
-        self._release(after)
+        self._end(after, change)
         return after
 
     def _update(self, job_id: str, change: Change) -> Job:
@@ -328,61 +356,62 @@ class JobStore:
             raise StateConflict(self.get(job_id)) from None
         return _job(done["Attributes"])
 
-    def _end(self, job_id: str, change: Change, event: outbox.Event) -> None:
-        update = {"TableName": self._table, "Key": _key(job_id), **change.arguments()}
-        put = {"TableName": self._table, "Item": outbox.item(event)}
-        try:
-            self._dynamodb.transact_write_items(TransactItems=[{"Update": update}, {"Put": put}])
-        except self._dynamodb.exceptions.TransactionCanceledException as error:
-            codes = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
-            if "ConditionalCheckFailed" in codes:
-                raise StateConflict(self.get(job_id)) from None
-            raise Transient("the job record is being written by somebody else") from error
+    def _end(self, job: Job, change: Change) -> None:
+        """Write the end of a job, its event, and the room for another job."""
+        update = {"TableName": self._table, "Key": _key(job.id), **change.arguments()}
+        put = {"TableName": self._table, "Item": outbox.item(outbox.job_ended(job))}
+        if self._write_together({"Update": update}, {"Put": put}, {"Update": self._remove_open(job.owner, job.id)}):
+            raise StateConflict(self.get(job.id))
 
-    # --- the bound on a principal's open jobs
+    def _write_together(self, *actions: Mapping[str, Any]) -> list[str] | None:
+        """Write all or nothing. Return None, or a code for each action if a condition is not met."""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(secrets.SystemRandom().uniform(0, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)))
+            try:
+                self._dynamodb.transact_write_items(TransactItems=actions)
+            except self._dynamodb.exceptions.TransactionCanceledException as error:
+                codes = [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
+                if CONDITION_FAILED in codes:
+                    return codes
+            else:
+                return None
+        raise Transient("other requests are changing the same job records: try again in a second")
 
-    def _reserve(self, job: Job) -> None:
-        if self._add_open(job):
-            return
-        if self._forget_ended(job.owner) and self._add_open(job):
-            return
-        raise TooManyJobs(f"{self._open_jobs} jobs of yours are not at an end yet; wait for one or cancel one")
-
-    def _add_open(self, job: Job) -> bool:
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_open_key(job.owner),
-                UpdateExpression="ADD jobs :id",
-                ConditionExpression="attribute_not_exists(jobs) OR size(jobs) < :most OR contains(jobs, :one)",
-                ExpressionAttributeValues={
-                    ":id": {"SS": [job.id]},
-                    **encode({":most": self._open_jobs, ":one": job.id}),
-                },
-            )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+    # --- the set of a principal's open jobs
 
     def _forget_ended(self, principal: str) -> bool:
-        """Take out ids whose end was written but not their leaving, or whose record never came to be."""
+        """Take out the ids of jobs that expired or ended. Return whether there is room now."""
         found = self._dynamodb.get_item(TableName=self._table, Key=_open_key(principal), ConsistentRead=True)
         ids = found.get("Item", {}).get("jobs", {}).get("SS", [])
         ended = [job_id for job_id in ids if (job := self.get(job_id)) is None or job.state.is_final]
-        if ended:
-            self._remove_open(principal, ended)
-        return bool(ended)
+        forgotten = 0
+        for job_id in ended:
+            # After it has expired, an Idempotency-Key may bring the same id again, at this very moment.
+            open_states = {
+                f":state{n}": state for n, state in enumerate(state for state in State if not state.is_final)
+            }
+            is_ended = {
+                "TableName": self._table,
+                "Key": _key(job_id),
+                "ConditionExpression": f"attribute_not_exists(pk) OR #expiry <= :now OR NOT #state IN ({', '.join(open_states)})",
+                "ExpressionAttributeNames": {"#expiry": EXPIRY, "#state": "state"},
+                "ExpressionAttributeValues": encode({":now": self._seconds(), **open_states}),
+            }
+            removal = {"Update": self._remove_open(principal, job_id)}
+            forgotten += self._write_together({"ConditionCheck": is_ended}, removal) is None
+        return forgotten > 0
 
-    def _release(self, job: Job) -> None:
-        self._remove_open(job.owner, [job.id])
+    def _remove_open(self, principal: str, job_id: str) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": _open_key(principal),
+            "UpdateExpression": "DELETE jobs :ids",
+            "ExpressionAttributeValues": {":ids": {"SS": [job_id]}},
+        }
 
-    def _remove_open(self, principal: str, ids: list[str]) -> None:
-        self._dynamodb.update_item(
-            TableName=self._table,
-            Key=_open_key(principal),
-            UpdateExpression="DELETE jobs :ids",
-            ExpressionAttributeValues={":ids": {"SS": ids}},
-        )
+    def _seconds(self) -> int:
+        return int(self._clock().timestamp())
 
 
 def _key(job_id: str) -> Item:

@@ -12,7 +12,7 @@ import msgspec
 BY_TIME = "by_time"
 BY_STATE = "by_state"
 SEEN_TO_AT_ONCE = 100
-"""Most items of one state that are taken from `by_state`; the next look takes those behind them."""
+"""Items of one state that are taken from `by_state` in one call."""
 EXPIRY = "expireAt"
 """Seconds since 1970. DynamoDB deletes some time after: whoever reads has to look at it."""
 

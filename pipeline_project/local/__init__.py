@@ -4,6 +4,7 @@ __all__ = [
     "console",
     "demo",
     "deployment",
+    "disk",
     "examples",
     "postgres",
     "stack",

@@ -1,11 +1,15 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
-`python -m pipeline_project.local.aws_server PORT FOLDER`. ministack itself keeps its state (object bodies excepted)
-only when it ends in order, lists versions in XML that not every key fits in, and shows whoever asks where a function died.
+`python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE`. Callers sign their requests with the content of
+SECRET_FILE. Only the REST facade and the health check need no signature.
+
+ministack itself keeps its state (object bodies excepted) only when it ends in order. It lists versions in XML that not
+every key fits in, and shows whoever asks where a function died.
 The four names used here are private: its version is pinned, and tests fail when they move.
 """
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -18,6 +22,10 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
+from pipeline_project.local import aws_storage
+from pipeline_project.local.same_origin import SameOrigin, Scope, has_no_query
+from pipeline_project.local.signatures import Signed
+
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
@@ -25,12 +33,17 @@ CHECKPOINT_SHARE = 0.05
 READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
 """How the names of actions begin that change nothing."""
 KEY_IN_XML = re.compile(rb"<(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]+)")
+REST = re.compile(r"/_aws/execute-api/[a-z0-9]+/[A-Za-z0-9_-]+(/.*)?", re.DOTALL)
+"""Paths of the REST facade, which has rules of its own for who may call it."""
+HEALTH = "/_ministack/health"
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
 """What open requests (mostly queue pollers, who come again) are given at the end."""
 
+log = logging.getLogger("pipeline.local.aws")
 
-def environment(port: int, folder: Path) -> dict[str, str]:
+
+def environment(port: int, folder: Path, secret: str) -> dict[str, str]:
     """The emulator's settings. It takes them when it is imported, from nowhere else than the process environment."""
     return {
         "BIND_HOST": HOST,
@@ -43,6 +56,8 @@ def environment(port: int, folder: Path) -> dict[str, str]:
         # Functions are unpacked here; a killed server leaves them behind, and the next start removes them.
         "TMPDIR": str(folder / "tmp"),
         "LAMBDA_EXECUTOR": "local",
+        # Functions sign with it, and the emulator verifies presigned links once more.
+        "AWS_SECRET_ACCESS_KEY": secret,
         # Each call at a time is a process. To what comes beyond these it answers 429, and clients come again.
         "LAMBDA_ACCOUNT_CONCURRENCY": str(FUNCTIONS_AT_ONCE),
         "LOG_LEVEL": "WARNING",
@@ -51,6 +66,17 @@ def environment(port: int, folder: Path) -> dict[str, str]:
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{folder / 'no-docker.sock'}",
     }
+
+
+def is_open(scope: Scope) -> bool:
+    """Return whether a request needs no AWS signature."""
+    is_health = scope["method"] == "GET" and scope["path"] == HEALTH
+    return is_health or REST.fullmatch(scope["path"]) is not None
+
+
+def may_be_linked(scope: Scope) -> bool:
+    """Return whether a foreign link may cause a request. A presigned link has a query that no page can forge."""
+    return has_no_query(scope) or not is_open(scope)
 
 
 def checkpoint(emulator: ModuleType) -> None:
@@ -63,6 +89,12 @@ def only_reads(scope: Any) -> bool:
     may be forgotten, since then it is received again."""
     action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
     return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
+
+
+def is_change(scope: Any) -> bool:
+    """Return whether the answer to a request says that something was stored. A function that is called through the API
+    stores with requests of its own."""
+    return scope["type"] == "http" and not only_reads(scope) and not REST.fullmatch(scope["path"])
 
 
 def encode_keys(s3: Any) -> None:
@@ -95,7 +127,7 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int) -> None:
+async def serve(emulator: ModuleType, port: int, secret: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
@@ -117,7 +149,11 @@ async def serve(emulator: ModuleType, port: int) -> None:
             await asyncio.sleep(pause)  # and what follows from the request, such as S3's events, is there, too
             changed.clear()
             started = time.perf_counter()
-            checkpoint(emulator)
+            try:
+                checkpoint(emulator)
+            except Exception as error:  # until it succeeds, changes are refused
+                log.error("the state could not be written: %s", error)
+                changed.set()
             pause = max(CHECKPOINT_SECONDS, (time.perf_counter() - started) / CHECKPOINT_SHARE)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -133,7 +169,8 @@ async def serve(emulator: ModuleType, port: int) -> None:
         await stop.wait()
         keeper.cancel()
 
-    await hypercorn_serve(app, config, shutdown_trigger=trigger)
+    protected = SameOrigin(Signed(app, secret, is_open=is_open), may_be_linked=may_be_linked)
+    await hypercorn_serve(protected, config, shutdown_trigger=trigger)  # pyright: ignore[reportArgumentType] ASGI all the same
 
 
 def main() -> None:
@@ -141,13 +178,16 @@ def main() -> None:
     shutil.rmtree(folder / "tmp", ignore_errors=True)
     for part in ("state", "s3", "tmp"):
         (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ.update(environment(port, folder))
+    secret = Path(sys.argv[3]).read_text("utf-8")
+    os.environ.update(environment(port, folder, secret))
     import ministack.app  # noqa: PLC0415 reads the environment
+    from ministack.core import persistence  # noqa: PLC0415
     from ministack.services import apigateway_v1, s3  # noqa: PLC0415
 
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
-    asyncio.run(serve(ministack.app, port))
+    aws_storage.install(ministack.app, persistence, s3, is_change)
+    asyncio.run(serve(ministack.app, port, secret))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import rich.console
 from rich.markup import escape
 
 from pipeline_project.errors import PipelineError
+from pipeline_project.printable import printable
 
 FILE_WIDTH = 140
 """Of tables in a file or a pipe, where nobody knows better."""
@@ -46,7 +47,8 @@ class StepConsole(rich.console.Console):
         self._line("[green]✓[/]", progress.text, started)
 
     def note(self, text: str) -> None:
-        self.print(f"[yellow]![/] {escape(text)}")
+        with suppress(OSError):  # the disk that it is written to may be the full one
+            self.print(f"[yellow]![/] {escape(printable(text))}")
 
     def _line(self, sign: str, text: str, started: float) -> None:
-        self.print(f"{sign} {escape(text):<84}[dim]{time.monotonic() - started:6.1f} s[/]")
+        self.print(f"{sign} {escape(printable(text)):<84}[dim]{time.monotonic() - started:6.1f} s[/]")

@@ -31,8 +31,8 @@ DAGSTER_DATABASE = "dagster"
 STACK = "pipeline-local"
 CODE_BUCKET = "pipeline-local-code"
 REGION = "eu-central-1"
-# The emulator verifies no signature; the key id names the account that everything belongs to.
-ACCESS_KEY_ID, SECRET_ACCESS_KEY = "000000000000", "local"
+ACCESS_KEY_ID = "000000000000"
+"""The account that everything belongs to: the emulator takes it from the ID. The secret is the platform's own."""
 SECRETS: dict[Role, str] = {role: f"pipeline/database/{role}" for role in ROLES}
 DAGSTER_SECRET = "pipeline/database/dagster"  # noqa: S105 the name of one
 
@@ -47,7 +47,7 @@ def migrate_database(server: PostgresServer, passwords: Mapping[str, str]) -> No
     migrate(server.conninfo(passwords["postgres"], dbname=DATABASE), {role: passwords[role] for role in ROLES})
 
 
-def client(endpoint: str, service: str) -> Any:
+def client(endpoint: str, secret: str, service: str) -> Any:
     """A boto3 client for the emulator, before there are settings."""
     return boto3.client(
         service,  # pyright: ignore[reportArgumentType, reportCallIssue] the overloads know only literal names
@@ -56,13 +56,13 @@ def client(endpoint: str, service: str) -> Any:
         # Straight to it, whatever proxy the machine uses for the rest of the world.
         config=Config(s3={"addressing_style": "path"}, proxies={}),
         aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
+        aws_secret_access_key=secret,
     )
 
 
 def store_secrets(endpoint: str, server: PostgresServer, passwords: Mapping[str, str]) -> None:
     """What the platform connects with, as Secrets Manager holds it on AWS, too."""
-    secrets_manager = client(endpoint, "secretsmanager")
+    secrets_manager = client(endpoint, passwords["aws"], "secretsmanager")
     logins = {
         **{SECRETS[role]: (f"pipeline_{role}", passwords[role], DATABASE) for role in ROLES},
         DAGSTER_SECRET: (DAGSTER_DATABASE, passwords["dagster"], DAGSTER_DATABASE),
@@ -82,14 +82,14 @@ def build_bundle(path: Path) -> None:
     bundle.build(path, bundle.HOST)
 
 
-def deploy(endpoint: str, dagster_url: str, bundle_path: Path) -> Settings:
+def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> Settings:
     """Deploy the app stack, and the settings that lead to everything in it."""
-    s3 = client(endpoint, "s3")
+    s3 = client(endpoint, secret, "s3")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     outputs = cloudformation.deploy_app(
-        cloudformation=client(endpoint, "cloudformation"),
-        dynamodb=client(endpoint, "dynamodb"),
+        cloudformation=client(endpoint, secret, "cloudformation"),
+        dynamodb=client(endpoint, secret, "dynamodb"),
         s3=s3,
         stack_name=STACK,
         code_bucket=CODE_BUCKET,
@@ -106,7 +106,7 @@ def deploy(endpoint: str, dagster_url: str, bundle_path: Path) -> Settings:
         aws_region=REGION,
         aws_endpoint_url=endpoint,
         aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
+        aws_secret_access_key=secret,
         landing_bucket=outputs["LandingBucket"],
         results_bucket=outputs["ResultsBucket"],
         # The emulator names the port that it had when the queue was made.

@@ -11,8 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from psycopg.rows import dict_row
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
@@ -20,6 +20,7 @@ from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.ledger import COUNTS
 from pipeline_project.local.deployment import ROOT
 from pipeline_project.schema.sql_files import query
+from pipeline_project.terminal import plain
 
 EXAMPLES = ROOT / "examples"
 EXPECTED = EXAMPLES / "expected.json"
@@ -78,13 +79,15 @@ def rejects(database: Database, uploaded: Upload) -> list[Row]:
 
 
 def await_ledger(database: Database, uploaded: Upload, *, seconds: float) -> list[Row]:
-    """The ledger's rows once all objects are at an end; what there is after `seconds` in any case."""
-    deadline = time.monotonic() + seconds
+    """The ledger's rows once all objects are at an end, or once nothing has changed for `seconds`."""
+    deadline, seen = time.monotonic() + seconds, list[Row]()
     while True:
         try:
             rows = ledger(database, uploaded)
         except Transient:
             rows = []
+        if rows != seen:
+            deadline, seen = time.monotonic() + seconds, rows
         ended = [row for row in rows if row["state"] not in WAITING_STATES]
         if len(ended) == len(uploaded.versions) or time.monotonic() > deadline:
             return rows
@@ -103,17 +106,17 @@ def show(console: Console, uploaded: Upload, rows: list[Row], rejected: list[Row
     for key in uploaded.versions:
         row = known.get(key, {"state": "not seen yet"})
         color = {"loaded": "green", "loaded_with_rejects": "yellow"}.get(row["state"], "red")
-        table.add_row(escape(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in counts))
+        table.add_row(plain(key), f"[{color}]{row['state']}[/]", *(str(row.get(count, "")) for count in counts))
     console.print(table)
     for row in rows:
         if row["error_message"]:
             reason = placed(row["error_message"], row["error_line"], row["error_column"])
-            console.print(f"[red]{escape(row['key'])}[/]: {escape(reason)}")
+            console.print(Text.assemble((plain(row["key"]).plain, "red"), ": ", plain(reason)))
     if rejected:
         table = Table("file", "record", "line", "field", "reason", title="Rejected rows", title_justify="left")
         for row in rejected:
             texts = (row["key"], row["ordinal"], row["line"], row["field"], row["message"])
-            table.add_row(*(escape("" if text is None else str(text)) for text in texts))
+            table.add_row(*map(plain, texts))
         console.print(table)
 
 

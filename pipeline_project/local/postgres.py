@@ -117,9 +117,16 @@ class PostgresServer:
         The rest of the file stays, since by it the server sees whether old backends are still about.
         """
         path = self.data / "postmaster.pid"
-        if path.exists():
-            lines = path.read_text("utf-8").splitlines(keepends=True)
-            path.write_text("".join([f"{NO_PROCESS}\n", *lines[1:]]), "utf-8")
+        if not path.exists():
+            return
+        lines = path.read_text("utf-8").splitlines(keepends=True)
+        if not lines:  # made when the disk was full
+            path.unlink()
+            return
+        # In place, since the disk may be full: a new file could lose the rest.
+        with path.open("r+", encoding="utf-8") as file:
+            file.write("".join([f"{NO_PROCESS}\n", *lines[1:]]))
+            file.truncate()
 
     def conninfo(self, password: str, *, dbname: str = "postgres", user: str = SUPERUSER) -> str:
         return make_conninfo(host=HOST, port=self.port, dbname=dbname, user=user, password=password, connect_timeout=5)

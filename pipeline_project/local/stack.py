@@ -16,12 +16,12 @@ from typing import Any, NoReturn, TypeVar
 import yaml
 
 from pipeline_project.errors import PipelineError, Transient
-from pipeline_project.local import deployment, die_with_parent
+from pipeline_project.local import deployment, die_with_parent, disk
 from pipeline_project.local.console import GivenUp, StepConsole
 from pipeline_project.local.http_json import Answer, request
 from pipeline_project.local.postgres import HOST, PostgresServer
 from pipeline_project.local.state import State
-from pipeline_project.local.supervision import Program, Supervisor, end_leftovers
+from pipeline_project.local.supervision import PortTaken, Program, Supervisor, end_leftovers
 from pipeline_project.settings import Settings
 
 WORKERS = "pipeline_project.orchestration.workers.server"
@@ -31,8 +31,11 @@ WORKSPACE = deployment.ROOT / "workspace.yaml"
 DAGSTER_YAML = [deployment.ROOT / "deploy" / "dagster" / name for name in ("instance.yaml", "local.yaml")]
 WARM = "run-workers"
 DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", WARM, "code-server")
-READY_SECONDS = 120
-REST_SECONDS = 20
+ANSWER_SECONDS = 15
+REST_SECONDS = 0.5
+REST_ANSWERS = 40
+"""So many wrong answers of the REST facade are believed. Not seconds: on a slow machine each of them takes longer."""
+PORT_ATTEMPTS = 5
 WATCH_SECONDS = 2
 T = TypeVar("T")
 LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
@@ -53,18 +56,31 @@ class Stack:
         definitions: str = DEFINITIONS,
         *,
         stock: bool = False,
+        ready_seconds: float | None = None,
     ) -> None:
-        """`stock`: with Dagster's own launcher, queue and storage, and sensors that do not listen."""
+        """`stock`: with Dagster's own launcher, queue and storage, and sensors that do not listen.
+
+        `ready_seconds`: the longest wait for a part that starts; `None`: as long as its process lives.
+        """
         self._state = state
         self._console = console
         self._definitions = definitions
         self._stock = stock
         self._dagster_programs = [name for name in DAGSTER_PROGRAMS if not (stock and name == WARM)]
         self._passwords = state.passwords()
-        self._ports, self._moves = state.ports()
+        self._binaries = binaries
+        self._ready_seconds = ready_seconds
         self._stopping = threading.Event()
         self._supervisor: Supervisor | None = None
-        self.server = PostgresServer(binaries, state.postgres, self._ports["postgres"])
+        self._disk_trouble: str | None = None
+        self._failing: set[str] = set()
+        self._choose_ports()
+
+    def _choose_ports(self) -> None:
+        self._ports, moves = self._state.ports()
+        for move in moves:
+            self._console.note(move)
+        self.server = PostgresServer(self._binaries, self._state.postgres, self._ports["postgres"])
         self.endpoint = f"http://{HOST}:{self._ports['aws']}"
         self.dagster_url = f"http://{HOST}:{self._ports['dagster']}"
 
@@ -90,18 +106,18 @@ class Stack:
             protected = die_with_parent.command([sys.executable, "-m", *command], on_death=signal.SIGTERM)
             return Program(name, protected, environment, once=once, stop_seconds=stop_seconds)
 
-        port, folder = str(self._ports["aws"]), str(self._state.aws)
-        webserver = ("-h", HOST, "-p", str(self._ports["dagster"]))
+        emulator = (str(self._ports["aws"]), str(self._state.aws), str(self._state.secret_access_key))
+        webserver = (str(WORKSPACE), str(self._ports["dagster"]))
         workspace = ("-w", str(WORKSPACE))
         grpc = ("api", "grpc", "-m", self._definitions, "-s", str(code_server))
         return [
             Program("postgres", self.server.command(), stop_signal="INT", stop_seconds=20),
-            module("aws", direct, "pipeline_project.local.aws_server", port, folder),
+            module("aws", direct, "pipeline_project.local.aws_server", *emulator),
             module("dagster-migrate", dagster, TABLES, str(self._state.dagster_home), once=True),
             # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
             module(WARM, dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
-            module("dagster-webserver", dagster, "dagster_webserver", *workspace, *webserver),
+            module("dagster-webserver", dagster, "pipeline_project.local.webserver", *webserver),
             module("dagster-daemon", dagster, "dagster._daemon", "run", *workspace),
         ]
 
@@ -109,17 +125,30 @@ class Stack:
 
     def start(self) -> Settings:
         """Start everything; returns when it is ready. PipelineError says which part is not, and why."""
-        for move in self._moves:
-            self._console.note(move)
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            try:
+                return self._start()
+            except PortTaken as error:
+                # It was free when it was chosen.
+                if attempt == PORT_ATTEMPTS:
+                    raise
+                self._console.note(f"{error}: starting again with a free port")
+                self.stop()
+                self._stopping.clear()
+                self._choose_ports()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _start(self) -> Settings:
         if not (self._state.postgres / "PG_VERSION").exists():
             with self._console.step("PostgreSQL data folder"):
                 self.server.initialise(self._passwords["postgres"])
         self.server.forget_dead_server()
         self._state.write_password_file()
+        self._state.write_secret_access_key()
         self._write_dagster_yaml()
         self._state.make_sockets()
         self._supervisor = Supervisor(self._state, self._programs())
-        self._supervisor.start()
+        self._supervisor.start(seconds=self._ready_seconds)
 
         with ThreadPoolExecutor(thread_name_prefix="start") as pool:
             try:
@@ -166,7 +195,7 @@ class Stack:
             "Dagster": self.dagster_url,
             "REST": str(settings.api_url),
             "REST docs": f"{settings.api_url}/docs",
-            "S3 endpoint": f"{self.endpoint}  (access key {settings.aws_access_key_id}, secret local)",
+            "S3 endpoint": f"{self.endpoint}  (access key: {pipeline} local env)",
             "Landing": f"s3://{settings.landing_bucket}/",
             "SQL": f"{pipeline} local psql",
             "or": f'psql "{self._state.psql_conninfo("reader")}"',
@@ -194,7 +223,7 @@ class Stack:
         self._after(bundle)
         with self._console.step("App stack (deploy/templates/local.json) and secrets"):
             deployment.store_secrets(self.endpoint, self.server, self._passwords)
-            settings = deployment.deploy(self.endpoint, self.dagster_url, self._state.bundle)
+            settings = deployment.deploy(self.endpoint, self._passwords["aws"], self.dagster_url, self._state.bundle)
             self._state.write_settings(settings)
         return settings
 
@@ -204,7 +233,9 @@ class Stack:
         if not migrated.exists() or migrated.read_text("utf-8") != version("dagster"):
             with self._console.step("Dagster's own tables"):
                 deployment.create_dagster_database(self.server, self._passwords)
-                self._supervised.run_once("dagster-migrate", seconds=READY_SECONDS, given_up=self._stopping.is_set)
+                self._supervised.run_once(
+                    "dagster-migrate", seconds=self._ready_seconds, given_up=self._stopping.is_set
+                )
                 migrated.write_text(version("dagster"), "utf-8")
         with self._console.step(f"Dagster webserver and daemon at {self.dagster_url}"):
             self._supervised.start_program("dagster-daemon")
@@ -239,16 +270,18 @@ class Stack:
         self._after(schema)
         base = self._after(settings).api_url
         with self._console.step(f"REST facade at {base}") as progress:
-            started = time.monotonic()
+            started, wrong = time.monotonic(), 0
             while (answer := self._ask_rest(f"{base}/health")) is None or answer.status != 200:
                 if self._stopping.is_set():
                     raise GivenUp("REST facade")
-                # No answer at all is a slow machine, where the function is still starting; a wrong one is soon believed.
-                if time.monotonic() > started + (READY_SECONDS if answer is None else REST_SECONDS):
+                # No answer at all is a slow machine, where the function is still starting.
+                wrong += answer is not None
+                is_late = self._ready_seconds is not None and time.monotonic() > started + self._ready_seconds
+                if is_late or wrong == REST_ANSWERS:
                     told = "nothing" if answer is None else f"{answer.status}: {answer.body}"
                     progress.text = "REST facade"
                     raise PipelineError(f"GET {base}/health answers {told}")
-                time.sleep(0.5)
+                time.sleep(REST_SECONDS)
 
     @staticmethod
     def _ask_rest(url: str) -> Answer | None:
@@ -265,17 +298,18 @@ class Stack:
 
     @staticmethod
     def _answers(url: str) -> bool:
-        return request("GET", url, timeout=5).status == 200
+        return request("GET", url, timeout=ANSWER_SECONDS).status == 200
 
     def _run(self, name: str, is_ready: Callable[[], bool], port: int | None = None) -> None:
         """Start a program and wait until it serves, on its port if it has one."""
-        self._supervised.start_program(name)
-
-        def settled() -> bool:
-            self._supervised.check(name)
-            return (port is None or self._supervised.listens(name, port)) and is_ready()
-
-        self._supervised.until(settled, name, seconds=READY_SECONDS, given_up=self._stopping.is_set)
+        self._supervised.run(
+            name,
+            is_ready,
+            port=port,
+            seconds=self._ready_seconds,
+            given_up=self._stopping.is_set,
+            note=self._console.note,
+        )
 
     def _after(self, step: "Future[T]") -> T:
         """The outcome of a step that this one needs. GivenUp if it has none."""
@@ -287,11 +321,19 @@ class Stack:
     # --- while it runs
 
     def watch(self) -> NoReturn:
-        """Say what died and was started again; start again supervisord itself and what it gave up."""
+        """Say what died and was started again; start again supervisord itself and what it gave up.
+
+        PipelineError when the state folder is gone: there is nothing to go on with.
+        """
         pids: dict[str, int] = {}
-        is_whole = True
+        is_whole, folder = True, self._state.identity()
         while True:
             time.sleep(WATCH_SECONDS)
+            if self._state.identity() != folder:
+                raise PipelineError(
+                    f"The folder {self._state.folder} is gone: bring it back, or start again without it"
+                )
+            self._report_disk()
             if not (is_whole and self._supervised.is_alive()):
                 self._console.note("supervisord died: starting everything again")
                 is_whole, pids = self._is_restarted(), {}
@@ -299,25 +341,44 @@ class Stack:
                 for info in self._supervised.all_info():
                     self._look_after(info, pids)
 
+    def _report_disk(self) -> None:
+        """Say once that the disk is full, and once that there is space again."""
+        trouble = disk.full(self._state.folder)
+        if trouble and not self._disk_trouble:
+            self._console.note(f"{trouble}. Until then, uploads are refused.")
+        elif self._disk_trouble and not trouble:
+            self._console.note("There is space again: uploads are accepted.")
+        self._disk_trouble = trouble
+
     def _look_after(self, info: Mapping[str, Any], pids: dict[str, int]) -> None:
         name, pid = info["name"], info["pid"]
         if info["statename"] == "FATAL":
-            self._console.note(f"{name} does not stay up (see {info['stdout_logfile']}): trying again")
+            if name not in self._failing:  # said once, however often it is tried
+                self._console.note(f"{name} does not stay up (see {info['stdout_logfile']}): trying again")
+            self._failing.add(name)
+            if name == "postgres":
+                self._forget_dead_server()
             self._supervised.start_program(name)
         elif pid and pids.get(name, pid) != pid:
             self._console.note(f"{name} died and was started again (process {pid})")
             self._supervised.end_strays()
+        if info["statename"] == "RUNNING":
+            self._failing.discard(name)
         if pid:
             pids[name] = pid
 
+    def _forget_dead_server(self) -> None:
+        with suppress(OSError):  # of a full disk: it is tried again
+            self.server.forget_dead_server()
+
     def _is_restarted(self) -> bool:
         end_leftovers(self._state)
-        self.server.forget_dead_server()
+        self._forget_dead_server()
         try:
             self._supervised.start()
             for name in ("postgres", "aws", *reversed(self._dagster_programs)):
                 self._supervised.start_program(name)
-        except PipelineError as error:  # it died again, for instance
+        except (PipelineError, OSError) as error:  # it died again, or cannot write its configuration
             self._console.note(f"That did not succeed: {error}")
             return False
         return True

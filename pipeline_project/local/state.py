@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipeline_project.database import Role
 from pipeline_project.errors import PipelineError
+from pipeline_project.local import disk
 from pipeline_project.local.postgres import HOST, free_port
 from pipeline_project.settings import STACK_ENVIRONMENT_FILE, Settings
 
@@ -24,7 +25,7 @@ from pipeline_project.settings import STACK_ENVIRONMENT_FILE, Settings
 PREFERRED_PORTS = {"dagster": 3000, "aws": 4566, "postgres": 54320}
 DATABASE = "pipeline"
 ROLES: tuple[Role, ...] = ("owner", "loader", "reader")
-LOGINS = ("postgres", *ROLES, "dagster")
+LOGINS = ("postgres", *ROLES, "dagster", "aws")
 
 
 class AlreadyRunning(PipelineError):
@@ -58,6 +59,14 @@ class State:
         for folder in (self.folder, self.logs, self.dagster_home):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def identity(self) -> tuple[int, int] | None:
+        """What tells the folder from another in its place; None if there is none."""
+        try:
+            found = self.folder.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     @property
     def stack_environment(self) -> Path:
         return self.folder / STACK_ENVIRONMENT_FILE.name
@@ -82,6 +91,11 @@ class State:
     def password_file(self) -> Path:
         """For libpq."""
         return self.folder / "pgpass"
+
+    @property
+    def secret_access_key(self) -> Path:
+        """Return the file for the emulator."""
+        return self.folder / "secret-access-key"
 
     @property
     def bundle(self) -> Path:
@@ -132,6 +146,8 @@ class State:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            raise PipelineError(disk.explained(error, self.folder)) from error
         except BlockingIOError:
             try:
                 return msgspec.json.decode((self.folder / "running.json").read_bytes(), type=Holder)
@@ -164,8 +180,12 @@ class State:
         lines = [f"{HOST}:*:{DATABASE}:pipeline_{role}:{passwords[role]}\n" for role in ROLES]
         write_private(self.password_file, "".join(lines).encode())
 
+    def write_secret_access_key(self) -> None:
+        """Write what the emulator verifies signatures with."""
+        write_private(self.secret_access_key, self.passwords()["aws"].encode())
+
     def passwords(self) -> dict[str, str]:
-        """The passwords of LOGINS."""
+        """Return the passwords of LOGINS; that of `aws` is the secret access key."""
         path = self.folder / "passwords.json"
         known = json.loads(path.read_bytes()) if path.exists() else {}
         passwords = {login: known.get(login) or secrets.token_urlsafe(18) for login in LOGINS}
@@ -180,10 +200,12 @@ class State:
         ports: dict[str, int] = {}
         moves: list[str] = []
         for part, preferred in PREFERRED_PORTS.items():
-            wanted = known.get(part, preferred)
-            ports[part] = wanted if is_free(wanted) else free_port()
-            if ports[part] != wanted:
-                moves.append(f"port {wanted} is taken by another program: {part} is on {ports[part]} now")
+            port = wanted = known.get(part, preferred)
+            while port in ports.values() or not is_free(port):
+                port = free_port()
+            ports[part] = port
+            if port != wanted:
+                moves.append(f"port {wanted} is taken by another program: {part} is on {port} now")
         if ports != known:
             write_private(path, json.dumps(ports).encode())
         return ports, moves

@@ -6,15 +6,21 @@ offers that) carries a mark in its environment, by which the next start finds it
 
 import contextlib
 import http.client
+import io
+import math
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import xmlrpc.client
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,6 +29,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from pipeline_project.errors import PipelineError, Transient
 from pipeline_project.local import die_with_parent
 from pipeline_project.local.console import GivenUp
+from pipeline_project.local.postgres import HOST
 from pipeline_project.local.state import State, write_private
 
 MARK = "PIPELINE_LOCAL_STATE"
@@ -31,6 +38,18 @@ LOG_BACKUPS = 3
 POLL_SECONDS = 0.1
 END_SECONDS = 5
 """What a leftover process is given before it is killed."""
+NOTE_SECONDS = 60
+"""How often a long wait is reported."""
+LOG_LINES = 15
+LOG_TAIL_BYTES = 64 * 1024
+PROBE_SECONDS = 1
+ENDED = ("BACKOFF", "EXITED", "FATAL")
+ADDRESS_IN_USE = "ddress already in use"
+"""How every program reports EADDRINUSE."""
+
+
+class PortTaken(PipelineError):
+    """Another program has the port of a part that starts."""
 
 
 @dataclass(frozen=True)
@@ -51,32 +70,39 @@ class Supervisor:
     def __init__(self, state: State, programs: Iterable[Program]) -> None:
         self._state = state
         self._programs = {program.name: program for program in programs}
-        self._said = state.logs / "supervisord-said.log"
+        # In memory: it must have where to write when the disk is full.
+        self._said: deque[str] = deque(maxlen=LOG_LINES)
+        self._log_starts: dict[str, int] = {}
         self._socket = state.sockets / "supervisor.sock"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
 
-    def start(self) -> None:
+    def start(self, *, seconds: float | None = None) -> None:
         """Start supervisord, none of the programs yet. Call it from the thread that lives longest."""
         write_private(self._state.supervisor_configuration, self._configuration().encode())
         options = ["--nodaemon", "--silent", "-c", str(self._state.supervisor_configuration)]
         command = [sys.executable, "-m", "supervisor.supervisord", *options]
         protected = die_with_parent.command(command, on_death=signal.SIGTERM, parent=os.getpid())
-        with self._said.open("wb") as said:
-            self._process = subprocess.Popen(  # noqa: S603 our own argument list
-                ["/usr/bin/env", f"{MARK}={self._state.folder}", *protected],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                # A Ctrl-C in the terminal is for us; supervisord would stop everything at once and out of order.
-                start_new_session=True,
-            )
-        self.until(lambda: bool(self._call("getState")), "supervisord", seconds=10)
+        self._process = subprocess.Popen(  # noqa: S603 our own argument list
+            ["/usr/bin/env", f"{MARK}={self._state.folder}", *protected],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            # A Ctrl-C in the terminal is for us; supervisord would stop everything at once and out of order.
+            start_new_session=True,
+        )
+        self._listener = threading.Thread(target=_listen, args=(self._process, self._said), daemon=True)
+        self._listener.start()
+        self.until(lambda: bool(self._call("getState")), "supervisord", seconds=seconds)
 
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start_program(self, name: str) -> None:
         """Start it without waiting until it serves. Nothing happens when it runs already."""
+        log = self._log(name)
+        self._log_starts.setdefault(name, log.stat().st_size if log.exists() else 0)
         try:
             self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
@@ -112,12 +138,60 @@ class Supervisor:
             return False
         return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in connections)
 
-    def check(self, name: str) -> None:
-        """PipelineError, with the end of its log, if the program was given up."""
-        if self.info(name)["statename"] == "FATAL":
-            raise PipelineError(f"{name} does not stay up; {self._end_of_log(name)}")
+    def run(
+        self,
+        name: str,
+        is_ready: Callable[[], bool],
+        *,
+        port: int | None = None,
+        seconds: float | None = None,
+        given_up: Callable[[], bool] = bool,
+        note: Callable[[str], object] = bool,
+    ) -> None:
+        """Start a program and wait until it is ready, as long as its process lives, or at most `seconds`.
 
-    def run_once(self, name: str, *, seconds: float, given_up: Callable[[], bool] = bool) -> None:
+        PipelineError, with the end of its log, once the process has ended. PortTaken if another program has its port.
+        `note` gets a sentence for each minute that it takes.
+        """
+        self.start_program(name)
+        first = self.info(name)["pid"]
+        self._check(name, first, port)
+        noted = started = time.monotonic()
+
+        def settled() -> bool:
+            nonlocal noted
+            if (now := time.monotonic()) > noted + NOTE_SECONDS:
+                noted = now
+                note(f"{name} has not been ready for {now - started:.0f} s; {self._activity(first)}")
+            self._check(name, first, port)
+            return (port is None or self.listens(name, port)) and is_ready()
+
+        self.until(settled, name, seconds=seconds, given_up=given_up)
+
+    def _check(self, name: str, first: int, port: int | None) -> None:
+        """Raise an error if the process `first` of a program has ended, or another program has the port."""
+        info = self.info(name)
+        if info["statename"] in ENDED or info["pid"] != first:
+            end = self._end_of_log(name)
+            if port is not None and (ADDRESS_IN_USE in end or self._is_taken(name, port)):
+                raise PortTaken(port_taken(name, port))
+            raise PipelineError(f"{name} does not stay up: its process ended while it started; {end}")
+        if port is not None and self._is_taken(name, port):
+            raise PortTaken(port_taken(name, port))
+
+    def _is_taken(self, name: str, port: int) -> bool:
+        # In this order: what answers may be the program itself, which has just begun to listen.
+        return not self.listens(name, port) and _answers(port) and not self.listens(name, port)
+
+    def _activity(self, pid: int) -> str:
+        try:
+            process = psutil.Process(pid)
+            used = sum(sum(each.cpu_times()[:2]) for each in (process, *process.children(recursive=True)))
+        except psutil.Error:
+            return "its process has just ended"
+        return f"its process {pid} lives and has used {used:.0f} s of CPU time"
+
+    def run_once(self, name: str, *, seconds: float | None = None, given_up: Callable[[], bool] = bool) -> None:
         """Run a `once` program to its end. PipelineError, with the end of its log, if it failed."""
         self.start_program(name)
         self.until(lambda: not self.info(name)["pid"], name, seconds=seconds, given_up=given_up)
@@ -134,10 +208,20 @@ class Supervisor:
             return
         end([process for process in marked if process.pid not in ours])
 
+    def _log(self, name: str) -> Path:
+        return self._state.logs / f"{name}.log"
+
     def _end_of_log(self, name: str) -> str:
-        log = self._state.logs / f"{name}.log"
-        tail = log.read_text("utf-8", "replace").splitlines()[-15:] if log.exists() else []
-        return "\n".join([f"the end of {log}:", *tail])
+        """The last lines that the program has written since it was started."""
+        log, text = self._log(name), ""
+        if log.exists():
+            with log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                start = self._log_starts.get(name, 0)
+                # A log that is shorter than it was has been rotated.
+                file.seek(max(start if start <= size else 0, size - LOG_TAIL_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        return "\n".join([f"the end of {log}:", *text.splitlines()[-LOG_LINES:]])
 
     def shutdown(self) -> None:
         """Stop what still runs, then supervisord."""
@@ -151,10 +235,13 @@ class Supervisor:
             self._process.wait()
 
     def until(
-        self, condition: Callable[[], bool], what: str, *, seconds: float, given_up: Callable[[], bool] = bool
+        self, condition: Callable[[], bool], what: str, *, seconds: float | None, given_up: Callable[[], bool] = bool
     ) -> None:
-        """Wait for a condition, for which Transient is "not yet". GivenUp when somebody else wants no more of it."""
-        deadline = time.monotonic() + seconds
+        """Wait for a condition, for which Transient is "not yet"; `None` seconds: as long as supervisord lives.
+
+        GivenUp when `given_up` says that the wait has no purpose any more.
+        """
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
         while True:
             if given_up():
                 raise GivenUp(what)
@@ -164,9 +251,10 @@ class Supervisor:
             except Transient:
                 pass
             if not self.is_alive():
-                raise PipelineError(f"supervisord ended: {self._said.read_text('utf-8', 'replace').strip()}")
+                self._listener.join(END_SECONDS)
+                raise PipelineError(f"supervisord ended: {''.join(self._said).strip()}")
             if time.monotonic() > deadline:
-                raise PipelineError(f"{what} took more than {seconds} s; see {self._state.logs}")
+                raise PipelineError(f"{what} took more than {seconds:g} s; see {self._state.logs}")
             time.sleep(POLL_SECONDS)
 
     def _call(self, method: str, *arguments: object) -> Any:
@@ -227,6 +315,34 @@ def call(state: State, method: str, *arguments: object) -> Any:
         raise Transient("supervisord does not answer") from error
     finally:
         transport.close()
+
+
+def holder(port: int) -> str | None:
+    """The process that listens on a port of the loopback, or its interface; None if no process does, as far as we see."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:
+        connections = []
+    for each in connections:
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
+            with contextlib.suppress(psutil.Error):
+                return f"process {each.pid} ({psutil.Process(each.pid).name()})"
+    return "another program" if _answers(port) else None
+
+
+def port_taken(name: str, port: int) -> str:
+    return f"port {port} of {name} is taken by {holder(port) or 'another program'}"
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(PROBE_SECONDS)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _listen(process: "subprocess.Popen[str]", lines: deque[str]) -> None:
+    with process.stdout or io.StringIO() as output:
+        lines.extend(output)
 
 
 def _value(value: object) -> str:

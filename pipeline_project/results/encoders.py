@@ -1,14 +1,18 @@
 """Rows as bytes: JSON, NDJSON, CSV and Parquet, a batch at a time. Knows nothing of S3.
 
-Money is exact in all four. A numeric NaN or infinity, which JSON does not have, is null there.
+Money is exact in all four. JSON has no NaN and no infinity: they become null. JSON numbers with more than 4,300 digits in a
+row become text, since Python and other readers refuse them.
 """
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -45,12 +49,33 @@ def encoder(format: Format, columns: Sequence[Column]) -> Encoder:  # noqa: A002
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 
 
+MOST_DIGITS = 4_300
+"""Digits in a row that a JSON number may have: as many as Python's `json` reads."""
+_TOO_MANY_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MOST_DIGITS + 1))
+_STRIDE = 64
+_SEEMS_TOO_MANY = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MOST_DIGITS // _STRIDE))
+_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|[-+.0-9eE]++')
+
+
 def json_bytes(value: Any) -> bytes:
-    """JSON with decimals as numbers, digit for digit. What JSON has no form for becomes text."""
+    """Encode as JSON, with decimals as numbers, digit for digit. What JSON has no form for becomes text."""
     body = _JSON.encode(value)
     if b"NaN" in body or b"Infinity" in body:
         body = _JSON.encode(_finite(value))
-    return body
+    return _readable(body)
+
+
+def _readable(body: bytes) -> bytes:
+    """Write each number that has too many digits as text."""
+    # So many digits in a row leave a run in each 64th byte, too. To look there first costs next to nothing.
+    if not _SEEMS_TOO_MANY.search(body[::_STRIDE]) or not _TOO_MANY_DIGITS.search(body):
+        return body
+    return _STRING_OR_NUMBER.sub(_readable_token, body)
+
+
+def _readable_token(token: re.Match[bytes]) -> bytes:
+    found = token[0]
+    return b'"%b"' % found if found[:1] != b'"' and _TOO_MANY_DIGITS.search(found) else found
 
 
 def _finite(value: Any) -> Any:
@@ -79,7 +104,7 @@ class _Lines:
         lines = _JSON.encode_lines([self._row(*row) for row in rows])
         if b"NaN" in lines or b"Infinity" in lines:
             return b"".join(json_bytes(dict(zip(self._names, row, strict=True))) + b"\n" for row in rows)
-        return lines
+        return _readable(lines)
 
 
 class JsonEncoder:
@@ -121,8 +146,27 @@ class NdjsonEncoder:
         return b""
 
 
-# https://owasp.org/www-community/attacks/CSV_Injection, and the full-width forms, which spreadsheets take for the same.
-FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+# https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA_STARTS = frozenset("=+-@\t\r\n")
+_MINUS = "\u2212"
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols without ink."""
+
+
+def _is_formula(text: str) -> bool:
+    """Check whether a spreadsheet may run a text: it skips what has no ink, and takes wide and small signs for signs."""
+    if "!" <= text[:1] <= "~":  # most texts
+        return text[0] in FORMULA_STARTS
+    return text[:1] in FORMULA_STARTS or next(filter(None, map(_sign, text)), "") in FORMULA_STARTS
+
+
+@lru_cache(maxsize=4096)
+def _sign(character: str) -> str:
+    """The plain form of a character, or nothing if a spreadsheet may skip the character."""
+    has_no_ink = character.isspace() or not character.isprintable() or character in _FILLERS
+    if has_no_ink or unicodedata.category(character) in ("Mn", "Me"):
+        return ""
+    return "-" if character == _MINUS else unicodedata.normalize("NFKC", character)[:1]
 
 
 class CsvEncoder:
@@ -163,7 +207,7 @@ def _cells(values: Sequence[Any]) -> Sequence[Any]:
     if kinds <= _MOMENTS:
         return msgspec.json.decode(_JSON.encode(values))
     if kinds <= {str, type(None)}:
-        return ["'" + text if text and text[0] in FORMULA_STARTS else text for text in values]
+        return ["'" + text if text and _is_formula(text) else text for text in values]
     return [_cell(value) for value in values]
 
 
@@ -173,7 +217,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = value if isinstance(value, str) else as_text(value)
-    return "'" + text if text[:1] in FORMULA_STARTS else text
+    return "'" + text if _is_formula(text) else text
 
 
 def as_text(value: Any) -> str:

@@ -22,6 +22,8 @@ from pipeline_project.errors import Permanent
 from pipeline_project.results.encoders import as_text
 
 ROW_GROUP_ROWS = 25_000
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+"""Memory of the rows that wait for their row group: wide rows make smaller groups."""
 DIGITS, PLACES = 38, 18
 TYPES: dict[str, pa.DataType] = {
     "smallint": pa.int16(),
@@ -40,7 +42,7 @@ TYPES: dict[str, pa.DataType] = {
 
 
 class ParquetEncoder:
-    """One row group for each 25,000 rows, zstd."""
+    """Row groups of 25,000 rows, or fewer if the rows are wide, with zstd."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.rows = 0
@@ -49,6 +51,7 @@ class ParquetEncoder:
         self._sink = _Outbox()
         self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = 0
 
     def start(self) -> bytes:
         return b""
@@ -58,7 +61,9 @@ class ParquetEncoder:
         values = list(zip(*rows, strict=True)) or [()] * len(self._columns)
         arrays = [_array(items, field.type, field.name) for items, field in zip(values, self._schema, strict=True)]
         self._pending.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        if sum(batch.num_rows for batch in self._pending) >= ROW_GROUP_ROWS:
+        self._pending_bytes += self._pending[-1].nbytes
+        waiting = sum(batch.num_rows for batch in self._pending)
+        if waiting >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
         return self._sink.taken()
 
@@ -73,6 +78,7 @@ class ParquetEncoder:
         if self._pending:
             self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=ROW_GROUP_ROWS)
             self._pending.clear()
+            self._pending_bytes = 0
 
 
 class _Outbox:

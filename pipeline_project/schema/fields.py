@@ -6,7 +6,6 @@ texts ("1200.50"), but without separators, which mean different things in differ
 are the same ID.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -26,10 +25,11 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from pipeline_project.schema.numbers import LARGEST_EXPONENT, LONGEST_NUMBER, is_bounded, plain_number
+
 ID_LENGTH = 200
 """Longest source id, in characters; an index entry of PostgreSQL holds about 2,700 bytes."""
 
-_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_A_DAY = PydanticCustomError(
     "not_a_day", "Input should be a day, or an ISO 8601 time that begins with one: write a day as 2024-12-31"
 )
@@ -43,7 +43,7 @@ _datetime = TypeAdapter(datetime)
 def _number(value: Any) -> int | float | Decimal | None:
     """The number that this is, be it as text; None for anything else."""
     if isinstance(value, str):
-        return float(value) if _PLAIN_NUMBER.fullmatch(value) else None
+        return plain_number(value)
     return value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else None
 
 
@@ -75,10 +75,17 @@ def _day(value: Any) -> Any:
 
 
 def _plain_number(value: Any) -> Any:
-    """Python itself would take 1_000 and ١, and true for 1."""
-    if isinstance(value, bool) or (isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value.strip())):
+    """Refuse what Python would take (1_000, ١, and true for 1), and numbers whose conversion takes long."""
+    number = _number(value.strip() if isinstance(value, str) else value)
+    if number is None and isinstance(value, bool | str):
         raise PydanticCustomError(
             "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"
+        )
+    if number is not None and not is_bounded(number):
+        raise PydanticCustomError(
+            "number_too_large",
+            "Input should be a number of at most {digits} digits and an exponent within {exponent}",
+            {"digits": LONGEST_NUMBER, "exponent": LARGEST_EXPONENT},
         )
     return value
 

@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 
 # From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
-    ("errors",),
+    ("errors", "printable"),
     ("settings", "client", "logs", "terminal"),
     ("aws", "database", "tracing"),
     ("health", "schema"),

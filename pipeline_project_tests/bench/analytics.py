@@ -16,7 +16,7 @@ from typing import Any
 from psycopg import ClientCursor
 
 from pipeline_project.analytics.catalogue import operation
-from pipeline_project.analytics.execution import execute
+from pipeline_project.analytics.execution import SEARCH_PATH, execute
 from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
 from pipeline_project.analytics.guard import check
 from pipeline_project.database import Database
@@ -167,6 +167,7 @@ def _against_psql(postgres: BenchServer, name: str, given: dict[str, Any], round
             "statement_ms": 0,
             "transaction_ms": 0,
             "lock_ms": 0,
+            "search_path": SEARCH_PATH,
             "nested_loops": "on" if asked.nested_loops else "off",
         }
         statements = [

@@ -35,6 +35,10 @@ CREATE FUNCTION analytics.f() RETURNS int LANGUAGE sql AS 'SELECT 1'
 CREATE EXTENSION dblink
 CREATE ROLE evil SUPERUSER
 ALTER ROLE pipeline_reader SUPERUSER
+ALTER ROLE pipeline_reader PASSWORD 'changed'
+ALTER ROLE pipeline_reader SET statement_timeout = 0
+ALTER ROLE CURRENT_USER PASSWORD 'changed'
+GRANT pipeline_owner TO pipeline_reader
 ALTER TABLE canonical.entities DROP COLUMN name
 ALTER SYSTEM SET fsync = off
 GRANT ALL ON canonical.entities TO PUBLIC
@@ -130,6 +134,8 @@ SELECT * FROM pg_authid
 SELECT * FROM pg_shadow
 SELECT * FROM pg_stat_activity
 SELECT * FROM pg_settings
+SELECT * FROM pg_stats
+SELECT * FROM pg_catalog.pg_attribute
 SELECT * FROM pg_hba_file_rules
 SELECT * FROM pg_stat_statements
 SELECT * FROM information_schema.tables
@@ -159,7 +165,6 @@ SELECT null::entities
 SELECT 1::"char"
 SELECT 1::pg_lsn
 SELECT null::SETOF int
-SELECT 1 COLLATE "C"
 -- functions that read files or the server
 SELECT pg_read_file('/etc/passwd')
 SELECT pg_read_binary_file('/etc/passwd')
@@ -220,11 +225,12 @@ SELECT ts_rewrite('a'::text, 'SELECT 1')
 SELECT xpath('//a', '<a/>')
 SELECT xmlparse(DOCUMENT '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>')
 SELECT * FROM xmltable('//a' PASSING '<a/>' COLUMNS a text)
-SELECT * FROM json_table('[1]', '$[*]' COLUMNS (a int PATH '$'))
 -- settings, locks, messages, other sessions
 SELECT set_config('statement_timeout', '0', false)
 SELECT set_config('transaction_read_only', 'off', true)
 SELECT set_config('role', 'pipeline_owner', false)
+SELECT set_config('role', 'none', true)
+SELECT set_config('role', 'pipeline_reader', false)
 SELECT set_config('search_path', 'canonical', false)
 SELECT pg_advisory_lock(1)
 SELECT pg_try_advisory_lock(1)
@@ -256,10 +262,17 @@ SELECT e.pg_terminate_backend FROM pg_stat_activity e
 SELECT 1 OPERATOR(extensions.%) 2
 SELECT 1 OPERATOR(public.+) 2
 SELECT 'a' % 'b' OPERATOR(extensions.<->) 'c'
-SELECT repeat('x', 1000000000)
-SELECT rpad('x', 1000000000)
-SELECT lpad('x', 1000000000)
 SELECT format('%1000000000s', 'x')
+SELECT format('%--2000s', 'x')
+SELECT format('%1$-2000s', 'x')
+SELECT format('%%%2000s', 'x')
+SELECT format('%*s', 2000, 'x')
+SELECT format('%2$*1$s', 2000, 'x')
+SELECT format(name, 1) FROM entities
+SELECT format((SELECT '%2000s'), 'x')
+SELECT format('%2000' || 's', 'x')
+SELECT format(U&'%\0032000s', 'x')
+SELECT pg_catalog.format('%2000s', 'x')
 -- parameters without a value, nothing at all
 SELECT $1
 SELECT $0
@@ -274,3 +287,80 @@ SELECT 1 ) AS a, (SELECT 2
 1
 SELEC 1
 SELECT FROM WHERE
+-- fields of calls
+SELECT (jsonb_each('{}')).pg_sleep
+SELECT (jsonb_each('{"a": 1}')).value.pg_sleep
+SELECT ((jsonb_each('{"a": 1}')).key).ts_stat
+SELECT (jsonb_each('{"a": 1}'))[1].key
+SELECT (jsonb_each('{"a": 1}')).key[1].pg_typeof
+SELECT (pg_catalog.jsonb_each('{}')).ctid
+SELECT (jsonb_array_elements('[1]')).value
+SELECT (jsonb_array_elements('[1]')).*
+SELECT (generate_series(1, 2)).*
+SELECT (lower('SELECT 1')).ts_stat
+SELECT (jsonb_to_record('{}')).a
+SELECT (SELECT (jsonb_each('{}'))).key
+SELECT (ROW(1, 2)).f1
+SELECT (pg_sleep(10)).*
+SELECT s.value FROM (SELECT (jsonb_each('{"a": "SELECT 1"}')).key AS ts_stat) AS s
+-- names that PostgreSQL gives to something else
+SELECT q.ts_stat FROM (SELECT 'SELECT 1'::text AS coalesce) AS q
+SELECT q.text FROM (SELECT lower('a')::text) AS q
+SELECT q.date FROM (SELECT now()::date) AS q
+SELECT q."case" FROM (SELECT CASE WHEN true THEN 'a' ELSE lower('b') END) AS q
+SELECT q.pg_typeof FROM (SELECT (SELECT 1 AS a)) AS q
+SELECT q.int4 FROM (SELECT (SELECT 1)::int) AS q
+SELECT j.pg_typeof FROM entities JOIN time_series_data USING (canonical_id) AS j
+SELECT j.name FROM entities JOIN time_series_data USING (canonical_id) AS j
+WITH RECURSIVE t (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 3) SEARCH DEPTH FIRST BY a SET pg_typeof SELECT x.pg_typeof FROM (SELECT * FROM t) AS x
+WITH RECURSIVE t (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 3) SEARCH DEPTH FIRST BY a SET pg_typeof SELECT x.pg_typeof FROM t AS x (b)
+WITH RECURSIVE t (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 3) CYCLE a SET pg_typeof USING ts_stat SELECT u.ts_stat FROM t, (SELECT 1 AS a) AS u
+WITH RECURSIVE t (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM t WHERE a < 3) CYCLE a SET c TO pg_sleep(10) DEFAULT NULL USING p SELECT 1
+-- SQL/JSON
+SELECT * FROM JSON_TABLE('[1]'::jsonb, '$[*]' COLUMNS (a regclass PATH '$')) AS t
+SELECT * FROM JSON_TABLE(pg_read_file('/etc/passwd')::jsonb, '$[*]' COLUMNS (a int PATH '$')) AS t
+SELECT * FROM JSON_TABLE('[1]'::jsonb, '$[*]' COLUMNS (a int PATH '$' DEFAULT pg_sleep(10) ON EMPTY)) AS t
+SELECT * FROM JSON_TABLE('[1]'::jsonb, '$[*]' COLUMNS (a text PATH '$')) AS t, pg_authid
+SELECT t.ts_stat FROM JSON_TABLE('["SELECT 1"]'::jsonb, '$[*]' COLUMNS (a text PATH '$')) AS t
+SELECT json_table.ts_stat FROM JSON_TABLE('["SELECT 1"]'::jsonb, '$[*]' COLUMNS (a text PATH '$'))
+SELECT t.b FROM JSON_TABLE('[1]'::jsonb, '$[*]' COLUMNS (NESTED PATH '$' AS b COLUMNS (a text PATH '$'))) AS t
+SELECT JSON_VALUE('1', '$' RETURNING regclass)
+SELECT JSON_VALUE('1', '$' DEFAULT pg_sleep(10) ON EMPTY)
+SELECT JSON_EXISTS('1'::jsonb, '$ ? (@ == $x)' PASSING pg_backend_pid() AS x)
+SELECT JSON_SERIALIZE('{}' RETURNING xml)
+SELECT JSON_OBJECT('a': pg_sleep(10))
+SELECT JSON_ARRAY(SELECT rolname FROM pg_roles)
+SELECT JSON_ARRAYAGG(rolname) FROM pg_roles
+SELECT JSON_OBJECTAGG('a' : pg_sleep(10))
+SELECT * FROM jsonb_to_recordset('[]') AS x (a pg_authid)
+SELECT * FROM jsonb_to_recordset('[]') AS x (a regclass)
+SELECT * FROM jsonb_to_recordset('[]') AS x (a text COLLATE public.evil)
+SELECT x.ts_stat FROM jsonb_to_recordset('[{"a": 1}]') AS x (a int)
+SELECT x.ts_stat FROM ROWS FROM (jsonb_to_recordset('[{"a": 1}]') AS (ts_stat int), generate_series(1, 2)) AS x (a, b)
+SELECT jsonb_populate_record(NULL::entities, '{}')
+-- collations and samples
+SELECT name FROM entities ORDER BY name COLLATE "xx_no_such"
+SELECT name FROM entities ORDER BY name COLLATE public."C"
+SELECT name FROM entities ORDER BY name COLLATE "de-x-icu"
+SELECT * FROM entities TABLESAMPLE bernoulli (1) REPEATABLE (3)
+SELECT * FROM entities TABLESAMPLE pg_sleep (10)
+-- text search that runs SQL or looks into the catalog
+SELECT ts_stat('SELECT 1')
+SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')
+SELECT ts_debug('english', 'a')
+SELECT ts_lexize('english_stem', 'a')
+SELECT ts_parse('default', 'a')
+SELECT ts_token_type('default')
+SELECT get_current_ts_config()
+SELECT 'english'::regconfig
+SELECT pg_ts_config_is_visible(1)
+-- around the bounded functions
+SELECT bounded.replace('a', 'b', 'c')
+SELECT '{a}'::text[] OPERATOR(bounded.&&) '{b}'::text[]
+SELECT bounded.declare_function('a', 'b', 1)
+SELECT textcat('a', 'b'), arrayoverlap(ARRAY[1], ARRAY[1])
+SELECT jsonb_contains('{}', '{}')
+SELECT array_fill(1, ARRAY[100000000])
+SELECT xpath_exists('a', 'b'), setseed(0.5)
+SELECT range_agg(int4range(1, 2)), int4multirange(int4range(1, 2))
+SELECT '{}'::int4multirange

@@ -63,6 +63,55 @@ def test_a_bad_setting_is_one_line_that_names_file_and_setting(
     assert re.search(message, line), line
 
 
+@pytest.mark.parametrize(
+    ("old", "accepted", "refused"),
+    [
+        ("10.42.0.0/20", ["10.42.0.0/16", "10.42.0.0/22"], ["10.42.0.0/15", "10.42.0.0/23"]),
+        ("backup_days = 35", ["backup_days = 1", "backup_days = 35"], ["backup_days = 0", "backup_days = 36"]),
+        ("rotation_days = 30", ["rotation_days = 1", "rotation_days = 365"], ["rotation_days = 0", "rotation_days = 366"]),
+        ("job_result_days = 90", ["job_result_days = 30"], ["job_result_days = 29"]),
+        ("log_retention_days = 365", ["log_retention_days = 1", "log_retention_days = 3653"], ["log_retention_days = 2"]),
+        ("most_storage_gib = 2000", ["most_storage_gib = 440"], ["most_storage_gib = 439"]),
+        ("insights_days = 465", ["insights_days = 7"], ["insights_days = 8"]),
+        (
+            "cpu = 1024, memory_gib = 4",
+            [f"cpu = {cpu}, memory_gib = {gib}" for cpu, gib in ((256, 1), (256, 2), (1024, 2), (1024, 8), (8192, 60))],
+            [f"cpu = {cpu}, memory_gib = {gib}" for cpu, gib in ((256, 3), (1024, 1), (1024, 9), (8192, 61), (300, 1))],
+        ),
+        ("requests_per_second = 200", ["requests_per_second = 1"], ["requests_per_second = 0"]),
+        ("concurrency = 100", ["concurrency = 1"], ["concurrency = 0"]),
+        ("most_webservers = 3", ["most_webservers = 1"], ["most_webservers = 0"]),
+    ],
+)  # fmt: skip
+def test_settings_are_admitted_up_to_their_bounds(
+    tmp_path: Path, old: str, accepted: list[str], refused: list[str]
+) -> None:
+    good = (FOLDER / "prod.toml").read_text("utf-8")
+    assert old in good
+    file = tmp_path / "prod.toml"
+    for each in accepted:
+        file.write_text(good.replace(old, each), "utf-8")
+        load("prod", tmp_path)
+    for each in refused:
+        file.write_text(good.replace(old, each), "utf-8")
+        with pytest.raises(ConfigurationError):
+            load("prod", tmp_path)
+
+
+def test_a_staging_of_the_release_is_protected_like_prod_and_dev_is_not() -> None:
+    protection = {name: load(name).database.deletion_protection for name in NAMES}
+    assert protection == {"dev": False, "staging": True, "prod": True}
+    firewalls = {name: load(name).api.firewall for name in NAMES}
+    assert firewalls == {"dev": False, "staging": True, "prod": True}
+    backups = {name: load(name).database.backup_days for name in NAMES}
+    assert backups == {"dev": 7, "staging": 7, "prod": 35}
+    prod = load("prod")
+    assert prod.log_retention_days == 365
+    assert prod.database.insights_days == 465
+    assert prod.monitoring.lag_seconds == 300
+    assert all(load(name).database.rotation_days <= 30 for name in NAMES)
+
+
 @pytest.mark.parametrize("name", [None, "production", "../prod"])
 def test_an_unknown_environment_is_refused(name: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"is not one of dev, staging, prod"):

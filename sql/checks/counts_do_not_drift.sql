@@ -5,7 +5,7 @@
 WITH daily AS (
     SELECT source, dataset, (finished_at AT TIME ZONE 'UTC')::date AS day, sum(records) AS records
     FROM ingest.objects
-    WHERE state IN ('loaded', 'loaded_with_rejects') AND finished_at >= now() - interval '30 days'
+    WHERE state IN ('loaded', 'loaded_with_rejects') AND finished_at >= date_trunc('day', now(), 'UTC') - make_interval(hours => 29 * 24)
     GROUP BY source, dataset, day
 ),
 usual AS (

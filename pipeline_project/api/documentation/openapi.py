@@ -15,6 +15,7 @@ from pipeline_project.api.routes.jobs import LONGEST_PAGE, USUAL_PAGE
 from pipeline_project.jobs.model import FORMATS, REASONS, State
 
 Json = dict[str, Any]
+ROWS = "An object for each row. NaN and infinity are null. A number with more than 4,300 digits in a row is text."
 EVERYWHERE = {400, 401, *(kind.status for kind in GATEWAY_KINDS.values())}
 """Statuses of problems that any route may answer with, or the gateway in its place."""
 
@@ -360,7 +361,7 @@ def _schemas() -> Json:
                 "columns": _list(column),
                 "row_count": number,
                 "truncated": {"const": False},
-                "rows": _list(anything),
+                "rows": {**_list(anything), "description": ROWS},
             }
         ),
         "Job": _object(

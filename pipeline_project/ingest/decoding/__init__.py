@@ -14,6 +14,7 @@ from pipeline_project.ingest.decoding.json_records import (
     Flaw,
     RawRecord,
     decode,
+    decode_any_number,
 )
 from pipeline_project.ingest.decoding.streams import ByteStream
 
@@ -29,5 +30,6 @@ __all__ = [
     "RawRecord",
     "chunks",
     "decode",
+    "decode_any_number",
     "placed",
 ]

@@ -7,6 +7,7 @@ Values are texts, and an empty one is not there.
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -54,7 +55,7 @@ def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]
             line=1,
             column=1,
         )
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
         named = ", ".join(repr(name[:50]) for name in twice[:5])
         raise ObjectFault("bad_csv", f"the first line names a field twice: {named}", line=1, column=1)
     yield from _csv_rows(reader, header, delimiter)

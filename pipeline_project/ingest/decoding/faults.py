@@ -1,5 +1,8 @@
 """What can be wrong with an object as a whole, and how it is told: stable codes, and the place where there is one."""
 
+from functools import partial
+from typing import Any
+
 from pipeline_project.errors import Permanent
 
 
@@ -14,6 +17,10 @@ class ObjectFault(Permanent):
         self.message = message
         self.line = line
         self.column = column
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make a fault that came about in another process the same fault here."""
+        return partial(type(self), line=self.line, column=self.column), (self.code, self.message)
 
 
 def placed(message: str | None, line: int | None, column: int | None) -> str:

@@ -34,7 +34,7 @@ def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]
     first = window.skip_space()
     if first in (b"{", b"[", b""):
         pieces = json_records.json_chunks(window, envelope)
-    elif window.buffer.startswith(parquet_records.PARQUET):
+    elif parquet_records.is_parquet(window.buffer):
         envelope.format = "parquet"
         pieces = parquet_records.parquet_chunks(_Rest(window, text))
     else:

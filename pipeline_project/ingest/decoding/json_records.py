@@ -16,6 +16,7 @@ import msgspec
 
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.streams import ByteStream
+from pipeline_project.schema.numbers import read_number
 
 WINDOW = 1024 * 1024
 """Bytes that are looked at together; a chunk of records is at most this large. To cut them is one step, and PostgreSQL's
@@ -53,6 +54,8 @@ _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
 """Any value, with fractions as they were written. Raises one of UNREADABLE."""
+decode_any_number = msgspec.json.Decoder(float_hook=read_number).decode
+"""Slower `decode` that reads numbers with any exponent: those that no Decimal can hold become infinite."""
 
 RawRecord = bytes | msgspec.Raw
 
@@ -284,7 +287,7 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
-            kept = {name: decode(fields[name]) for name in KEPT_FIELDS if name in fields}
+            kept = {name: decode_any_number(fields[name]) for name in KEPT_FIELDS if name in fields}
         except UNREADABLE:
             pass  # found again below, with its place
         else:
@@ -346,11 +349,9 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 def _decoded(window: Window, end: int) -> Any:
     """The value between the position and `end`; goes there."""
     try:
-        value = decode(window.buffer[window.position : end])
+        value = decode_any_number(window.buffer[window.position : end])
     except RecursionError:
         raise window.fault("nested_too_deeply", "objects are nested too deeply: flatten them") from None
-    except ArithmeticError:
-        raise window.fault("bad_json", "a number is too large to be read") from None
     except UNREADABLE:
         raise window.fault("bad_json", "not valid JSON, or not UTF-8") from None
     window.position = end

@@ -6,7 +6,8 @@ before any of them is built: texts stay in their dictionaries until then, and as
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -25,9 +26,9 @@ from pipeline_project.ingest.decoding.json_records import (
     Flaw,
     RawRecord,
 )
+from pipeline_project.ingest.decoding.parquet_footer import ENCRYPTED, PLAIN, is_encrypted
 from pipeline_project.ingest.decoding.streams import ByteStream, check_unpacked
 
-PARQUET = b"PAR1"
 SPILL = 8 * 1024 * 1024
 """Parquet is read from its end; a file above this size waits on disk and not in memory."""
 UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError)
@@ -41,8 +42,21 @@ VALUE = 16
 GLIMPSE = 1000
 """Values up to this size are kept of a row that is too large, so that a person can tell which it is."""
 
+FIRST_BYTES = 64
+"""Within so many bytes, a Parquet file has a zero byte. The first line of a CSV, which may begin with PARENT_ID, has none."""
+MILLISECONDS = (2**63 - 1) // 1000
+"""Largest time before or after 1970 that 64 bits also hold in microseconds."""
+
+_TICKS = {"ms": 1, "s": 1000}
+_COARSE = [f"timestamp[{unit}" for unit in _TICKS]
+
 _compute: Any = pyarrow.compute  # made at run time, so that no type checker sees it
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def is_parquet(head: bytes) -> bool:
+    """Check whether a content that begins so is Parquet, encrypted or not."""
+    return head.startswith(PLAIN) or (head.startswith(ENCRYPTED) and b"\0" in head[:FIRST_BYTES])
 
 
 def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
@@ -66,36 +80,106 @@ def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
 
 def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, Flaw]]]:
     """The rows of a file of `size` bytes, a window at a time."""
+    if is_encrypted(file, size):
+        raise ObjectFault("bad_parquet", "the Parquet file is encrypted: export it without encryption")
     metadata = pq.read_metadata(file)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    _check_counts(metadata, groups)
     texts = [
         column.path
         for place, column in enumerate(_columns(metadata))
         if column.physical_type == "BYTE_ARRAY" and not any(_is_delta(group.column(place)) for group in groups)
     ]
-    parquet = pq.ParquetFile(file, metadata=metadata, read_dictionary=texts)
-    utc, readable = (
-        pa.schema([field.with_type(_readable(field.type, times)) for field in parquet.schema_arrow])
-        for times in (pa.timestamp("us"), pa.string())
+    # Checksums, which a file may have or not, are verified. Times of the old type INT96 would wrap in nanoseconds.
+    verified = {"metadata": metadata, "page_checksum_verification": True}
+    parquet = pq.ParquetFile(file, read_dictionary=texts, coerce_int96_timestamp_unit="us", **verified)
+    fields = list(parquet.schema_arrow)
+    utc, as_sent, readable = (
+        [field.with_type(_readable(field.type, times)) for field in fields]
+        for times in (lambda _: pa.timestamp("us"), lambda kind: pa.timestamp(kind.unit), lambda _: pa.string())
     )
+    coarse = {place for place, field in enumerate(fields) if any(unit in str(field.type) for unit in _COARSE)}
+    old_times = [column.path for column in _columns(metadata) if column.physical_type == "INT96"]
     check_unpacked(sum(group.total_byte_size for group in groups), size)
     check_unpacked(sum(_width(metadata, group, at_once=True) for group in groups), size)
+    if old_times:
+        _check_old_times(pq.ParquetFile(file, coerce_int96_timestamp_unit="ms", **verified), old_times)
     unpacked = 0
     for number, group in enumerate(groups):
+        rows_read = 0
         for batch in parquet.iter_batches(_rows_at_once(metadata, group), row_groups=[number]):
+            rows_read += batch.num_rows
             sizes = [_sizes(column).to_pylist() for column in batch.columns]
             rows = [VALUE * len(sizes) + sum(of_row) for of_row in zip(*sizes, strict=True)]
             unpacked += sum(map(sum, sizes))
             check_unpacked(unpacked, size)
+            # First without zones (Parquet's times are UTC), since their names would have to be looked up.
+            without_zone = [
+                as_sent[place] if place in coarse and _wraps(column) else utc[place]
+                for place, column in enumerate(batch.columns)
+            ]
             for begin, end in _windows(rows):
                 oversize = rows[begin] > RECORD_LIMIT
                 places = [place for place, column in enumerate(sizes) if not oversize or column[begin] <= GLIMPSE]
                 piece = batch.slice(begin, end - begin).select(places)
-                # First without zones (Parquet's times are UTC), since their names would have to be looked up.
-                for schema in (utc, readable):
-                    piece = piece.cast(pa.schema([schema.field(place) for place in places]), safe=False)
+                for schema in (without_zone, readable):
+                    piece = piece.cast(pa.schema([schema[place] for place in places]), safe=False)
                 records: list[RawRecord] = [_encode(_present(row)) for row in piece.to_pylist()]
                 yield records, {i: OVERSIZE for i, text in enumerate(records) if oversize or len(text) > RECORD_LIMIT}
+        if rows_read != group.num_rows:
+            raise _count_mismatch(group.num_rows, rows_read)
+
+
+def _check_counts(metadata: pq.FileMetaData, groups: Sequence[pq.RowGroupMetaData]) -> None:
+    """Raise ObjectFault unless the footer declares one number of rows everywhere, and each column once."""
+    found = sum(group.num_rows for group in groups)
+    if metadata.num_rows != found:
+        raise _count_mismatch(metadata.num_rows, found)
+    names = metadata.schema.to_arrow_schema().names
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise ObjectFault("bad_parquet", f"two columns have the name {twice[0][:50]!r}: export it again")
+    for group in groups:
+        if group.num_columns != metadata.num_columns:
+            raise ObjectFault("bad_parquet", "a part of the file lacks columns: export it again")
+        for place, column in enumerate(_columns(metadata)):
+            values = group.column(place).num_values
+            if not column.max_repetition_level and values != group.num_rows:
+                raise _count_mismatch(group.num_rows, values)
+
+
+def _count_mismatch(declared: int, found: int) -> ObjectFault:
+    return ObjectFault(
+        "count_mismatch",
+        f"the Parquet file declares {declared} rows, but there are {found}: the export is incomplete, run it again",
+    )
+
+
+def _check_old_times(coarse: pq.ParquetFile, columns: Sequence[str]) -> None:
+    """Raise ObjectFault if a time of the type INT96 wraps in microseconds. In milliseconds, `coarse` can hold each."""
+    for batch in coarse.iter_batches(CHUNK_RECORDS, columns=list(columns)):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if _wraps(column):
+                raise ObjectFault(
+                    "bad_parquet", f"column {name[:50]!r} holds a time after the year 294,000: correct it"
+                )
+
+
+def _wraps(column: Any) -> bool:
+    """Check whether an Arrow array holds a time, at any depth, that 64 bits cannot hold in microseconds."""
+    kind = column.type
+    if isinstance(column, pa.ExtensionArray):
+        return _wraps(column.storage)
+    if pa.types.is_struct(kind):
+        return any(map(_wraps, column.flatten()))
+    if pa.types.is_map(kind):
+        return _wraps(column.keys) or _wraps(column.items)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _wraps(column.flatten())
+    if not pa.types.is_timestamp(kind) or kind.unit not in _TICKS:
+        return False
+    ends = _compute.min_max(column.cast(pa.int64())).as_py()
+    most = MILLISECONDS // _TICKS[kind.unit]
+    return ends["min"] is not None and not -most <= ends["min"] <= ends["max"] <= most
 
 
 def _columns(metadata: pq.FileMetaData) -> list[pq.ColumnSchema]:
@@ -177,10 +261,10 @@ def _windows(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield begin, len(sizes)
 
 
-def _readable(kind: pa.DataType, times: pa.DataType) -> pa.DataType:
+def _readable(kind: Any, times: Callable[[pa.TimestampType], pa.DataType]) -> pa.DataType:
     """`kind` with dates as texts and timestamps as `times`, at any depth: Python's end with the year 9999."""
     if pa.types.is_timestamp(kind):
-        return times
+        return times(kind)
     if pa.types.is_date(kind):
         return pa.string()
     if pa.types.is_dictionary(kind):

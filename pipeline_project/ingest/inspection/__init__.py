@@ -11,6 +11,7 @@ __all__ = [
     "explain",
     "first_entities",
     "preview",
+    "previews",
     "reject_reasons",
     "rejects_command",
     "report",

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import NamedTuple
 
 from pipeline_project.database import Connection
@@ -38,17 +39,23 @@ class Batch:
     day: date
     object_ids: list[int]
     bytes: int
+    suspects: bool = False
+    """Whether a worker died while it had these objects open."""
 
 
 @dataclass(frozen=True)
 class Living:
-    """The batches of runs that are waiting or at work, and how many of those runs each source has."""
+    """The batches of runs that are waiting or at work, and how many of those runs each source has.
+
+    Runs of suspects are counted by themselves, so that other objects do not wait for them.
+    """
 
     batches: Collection[str] = ()
     runs: Mapping[str, int] | None = None
+    suspect_runs: Mapping[str, int] | None = None
 
-    def of(self, source: str) -> int:
-        return (self.runs or {}).get(source, 0)
+    def of(self, source: str, *, suspects: bool = False) -> int:
+        return ((self.suspect_runs if suspects else self.runs) or {}).get(source, 0)
 
 
 def assign(
@@ -65,22 +72,31 @@ def assign(
     alive = living()
     given: list[Batch] = []
     for source in waiting:
-        room = runs_per_source - alive.of(source)
-        if room <= 0:
-            continue
-        parameters = {
-            "source": source,
-            "live": list(alive.batches),
-            "pause": PAUSE,
-            "limit": room * settings.ingest_batch_objects,
-        }
-        candidates = [Candidate(*row) for row in connection.execute(query("ingest/ledger/unassigned"), parameters)]
-        packed = pack(candidates, objects=settings.ingest_batch_objects, size=settings.ingest_batch_bytes)
-        for batch, _ in zip((_batch(source, part) for part in packed), range(room), strict=False):
-            assign_to(connection, batch.object_ids, batch.id)
-            given.append(batch)
+        for suspects in (False, True):
+            room = runs_per_source - alive.of(source, suspects=suspects)
+            if room > 0:
+                given += _give(connection, settings, source, alive, room, suspects=suspects)
         connection.commit()
     return given, True
+
+
+def _give(
+    connection: Connection, settings: Settings, source: str, alive: Living, room: int, *, suspects: bool
+) -> Iterator[Batch]:
+    """Give objects of one source to at most `room` batches: suspects, or the others."""
+    parameters = {
+        "source": source,
+        "suspects": suspects,
+        "live": list(alive.batches),
+        "pause": PAUSE,
+        "limit": room * settings.ingest_batch_objects,
+    }
+    candidates = [Candidate(*row) for row in connection.execute(query("ingest/ledger/unassigned"), parameters)]
+    packed = pack(candidates, objects=settings.ingest_batch_objects, size=settings.ingest_batch_bytes)
+    for part in islice(packed, room):
+        batch = _batch(source, part, suspects=suspects)
+        assign_to(connection, batch.object_ids, batch.id)
+        yield batch
 
 
 def assign_to(connection: Connection, object_ids: Collection[int], batch: str) -> None:
@@ -103,13 +119,14 @@ def pack(candidates: Iterable[Candidate], *, objects: int, size: int) -> Iterato
         yield part
 
 
-def _batch(source: str, part: list[Candidate]) -> Batch:
+def _batch(source: str, part: list[Candidate], *, suspects: bool) -> Batch:
     return Batch(
         id=f"{source}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
         source=source,
         day=part[0].day,
         object_ids=[each.object_id for each in part],
         bytes=sum(each.size for each in part),
+        suspects=suspects,
     )
 
 

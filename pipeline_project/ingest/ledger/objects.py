@@ -1,14 +1,12 @@
 """The object ledger (`ingest.objects`): what was seen, who works on it, how it ended.
 
-    discovered ──claim──► claimed ──► loaded | loaded_with_rejects | failed | superseded
-        ▲                    │
-        └── transient fault, or the claim ran out ──┘        unroutable: nobody is registered for its prefix
-
-The last step is taken by load.py, in the transaction that writes the data.
+The states of an object and their transitions are in states.py. The step to an end state is taken by load.py, in the
+transaction that writes the data. A worker notes what it opens before it opens it: after its death these objects are
+suspects, and are loaded in processes of their own (suspects.py).
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -17,11 +15,10 @@ from psycopg.rows import class_row
 
 from pipeline_project.database import Connection
 from pipeline_project.ingest.decoding import ObjectFault
+from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import route
-
-ALL = 2**31 - 1
-"""A limit that is none."""
+from pipeline_project.sources.source import Source
 
 COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
 """Of an object: columns of the ledger and fields of an Outcome, as they are shown to people."""
@@ -87,6 +84,8 @@ class Claimed:
     """It was tried before: its rows or rejects may be there."""
     loaded_before: bool
     """It is loaded, and stays so if it is refused now."""
+    suspect: bool = False
+    """A worker died while it had this object open."""
 
 
 @dataclass
@@ -98,7 +97,7 @@ class Outcome:
 
     object_id: int
     key: str
-    state: str = "claimed"
+    state: ObjectState = ObjectState.CLAIMED
     format: str | None = None
     last_modified: datetime | None = None
     records: int = 0
@@ -114,22 +113,22 @@ class Outcome:
     """Keys of a few rows that were loaded, for people to look at."""
 
     def count(self, result: str, rows: int, deleted: int) -> None:
-        """Add what a merge statement says of this object's rows."""
-        match result:
-            case "new":
+        """Add what a merge statement reports about this object's rows. Raises ValueError for an unknown word."""
+        match Merged(result):
+            case Merged.NEW:
                 self.inserted += rows
                 self.deleted += deleted
-            case "changed":
+            case Merged.CHANGED:
                 self.updated += rows
                 self.deleted += deleted
-            case "unchanged" | "same":
+            case Merged.UNCHANGED | Merged.SAME:
                 self.unchanged += rows
-            case _:  # stale, or late: placed in history, and perhaps counted again
+            case Merged.STALE | Merged.LATE:  # late: placed in the version history, and perhaps counted again
                 self.stale += rows
 
     def refuse(self, fault: ObjectFault) -> None:
         """Nothing of the object is loaded."""
-        self.state, self.fault = "failed", fault
+        self.state, self.fault = ObjectState.FAILED, fault
         self.first_keys.clear()
         self.inserted = self.updated = self.unchanged = self.stale = self.deleted = 0
 
@@ -158,10 +157,11 @@ def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
     return [object_id for (object_id,) in rows]
 
 
-def states(connection: Connection, seen: Iterable[ObjectSeen]) -> dict[int, str]:
+def states(connection: Connection, seen: Iterable[ObjectSeen]) -> dict[int, ObjectState]:
     """The state of each that is known, by its id."""
     parameters = {"object_ids": [each.object_id for each in seen]}
-    return dict(connection.execute(query("ingest/ledger/object_states"), parameters).fetchall())
+    rows = connection.execute(query("ingest/ledger/object_states"), parameters)
+    return {object_id: ObjectState(state) for object_id, state in rows}
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:
@@ -176,6 +176,22 @@ def claim(
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         parameters = {"object_ids": list(object_ids), "worker": worker, "run_id": run_id, "seconds": seconds}
         return cursor.execute(query("ingest/ledger/claim"), parameters).fetchall()
+
+
+def open_objects(
+    connection: Connection,
+    opened: Sequence[int],
+    *,
+    worker: str,
+    seconds: float,
+    closed: Sequence[int] = (),
+) -> None:
+    """Note that the worker opens these objects now, which may take so many seconds. Each opening is an attempt.
+
+    `closed`: objects that it had opened and opens no longer. Their attempt does not count.
+    """
+    parameters = {"opened": list(opened), "closed": list(closed), "worker": worker, "seconds": seconds}
+    connection.execute(query("ingest/ledger/open_objects"), parameters)
 
 
 def take_turn(connection: Connection, source: str, dataset: str) -> None:
@@ -209,21 +225,40 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
 
 def try_later(
     connection: Connection, object_ids: Sequence[int], *, worker: str, max_attempts: int, code: str, message: str
-) -> dict[int, str]:
-    """Give objects back after a transient fault; what became of each: `discovered`, or after so many attempts `failed`,
-    or loaded as before."""
+) -> dict[int, ObjectState]:
+    """Release objects after a transient fault, or after the death of their worker. Returns the new state of each:
+    `discovered`; after so many attempts `failed`, or loaded as before."""
     parameters: dict[str, Any] = {"object_ids": list(object_ids), "worker": worker, "max_attempts": max_attempts}
     rows = connection.execute(
         query("ingest/ledger/try_later"), {**parameters, "error_code": code, "error_message": message}
     )
-    return dict(rows.fetchall())
+    return {object_id: ObjectState(state) for object_id, state in rows}
 
 
-def give_back(connection: Connection, *, worker: str) -> None:
-    """Give back whatever the worker holds and has not tried: it does not count as an attempt."""
-    connection.execute(query("ingest/ledger/give_back"), {"worker": worker})
+def give_back(connection: Connection, *, worker: str, object_ids: Sequence[int] | None = None) -> None:
+    """Release objects that the worker holds and has not finished, or all of them. This does not count as an attempt."""
+    parameters = {"worker": worker, "object_ids": None if object_ids is None else list(object_ids)}
+    connection.execute(query("ingest/ledger/give_back"), parameters)
 
 
 def replay(connection: Connection, object_ids: Sequence[int]) -> None:
     """Put objects back in line, loaded, failed or superseded ones."""
     connection.execute(query("ingest/ledger/replay"), {"object_ids": list(object_ids)})
+
+
+def reroute(connection: Connection, routes: Mapping[int, tuple[Source, str]]) -> None:
+    """Put unroutable objects in line, by ID with the source and dataset that are registered for them now."""
+    ways = routes.values()
+    parameters = {
+        "object_ids": list(routes),
+        "sources": [source.name for source, _ in ways],
+        "datasets": [dataset for _, dataset in ways],
+    }
+    if routes:
+        connection.execute(query("ingest/ledger/reroute"), parameters)
+
+
+def claimable(connection: Connection, object_ids: Sequence[int]) -> list[int]:
+    """Those of the objects that wait to be loaded, oldest first."""
+    rows = connection.execute(query("ingest/ledger/claimable"), {"object_ids": list(object_ids)})
+    return [object_id for (object_id,) in rows]

@@ -5,4 +5,13 @@ from pipeline_project.ingest.loading.microbatches import Opened
 from pipeline_project.ingest.loading.retention import prune_confirmations
 from pipeline_project.ingest.loading.worker import Worker, open_object
 
-__all__ = ["Loader", "Opened", "Worker", "open_object", "prune_confirmations"]
+__all__ = [
+    "Loader",
+    "Opened",
+    "Worker",
+    "apart",
+    "open_object",
+    "prune_confirmations",
+    "suspects",
+    "time_limit",
+]

@@ -1,11 +1,12 @@
 """What must hold for an object as a whole: the share of bad rows, the sender's own account of it, its control totals."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.loading.microbatches import Opened
 from pipeline_project.ingest.mapping import Bad
+from pipeline_project.schema.numbers import is_bounded, plain_number
 from pipeline_project.sources.source import Source
 
 TOO_MANY_REJECTS = "too_many_rejects"
@@ -20,17 +21,17 @@ def check_whole(source: Source, opened: Opened) -> None:
     metadata = metadata if isinstance(metadata, dict) else {}
     summary = summary if isinstance(summary, dict) else {}
     for sender in (metadata.get("sourceSystem"), envelope.fields.get("sourceSystem")):
-        if sender is not None and str(sender).strip().lower() != source.name:
+        if sender is not None and (not isinstance(sender, str) or sender.strip().lower() != source.name):
             raise ObjectFault(
                 "wrong_source",
-                f"says that it comes from {str(sender)[:100]!r} but lies below {source.prefix}/: "
+                f"says that it comes from {_shown(sender)!r} but lies below {source.prefix}/: "
                 "upload it to the folder of its own source",
             )
     for place, count in (("metadata", metadata.get("recordCount")), ("summary", summary.get("recordCount"))):
         if count is not None and _number(count) != records:
             raise ObjectFault(
                 "count_mismatch",
-                f"{place}.recordCount is {str(count)[:50]}, but there are {records} records: "
+                f"{place}.recordCount is {_shown(count)}, but there are {records} records: "
                 "the export is incomplete, run it again",
             )
     if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
@@ -47,17 +48,22 @@ def check_whole(source: Source, opened: Opened) -> None:
             if declared is not None and _number(declared) != found:
                 raise ObjectFault(
                     "total_mismatch",
-                    f"summary.{name} is {str(declared)[:50]}, but the records sum up to {found}: "
+                    f"summary.{name} is {_shown(declared)}, but the records sum up to {found}: "
                     "the export is incomplete, run it again",
                 )
 
 
-def _number(value: Any) -> Decimal | None:
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
+def _number(value: Any) -> int | Decimal | None:
+    """The number that a sender declares, also as text. None for anything else, and for a number beyond the bounds."""
+    number = plain_number(value.strip()) if isinstance(value, str) else value
+    if not isinstance(number, int | Decimal) or isinstance(number, bool):
         return None
-    return number if number.is_finite() else None
+    return number if is_bounded(number) else None
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a declared value. What is nested is not written out, since its depth has no bound."""
+    return "an object" if isinstance(value, dict) else "an array" if isinstance(value, list) else str(value)[:50]
 
 
 def _sentence(bad: Bad) -> str:

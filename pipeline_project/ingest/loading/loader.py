@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from decimal import Decimal, localcontext
 from itertools import chain, groupby, islice
@@ -27,9 +27,10 @@ from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import RAW_LIMIT, Chunk, ObjectFault
-from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.ledger import Merged, ObjectState, Outcome
 from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, check_whole
 from pipeline_project.ingest.loading.microbatches import Opened, Piece, pieces_of, read_whole, whole_objects
+from pipeline_project.ingest.loading.time_limit import TimeLimit, TimeLimits
 from pipeline_project.ingest.mapping import (
     DIGITS_OF_TOTAL,
     Bad,
@@ -65,7 +66,7 @@ REJECTS_TOGETHER = 1_000
 """Rejected rows that are replayed together."""
 REJECTS_OF_REFUSED = 100
 """How many of the bad rows of a refused object are kept for people to look at."""
-
+NO_LIMIT: AbstractContextManager[None] = nullcontext()
 
 Known = dict[int, set[int]]
 """Of each object, by id, the ordinals of the records that are there already."""
@@ -74,24 +75,28 @@ Known = dict[int, set[int]]
 class Loader:
     """Loads objects over one connection, which nobody else may use meanwhile.
 
-    `worker` is the name under which the objects were claimed.
+    `worker` is the name under which the objects were claimed. `limits` bound the time in which objects are decoded and
+    mapped; the time in which PostgreSQL works, or others have the turn, does not count. None: there is no bound.
     """
 
-    def __init__(self, connection: Connection, worker: str) -> None:
+    def __init__(self, connection: Connection, worker: str, limits: TimeLimits | None = None) -> None:
         self._connection = connection
         self._worker = worker
+        self._limits = limits
         self._unprobed: dict[tuple[str, str], int] = {}
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
     def load_one(self, source: Source, dataset: str, opened: Opened) -> Outcome | None:
         """Load an object of any size, streaming. None: the claim has run out and another worker has taken it."""
+        limit = self._limit([opened])
         try:
-            with self._load(source, dataset) as load:
+            with self._load(source, dataset, limit) as load:
                 if not load.hold([opened]):
                     return None
                 load.run(pieces_of(opened))
-                check_whole(source, opened)
+                with limit:
+                    check_whole(source, opened)
                 load.settle([opened])
         except ObjectFault as fault:
             # What was written of it is rolled back; that it failed is told in a transaction of its own.
@@ -102,6 +107,15 @@ class Loader:
                 load.settle([opened])
         return opened.outcome
 
+    def rehearse(self, source: Source, dataset: str, opened: Opened) -> None:
+        """Decode and map an object and write nothing: if this ends the process, no other load has waited for it.
+
+        What is wrong with the object in other ways shows when it is loaded.
+        """
+        with suppress(Exception), self._limit([opened]):
+            for chunk in opened.chunks:
+                mapper(source, dataset).map_all(chunk, list(range(len(chunk.records))), opened.position)
+
     def load_many(self, source: Source, dataset: str, opened: Sequence[Opened]) -> list[Outcome]:
         """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
 
@@ -110,16 +124,18 @@ class Loader:
         """
         unpacked: dict[Opened, list[Chunk]] = {}
         room = TOGETHER_UNPACKED
+        limit = self._limit(opened)
         for each in opened:
             try:
-                chunks, size = read_whole(each, room)
+                with limit:
+                    chunks, size = read_whole(each, room)
             except ObjectFault as fault:
                 each.outcome.refuse(fault)
                 chunks, size = [], 0
             if size <= room:
                 unpacked[each] = chunks
                 room -= size
-        with self._load(source, dataset) as load:
+        with self._load(source, dataset, limit) as load:
             held = load.hold(list(unpacked))
             load.run(whole_objects((each, unpacked[each]) for each in held), whole=True)
             load.settle(held)
@@ -134,10 +150,16 @@ class Loader:
             load.raise_data_version([opened])
 
     @contextmanager
-    def _load(self, source: Source, dataset: str) -> Iterator["_Load"]:
+    def _load(self, source: Source, dataset: str, limit: AbstractContextManager[None] = NO_LIMIT) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed)
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed, limit)
+
+    def _limit(self, opened: Sequence[Opened]) -> AbstractContextManager[None]:
+        """The time for all of these objects; entered where they are decoded and mapped."""
+        if self._limits is None:
+            return NO_LIMIT
+        return TimeLimit(self._limits.of(sum(each.claimed.size for each in opened)))
 
 
 class _Load:
@@ -151,8 +173,13 @@ class _Load:
         dataset: str,
         postgres: ThreadPoolExecutor,
         unprobed: dict[tuple[str, str], int],
+        limit: AbstractContextManager[None],
     ) -> None:
-        """`unprobed`: by source and dataset, how many of the next pieces go without a probe."""
+        """`unprobed`: by source and dataset, how many of the next pieces go without a probe.
+
+        `limit` is entered as long as records are decoded or mapped.
+        """
+        self._limit = limit
         self._connection = connection
         self._worker = worker
         self._source = source
@@ -209,8 +236,7 @@ class _Load:
 
     def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
         previous: tuple[Piece, Future[Known] | None] | None = None
-        for piece in pieces:
-            peeks = packed(self._peek(piece))
+        for piece, peeks in self._peeked(pieces):
             if whole and previous is not None:
                 # What the objects of one piece say must be there when those of the next are compared: the notes of what is
                 # known have to wait until it shows which objects are refused.
@@ -236,7 +262,7 @@ class _Load:
                     self._add_rejects(each, each.first_bad)
                     self._resolve_rejects(each)
                 continue
-            outcome.state = "loaded_with_rejects" if each.bad_ordinals else "loaded"
+            outcome.state = ObjectState.LOADED_WITH_REJECTS if each.bad_ordinals else ObjectState.LOADED
             self._resolve_rejects(each)
         with_bad = [each.claimed.object_id for each in opened if each.bad_ordinals]
         if with_bad and self._versioned:
@@ -258,6 +284,16 @@ class _Load:
 
     # --- decoding side
 
+    def _peeked(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, bytes]]:
+        iterator = iter(pieces)
+        while True:
+            with self._limit:
+                piece = next(iterator, None)
+                if piece is None:
+                    return
+                peeks = packed(self._peek(piece))
+            yield piece, peeks
+
     def _peek(self, piece: Piece) -> Peeks:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper):
@@ -276,6 +312,16 @@ class _Load:
     def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
         known = probe.result() if probe is not None else {}
+        with self._limit:
+            accepted, bad = self._map(piece, known, whole=whole)
+            staged = _to_stage(accepted)
+        confirmed = list(accepted) if whole and known else []
+        self._steps.append(self._postgres.submit(self._merge, staged, bad, confirmed))
+        while len(self._steps) > STEPS_AHEAD:
+            self._steps.pop(0).result()
+
+    def _map(self, piece: Piece, known: Known, *, whole: bool) -> tuple[dict[Opened, Rows], list[tuple[Opened, Bad]]]:
+        """Map the records that are not known. Returns the rows to be merged, and the rejects."""
         rows: dict[Opened, Rows] = {}
         bad: list[tuple[Opened, Bad]] = []
         for opened, chunk in piece:
@@ -298,10 +344,7 @@ class _Load:
             opened.outcome.stale += len(rows[opened].keys) - len(each.keys)
             first_keys = opened.outcome.first_keys
             first_keys += each.keys[: FIRST_KEYS - len(first_keys)]
-        confirmed = list(accepted) if whole and known else []
-        self._steps.append(self._postgres.submit(self._merge, _to_stage(accepted), bad, confirmed))
-        while len(self._steps) > STEPS_AHEAD:
-            self._steps.pop(0).result()
+        return accepted, bad
 
     def _sum_up(self, mapper: EntityMapper, opened: Opened, chunk: Chunk, bad: Sequence[Bad]) -> None:
         """Add to the object's control totals its good records."""
@@ -348,7 +391,7 @@ class _Load:
         known: Known = {}
         for object_id, ordinals, unchanged in rows:
             known.setdefault(object_id, set()).update(ordinals)
-            self._held[object_id].outcome.count("unchanged" if unchanged else "stale", len(ordinals), 0)
+            self._held[object_id].outcome.count(Merged.UNCHANGED if unchanged else Merged.STALE, len(ordinals), 0)
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
             self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
         if known and not whole:
@@ -375,12 +418,12 @@ class _Load:
             with self._connection.cursor() as cursor:
                 if self._partial and self._versioned:
                     for (object_id,) in cursor.execute(self._statement("loading/drop_overruled")).fetchall():
-                        self._held[object_id].outcome.count("stale", 1, 0)
+                        self._held[object_id].outcome.count(Merged.STALE, 1, 0)
                 merge = self._statement("loading/merge")
                 late = False
                 for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self._repeats}).fetchall():
                     self._held[object_id].outcome.count(result, count, deleted)
-                    late = late or result == "late"
+                    late = late or result == Merged.LATE
                 if late:
                     self._place_late(cursor)
         if self._open_rejects:
@@ -410,7 +453,7 @@ class _Load:
                 continue
             outcome = self._held[object_id].outcome
             outcome.stale -= count
-            outcome.count("changed", count, deleted)
+            outcome.count(Merged.CHANGED, count, deleted)
         cursor.execute(self._statement("loading/empty_late"))
 
     def _add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:

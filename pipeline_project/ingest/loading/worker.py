@@ -1,12 +1,14 @@
 """Takes waiting objects from claim to end: fetches them, batches small ones, decides what is tried again.
 
-Whatever happens to one object, its neighbours go on. Whatever happens to the worker, its claims end with its session.
+Whatever happens to one object, its neighbours go on. Whatever happens to the worker, its claims end with its session, and
+what it had open is loaded in processes of their own (suspects.py).
 """
 
 import logging
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from itertools import groupby
 from typing import Any
@@ -14,13 +16,16 @@ from typing import Any
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline_project import aws, logs
 from pipeline_project.database import Connection, Database, is_transient
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import ByteStream, Envelope, ObjectFault, chunks
-from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.ledger import Claimed, ObjectState, Outcome
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.loading.suspects import LoadApart, Suspects
+from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import ObjectPosition, mapper
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
@@ -39,16 +44,38 @@ STORAGE_ERRORS = (BotoCoreError, ClientError, OSError)
 log = logging.getLogger("pipeline.ingest")
 
 
+def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int) -> list[Outcome]:
+    """Load one object in this process, which is the object's own (suspects.py)."""
+    logs.configure_process()
+    database = Database(lambda: conninfo)
+    own = Worker(database, aws.client(settings, "s3"), settings, run_id=run_id, name=worker, apart=None)
+    return list(own.ingest([object_id]))
+
+
 class Worker:
     """Loads objects of the ledger. One thread's own."""
 
-    def __init__(self, database: Database, s3: Any, settings: Settings, *, run_id: str | None = None) -> None:
-        """`database` is the loader's, `s3` a boto3 client."""
+    def __init__(
+        self,
+        database: Database,
+        s3: Any,
+        settings: Settings,
+        *,
+        run_id: str | None = None,
+        name: str | None = None,
+        apart: LoadApart | None = load_apart,
+    ) -> None:
+        """`database` is the loader's, `s3` a boto3 client.
+
+        `apart` is what loads a suspect in a process of its own. None: this is such a process.
+        """
         self._database = database
         self._s3 = s3
         self._settings = settings
+        self._limits = TimeLimits.from_settings(settings)
         self._run_id = run_id
-        self._name = f"{run_id or 'worker'}/{uuid.uuid4().hex[:12]}"
+        self._name = name or f"{run_id or 'worker'}/{uuid.uuid4().hex[:12]}"
+        self._apart = apart
 
     def ingest(self, object_ids: Sequence[int]) -> Generator[Outcome, None, None]:
         """Claim and load what still waits of these objects; the outcome of each as soon as it is known.
@@ -76,20 +103,44 @@ class Worker:
             run_id=self._run_id,
             seconds=self._settings.ingest_claim_seconds,
         )
-        loader = Loader(connection, self._name)
-        with ThreadPoolExecutor(FETCHES, "fetch") as fetchers:
+        loader = Loader(connection, self._name, self._limits)
+        with self._suspects() as suspects, ThreadPoolExecutor(FETCHES, "fetch") as fetchers:
+            if suspects is not None:
+                claimed = self._hand_over(connection, suspects, claimed)
             for batch in _batches(claimed):
                 for outcome in self._load(connection, loader, fetchers, batch):
-                    log.info(
-                        "%s: %s, %d records (%d inserted, %d updated, %d unchanged, %d stale, %d rejected)%s",
-                        outcome.key,
-                        outcome.state,
-                        *(outcome.records, outcome.inserted, outcome.updated),
-                        *(outcome.unchanged, outcome.stale, outcome.rejected),
-                        f": {outcome.fault.message}" if outcome.fault else "",
-                        extra={"object_id": outcome.object_id, "run_id": self._run_id},
-                    )
-                    yield outcome
+                    yield self._logged(outcome)
+            if suspects is not None:
+                yield from map(self._logged, suspects.outcomes())
+
+    def _suspects(self) -> AbstractContextManager[Suspects | None]:
+        if self._apart is None:
+            return nullcontext()
+        return Suspects(self._database, self._settings, self._apart, worker=self._name, run_id=self._run_id)
+
+    def _hand_over(self, connection: Connection, suspects: Suspects, claimed: list[Claimed]) -> list[Claimed]:
+        """Let suspects be loaded in their own processes, which claim them themselves. Returns the other objects."""
+        own: list[Claimed] = []
+        apart: list[Claimed] = []
+        for each in claimed:
+            has_attempts = each.attempts < self._settings.ingest_max_attempts
+            (apart if each.suspect and has_attempts else own).append(each)
+        if apart:
+            ledger.give_back(connection, worker=self._name, object_ids=[each.object_id for each in apart])
+            suspects.start(apart)
+        return own
+
+    def _logged(self, outcome: Outcome) -> Outcome:
+        log.info(
+            "%s: %s, %d records (%d inserted, %d updated, %d unchanged, %d stale, %d rejected)%s",
+            outcome.key,
+            outcome.state,
+            *(outcome.records, outcome.inserted, outcome.updated),
+            *(outcome.unchanged, outcome.stale, outcome.rejected),
+            f": {outcome.fault.message}" if outcome.fault else "",
+            extra={"object_id": outcome.object_id, "run_id": self._run_id},
+        )
+        return outcome
 
     def _load(
         self, connection: Connection, loader: Loader, fetchers: ThreadPoolExecutor, batch: list[Claimed]
@@ -97,6 +148,7 @@ class Worker:
         done: set[int] = set()
         if len(batch) > 1:
             try:
+                self._open_in_ledger(connection, batch)
                 opened = [each for each in fetchers.map(self._fetch, batch) if each is not None]
                 for outcome in loader.load_many(sources()[batch[0].source], batch[0].dataset, opened):
                     done.add(outcome.object_id)
@@ -106,21 +158,43 @@ class Worker:
                     raise
                 # Whose fault it was shows when each is loaded by itself.
                 log.warning("%d objects are loaded one by one (%s)", len(batch), type(error).__name__)
-        for claimed in batch:
-            if claimed.object_id not in done and (outcome := self._load_alone(connection, loader, claimed)):
+        left = [claimed for claimed in batch if claimed.object_id not in done]
+        for claimed in left:
+            if outcome := self._load_alone(connection, loader, claimed, left):
                 yield outcome
 
-    def _load_alone(self, connection: Connection, loader: Loader, claimed: Claimed) -> Outcome | None:
+    def _open_in_ledger(self, connection: Connection, opened: list[Claimed], closed: Sequence[Claimed] = ()) -> None:
+        """Note durably what this worker opens now: if it dies, these objects are suspects."""
+        ledger.open_objects(
+            connection,
+            [each.object_id for each in opened],
+            closed=[each.object_id for each in closed],
+            worker=self._name,
+            # A suspect is read twice.
+            seconds=2 * self._limits.of(sum(each.size for each in opened)),
+        )
+
+    def _load_alone(
+        self, connection: Connection, loader: Loader, claimed: Claimed, batch: Sequence[Claimed]
+    ) -> Outcome | None:
+        """`batch`: the objects that were perhaps opened together with this one, and are not any more."""
         try:
-            if claimed.attempts > self._settings.ingest_max_attempts:
+            if claimed.attempts >= self._settings.ingest_max_attempts:
                 raise ObjectFault(
-                    "gave_up", f"{claimed.attempts - 1} attempts to load it ended with the worker's death"
+                    "gave_up",
+                    f"The worker died in each of {claimed.attempts} attempts to load this file. Look for the reason in "
+                    "the logs of its runs, then replay the file.",
                 )
-            return loader.load_one(sources()[claimed.source], claimed.dataset, self._open(claimed))
+            self._open_in_ledger(connection, [claimed], batch)
+            source = sources()[claimed.source]
+            if claimed.suspect:
+                loader.rehearse(source, claimed.dataset, self._open(claimed))
+            return loader.load_one(source, claimed.dataset, self._open(claimed))
         except ObjectFault as fault:
             return self._settle(connection, claimed, fault)
         except psycopg.Error as error:
-            if connection.broken:
+            # A full disk is no fault of the object, and may last longer than its attempts.
+            if connection.broken or isinstance(error, psycopg.errors.DiskFull):
                 raise
             if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
                 return self._try_later(connection, claimed, "database_busy", error)
@@ -132,6 +206,11 @@ class Worker:
             return self._settle(connection, claimed, ObjectFault("refused_by_database", message))
         except STORAGE_ERRORS as error:
             return self._try_later(connection, claimed, "storage", error)
+        except MemoryError:
+            message = (
+                "The file needs more memory at once than the machine has. Split it into smaller files and upload them."
+            )
+            return self._settle(connection, claimed, ObjectFault("out_of_memory", message))
         except Exception as error:
             # A bug. Raised, it would stop the neighbours too, in this run and in each that follows.
             log.exception("%s", claimed.key)
@@ -143,7 +222,7 @@ class Worker:
         outcome = Outcome(claimed.object_id, claimed.key)
         outcome.refuse(fault)
         if fault.code == "overwritten":
-            outcome.state = "superseded"
+            outcome.state = ObjectState.SUPERSEDED
         ledger.settle(connection, [outcome], worker=self._name)
         return outcome
 
@@ -154,7 +233,7 @@ class Worker:
             worker=self._name,
             max_attempts=self._settings.ingest_max_attempts,
             code=code,
-            message=f"attempt {claimed.attempts} of {self._settings.ingest_max_attempts}: {type(error).__name__}",
+            message=f"attempt {claimed.attempts + 1} of {self._settings.ingest_max_attempts}: {type(error).__name__}",
         )
         log.warning("%s: %s, now %s", claimed.key, type(error).__name__, states.get(claimed.object_id), exc_info=error)
 
@@ -191,10 +270,10 @@ def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) ->
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:
-    """Small objects of one source and dataset together; large ones, and those whose worker died, by themselves."""
+    """Small objects of one source and dataset together; large objects, suspects and repeated ones by themselves."""
 
     def kind(each: Claimed) -> tuple[str, str, bool]:
-        return (each.source, each.dataset, each.size <= SMALL and each.attempts == 1)
+        return (each.source, each.dataset, each.size <= SMALL and each.attempts == 0 and not each.suspect)
 
     for (_, _, together), group in groupby(sorted(claimed, key=kind), key=kind):
         batch: list[Claimed] = []

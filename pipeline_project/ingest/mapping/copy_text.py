@@ -8,18 +8,12 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project.schema.numbers import is_bounded
+
 NULL = ""
 """COPY's null: blank texts count as not sent, so it stands for nothing else."""
 DEEPEST = 100
 """Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
-
-LARGEST_EXPONENT = 300
-DIGITS_OF_INTEGER = 1024
-"""In bits. Larger numbers are no measurements, and PostgreSQL would spell out every digit."""
-
-LONGEST_NUMBER = 4_300
-"""Digits. Python takes no integer of more, and PostgreSQL no fraction of four times as many."""
-
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 encode, _encode_lines = _encoder.encode, _encoder.encode_lines
@@ -88,14 +82,8 @@ def depth(value: Any) -> int:
 
 def unstorable(value: Any) -> bool:
     """Whether a number in it would be spelled out over megabytes, or not at all."""
-    if type(value) is Decimal:
-        return (
-            not value.is_finite()
-            or abs(value.adjusted()) > LARGEST_EXPONENT
-            or len(value.as_tuple().digits) > LONGEST_NUMBER
-        )
-    if type(value) is int:
-        return value.bit_length() > DIGITS_OF_INTEGER
+    if type(value) is Decimal or type(value) is int:
+        return not is_bounded(value)
     if type(value) is dict:
         return any(map(unstorable, value.values()))
     return type(value) is list and any(map(unstorable, value))

@@ -57,6 +57,8 @@ Read = Callable[[Column], Column]
 
 DIGITS = 18
 """A number of no more characters keeps all bounds of Money and Amount."""
+CHARACTERS_OF_SHARE = 40
+"""More than any float has. The models check the bounds of longer numbers."""
 FREQUENT = 8
 """A field becomes a column if more than one in so many records has it."""
 MOST_FIELDS = 2_000
@@ -156,8 +158,11 @@ def _count(values: Column) -> Column:
 
 def _share(values: Column) -> Column:
     return [
-        share_text(float(value))
-        if type(value) in (int, Decimal) and 0 <= value <= 1
+        share_text(float(text))
+        if type(value) in (int, Decimal)
+        and 0 <= value <= 1
+        and len(text := str(value)) <= CHARACTERS_OF_SHARE
+        and "E" not in text
         else ("" if is_blank(value) else None)
         for value in values
     ]

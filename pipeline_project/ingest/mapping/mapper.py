@@ -8,14 +8,17 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
+from types import NoneType
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode
+from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.ingest.mapping.fast_path import Ordinary, OrdinaryRecords
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
+from pipeline_project.ingest.mapping.struct_columns import Path
 from pipeline_project.schema.fields import Time, in_utc, spellings
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
@@ -24,6 +27,13 @@ FUTURE = timedelta(days=1)
 """A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
 TOGETHER = 500
 """Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes a third longer."""
+
+_WITHOUT_NUMBERS = frozenset({str, bool, NoneType})
+
+MOST_ERRORS = 100
+"""Errors that a reject keeps. A record of 16 MB can have a million fields, all of them wrong."""
+LONGEST_NAME = 1_000
+"""Characters of a field's name that a reject keeps."""
 
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
 _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
@@ -39,6 +49,9 @@ _LONE_SURROGATE = re.compile(
 
 _time = TypeAdapter[datetime](Time)
 
+
+_Steps = dict[str, "_Steps"]
+"""Names of fields that a spelling leads to or through, with the names inside of each object."""
 
 TOO_DEEP = FieldError("", "nested_too_deeply", f"is nested more than {DEEPEST} levels deep: flatten it")
 
@@ -72,8 +85,14 @@ class Mapper:
         self.model = source.record(self.dataset)
         self._spellings = {name: spellings(name, field) for name, field in self.model.model_fields.items()}
         self._validate = self.model.__pydantic_validator__.validate_python
-        self._nested = [paths for paths in self._spellings.values() if any(len(path) > 1 for path in paths)]
-        self._nested_names = frozenset(path[0] for paths in self._nested for path in paths if len(path) > 1)
+        self._nested: _Steps = {}
+        for path in chain.from_iterable(self._spellings.values()):
+            inner = self._nested
+            for step in path if len(path) > 1 else ():
+                inner = inner.setdefault(step, {})
+        self._through_objects = [
+            paths for paths in self._spellings.values() if any(path[0] in self._nested for path in paths)
+        ]
         ordinary = OrdinaryRecords(self.model, self._spellings, ("updated_at", *self.fields), self.defaults)
         self._ordinary = ordinary if ordinary.complete else None
 
@@ -94,7 +113,7 @@ class Mapper:
         if flaw is not None:
             return self._bad(raw, ordinal, position, [FieldError("", *flaw)], complete=flaw is not OVERSIZE)
         data = bytes(raw)
-        fields = _fields(data, self._nested_names)
+        fields = _fields(data, self._nested)
         if isinstance(fields, FieldError):
             return self._bad(raw, ordinal, position, [fields])
         try:
@@ -110,8 +129,8 @@ class Mapper:
                 )
             )
         others = self._others(fields, record)
-        for name, value in others.items():
-            if type(value) is not str and unstorable(value):
+        for name, value in chain(record.__dict__.items(), others.items()):
+            if type(value) not in _WITHOUT_NUMBERS and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
@@ -176,7 +195,7 @@ class Mapper:
             return self._validate(fields)
         except ValidationError:
             # A blank counts as not sent: perhaps that is all that was wrong.
-            filled = _filled(fields, self._nested_names, spaces=False)
+            filled = _filled(fields, self._nested, spaces=False)
             if filled == fields:
                 raise
             fields.clear()
@@ -215,32 +234,12 @@ class Mapper:
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
         """All that was sent and that no field of the model took."""
         others = record.__pydantic_extra__ or {}
-        if self._nested:
-            others = dict(others)
-            for paths in self._nested:
-                self._keep_rest(fields, paths, others)
-        return others
-
-    def _keep_rest(self, fields: dict[str, Any], paths: list[tuple[str, ...]], others: dict[str, Any]) -> None:
-        """Of a nested object out of which a value was taken, the rest; and the spellings that were not preferred."""
-        taken = False
-        for path in paths:
-            value = fields.get(path[0])
-            if value is None:
-                continue
-            if len(path) == 1:
-                if taken:
-                    others[path[0]] = value
-                taken = True
-            elif isinstance(value, dict):
-                rest = others.setdefault(path[0], dict(value))
-                if not taken and path[1] in rest:
-                    del rest[path[1]]
-                    taken = True
-                if not rest:
-                    del others[path[0]]
-            else:
-                others[path[0]] = value
+        sent = {name: fields[name] for name in self._nested if name in fields}
+        if not sent:
+            return others
+        taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
+        flat = {name: value for name, value in others.items() if name not in sent}
+        return {**flat, **_rest(sent, self._nested, taken, ())}
 
     def _bad(
         self,
@@ -257,7 +256,8 @@ class Mapper:
         # A wrong time in the future would keep the mended row from ever being newer.
         if updated_at is None or updated_at > position.modified_at + FUTURE:
             updated_at = position.modified_at
-        return Bad(key, updated_at, ordinal, bytes(raw), complete, errors)
+        told = [error._replace(field=error.field[:LONGEST_NAME]) for error in errors[:MOST_ERRORS]]
+        return Bad(key, updated_at, ordinal, bytes(raw), complete, told)
 
     def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
         try:
@@ -267,13 +267,10 @@ class Mapper:
 
     def _sent(self, name: str, fields: dict[str, Any]) -> Any:
         """What a record has for a field, under the first spelling of it that is there; None if there is none."""
-        for path in self._spellings[name]:
-            value: Any = fields
-            for step in path:
-                value = value.get(step) if isinstance(value, dict) else None
-            if value is not None:
-                return value
-        return None
+        value: Any = fields
+        for step in _first_sent(fields, self._spellings[name]) or ():
+            value = value[step]
+        return None if value is fields else value
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:  # noqa: ARG002 only entities can tell
         return None
@@ -299,10 +296,10 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError:
+def _fields(data: bytes, nested: _Steps) -> dict[str, Any] | FieldError:
     """What was sent, and not null or empty."""
     try:
-        fields = decode(data)
+        fields = _decoded(data)
     except UNREADABLE as error:
         return _syntax(error, data)
     if not isinstance(fields, dict):
@@ -314,13 +311,47 @@ def _fields(data: bytes, nested: Collection[str]) -> dict[str, Any] | FieldError
     return fields
 
 
-def _filled(fields: dict[str, Any], nested: Collection[str], *, spaces: bool = True) -> dict[str, Any]:
-    """The fields that are neither null nor empty; of the objects named in `nested` likewise. `spaces` fill a field."""
+def _decoded(data: bytes) -> Any:
+    try:
+        return decode(data)
+    except ArithmeticError:
+        # Rare: the field of such a number is known only if the record is read in full.
+        return decode_any_number(data)
+
+
+def _filled(fields: dict[str, Any], nested: _Steps, *, spaces: bool = True) -> dict[str, Any]:
+    """Leave out fields that are null or empty, also in the objects of `nested`. `spaces` fill a field."""
     return {
-        name: _filled(value, (), spaces=spaces) if name in nested and isinstance(value, dict) else value
+        name: _filled(value, nested[name], spaces=spaces) if nested.get(name) and isinstance(value, dict) else value
         for name, value in fields.items()
         if value is not None and value != "" and (spaces or not isinstance(value, str) or not value.isspace())
     }
+
+
+def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
+    """The first of these paths that leads to a value."""
+    for path in paths:
+        value: Any = fields
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None:
+            return path
+    return None
+
+
+def _rest(fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path) -> dict[str, Any]:
+    """The fields without those at the `taken` paths. Objects of `nested` that have no other fields are left out."""
+    rest: dict[str, Any] = {}
+    for name, value in fields.items():
+        path = (*outer, name)
+        if path in taken:
+            continue
+        if (inner := nested.get(name)) and isinstance(value, dict):
+            if others := _rest(value, inner, taken, path):
+                rest[name] = others
+        else:
+            rest[name] = value
+    return rest
 
 
 def _plain_date(match: re.Match[str]) -> str:
@@ -330,8 +361,6 @@ def _plain_date(match: re.Match[str]) -> str:
 def _syntax(error: Exception, data: bytes) -> FieldError:
     if isinstance(error, RecursionError):
         return TOO_DEEP
-    if isinstance(error, ArithmeticError):
-        return FieldError("", *NUMBER_TOO_LARGE)
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
     # The decoder tells it from the end of the data only at times.

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from pipeline_project.datasets.metrics import Metric
-from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts, share_text, unstorable
+from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts, share_text
 from pipeline_project.ingest.mapping.fast_path import Ordinary
-from pipeline_project.ingest.mapping.mapper import NUMBER_TOO_LARGE, Mapper, Texts, where
+from pipeline_project.ingest.mapping.mapper import Mapper, Texts, where
 from pipeline_project.ingest.mapping.rows import FieldError
 
 
@@ -30,8 +30,6 @@ class MetricMapper(Mapper):
         errors: list[FieldError] = []
         if record.value is None and not record.deleted:
             errors.append(FieldError("value", "missing", "is required: a metric has a value"))
-        if unstorable(record.tags):
-            errors.append(FieldError("tags", *NUMBER_TOO_LARGE))
         return errors
 
     def _content(self, record: Metric, others: dict[str, Any]) -> str:

@@ -13,7 +13,15 @@ import dagster as dg
 from pipeline_project.ingest.discovery import ListingCursor, Turns
 from pipeline_project.ingest.ledger import Batch, Living
 from pipeline_project.notify import metrics
-from pipeline_project.orchestration.names import BATCH_TAG, HEAVY, INGEST_JOB, SOURCE_TAG, WEIGHT_TAG, ingest_key
+from pipeline_project.orchestration.names import (
+    BATCH_TAG,
+    HEAVY,
+    INGEST_JOB,
+    SOURCE_TAG,
+    SUSPECT,
+    WEIGHT_TAG,
+    ingest_key,
+)
 from pipeline_project.orchestration.resources import Platform
 
 LOOP_SECONDS = 5
@@ -79,26 +87,29 @@ def living(instance: dg.DagsterInstance) -> Callable[[], Living]:
     def ask() -> Living:
         runs = instance.get_runs(dg.RunsFilter(job_name=INGEST_JOB, statuses=OPEN))
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
+        by_weight = Counter((run.tags.get(WEIGHT_TAG), run.tags.get(SOURCE_TAG)) for run in runs)
         return Living(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
-            runs=Counter(
-                run.tags[SOURCE_TAG] for run in runs if SOURCE_TAG in run.tags and run.tags.get(WEIGHT_TAG) != HEAVY
-            ),
+            runs={source: count for (weight, source), count in by_weight.items() if source and weight is None},
+            suspect_runs={
+                source: count for (weight, source), count in by_weight.items() if source and weight == SUSPECT
+            },
         )
 
     return ask
 
 
 def run_request(batch: Batch, heavy: int) -> dg.RunRequest:
-    """The run that loads a batch; from `heavy` bytes on in a process of its own.
+    """The run that loads a batch; from `heavy` bytes on in a process of its own. Suspects get one by themselves in any case.
 
     Each giving of objects has a key of its own: Dagster takes a key once, whatever becomes of its run.
     """
     key = ingest_key(batch.source)
+    weight = SUSPECT if batch.suspects else HEAVY if batch.bytes >= heavy else None
     return dg.RunRequest(
         run_key=batch.id,
         asset_selection=[key],
         partition_key=batch.day.isoformat(),
         run_config={"ops": {key.to_python_identifier(): {"config": {"object_ids": batch.object_ids}}}},
-        tags={BATCH_TAG: batch.id, SOURCE_TAG: batch.source} | ({WEIGHT_TAG: HEAVY} if batch.bytes >= heavy else {}),
+        tags={BATCH_TAG: batch.id, SOURCE_TAG: batch.source} | ({WEIGHT_TAG: weight} if weight else {}),
     )

@@ -5,13 +5,11 @@ more forked process says so.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -22,13 +20,15 @@ from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
+from pipeline_project.ingest.loading.apart import be_killed_early, die_with
 from pipeline_project.orchestration.workers.protocol import receive, send
 
 RUNS = 20
 """A worker serves so many runs: what a run may leave behind in memory does not pile up."""
 SETTLE_SECONDS = 0.5
 """How long a run's threads may take to end after it."""
-PR_SET_PDEATHSIG = 1
+OUT_OF_MEMORY_SCORE = 500
+"""A worker that takes too much memory is ended by Linux before the server of the workers, or PostgreSQL."""
 CANCELING = dg.DagsterRunStatus.CANCELING
 
 log = logging.getLogger("pipeline.workers")
@@ -67,10 +67,8 @@ def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 def become_a_process_of_its_own(parent: int) -> None:
     """Forget what belongs to the server, and die with it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with(parent)
+    be_killed_early(OUT_OF_MEMORY_SCORE)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -43,6 +43,8 @@ def test_answer_and_kept_answer(api: Caller) -> None:
     first = api("POST", "/analytics", QUESTION)
     assert first.status == 200, first.text
     assert first.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+    # A browser may keep it for its user, and asks each time whether it still holds.
+    assert first.headers["Cache-Control"] == "private, no-cache"
     assert first.json["parameters"] == QUESTION["parameters"]
     assert first.json["truncated"] is False
     again = api("GET", BY_NAME)
@@ -72,6 +74,8 @@ def test_not_modified(api: Caller, database: FreshDatabase) -> None:
     for named in (etag, f'"other", W/{etag}', "*"):
         answer = api("GET", BY_NAME, headers={"If-None-Match": named})
         assert (answer.status, answer.text, answer.headers["ETag"]) == (304, "", etag)
+        assert answer.headers["Cache-Control"] == "private, no-cache"
+        assert answer.headers["Cache-Status"] == "pipeline; hit"
     assert api("GET", BY_NAME, headers={"If-None-Match": '"other"'}).status == 200
     assert api("POST", "/analytics", QUESTION, {"If-None-Match": etag}).status == 200
     load(database)
@@ -126,6 +130,31 @@ def test_what_takes_longer_than_one_would_wait_becomes_a_job(api: Caller, databa
     assert answer.status == 202, answer.text
     assert answer.json["reason"] == "slow"
     assert answer.headers["Preference-Applied"] == "wait=0"
+
+
+def test_nobody_waits_longer_than_a_query_may_take(api: Caller, database: FreshDatabase) -> None:
+    """API Gateway would give up before, and the answer would be lost."""
+    with bounded(api, query_timeout_seconds=1) as hurried, psycopg.connect(database.admin) as lock:
+        lock.execute("LOCK TABLE canonical.entities")
+        answer = hurried("POST", "/analytics", QUESTION, {"Prefer": "wait=600"})
+        lock.rollback()
+    assert (answer.status, answer.json["reason"]) == (202, "slow")
+
+
+def test_no_cache_asks_the_database_again(api: Caller, database: FreshDatabase) -> None:
+    api("POST", "/analytics", QUESTION)
+    for method, target, body in (("GET", BY_NAME, None), ("POST", "/analytics", QUESTION)):
+        fresh = api(method, target, body, {"Cache-Control": "no-cache"})
+        assert fresh.headers["Cache-Status"] == "pipeline; fwd=miss; stored"
+        assert api(method, target, body).headers["Cache-Status"] == "pipeline; hit"
+
+
+def test_a_long_operation_is_never_answered_at_once(api: Caller) -> None:
+    [name, *_] = [each.name for each in OPERATIONS.values() if each.long]
+    refused = api("GET", f"/analytics?operation={name}")
+    assert (refused.status, refused.json["code"]) == (422, "not_inline")
+    promoted = api("POST", "/analytics", {"operation": name})
+    assert (promoted.status, promoted.json["reason"]) == (202, "long")
 
 
 def test_preferences_that_are_not_known_are_ignored(api: Caller) -> None:

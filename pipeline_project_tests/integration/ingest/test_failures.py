@@ -127,7 +127,7 @@ def test_what_a_killed_worker_held_is_taken_over_at_once(database: FreshDatabase
     with admin(database) as connection:
         # PostgreSQL notices by itself that its client is gone; the claims have fifteen minutes to go.
         until(lambda: connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").rowcount == 0, 5)
-    outcomes = ingest(database.loader, killed)
+    outcomes = ingest(database.loader, killed, apart=True)
     assert {key: (outcome.state, outcome.inserted) for key, outcome in outcomes.items()} == {
         "crm-data/large": ("loaded", ROWS),
         "crm-data/small 1": ("loaded", 1),
@@ -241,6 +241,20 @@ def test_a_statement_that_somebody_cancels_is_tried_again(database: FreshDatabas
     fail(database, "57014")
     assert ingest(database.loader, landing, landing.put("crm-data/boom", [{"id": 1, "name": "boom"}])) == {}
     assert ledger_row(database, "crm-data/boom")["state"] == "discovered"
+
+
+def test_a_full_disk_of_postgresql_uses_no_attempt(database: FreshDatabase) -> None:
+    landing = Landing()
+    fail(database, "53100")
+    boom = landing.put("crm-data/boom", [{"id": 1, "name": "boom"}])
+    for _ in range(SETTINGS.ingest_max_attempts + 1):
+        with pytest.raises(Transient):
+            ingest(database.loader, landing, boom)
+        row = ledger_row(database, "crm-data/boom")
+        assert (row["state"], row["attempts"]) == ("discovered", 0)
+    with admin(database) as connection:
+        connection.execute("DROP TRIGGER boom ON canonical.entities")
+    assert ingest(database.loader, landing)["crm-data/boom"].state == "loaded"
 
 
 # --- claims
@@ -417,6 +431,24 @@ def test_storage_that_stays_away_fails_the_object(database: FreshDatabase) -> No
         ingest(database.loader, landing)
     row = ledger_row(database, "crm-data/a")
     assert (row["state"], row["error_code"], row["attempts"]) == ("failed", "storage", 5)
+
+
+def test_a_file_that_asks_for_more_memory_than_there_is_fails_alone(database: FreshDatabase) -> None:
+    landing = FailingLanding(MemoryError(), 100)
+    assert ingest(database.loader, landing, landing.put("crm-data/a", customers(1)))["crm-data/a"].state == "failed"
+    row = ledger_row(database, "crm-data/a")
+    assert (row["state"], row["error_code"], row["attempts"]) == ("failed", "out_of_memory", 1)
+
+
+def test_what_is_loaded_one_by_one_after_a_batch_was_opened_once(
+    database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loader, "load_many", lambda *_: 1 / 0)
+    landing = Landing()
+    ingest(database.loader, landing, *(landing.put(f"crm-data/{number}", customers(1)) for number in range(5)))
+    with admin(database) as connection:
+        found = connection.execute("SELECT DISTINCT state, attempts, opened_with FROM ingest.objects").fetchall()
+    assert found == [("loaded", 1, None)]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Replays: of what is there, after a mapping was mended, and of what is refused now."""
 
 import dataclasses
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated, Any, ClassVar
 
+import psycopg
 import pytest
 from pydantic import StringConstraints
 
@@ -239,3 +241,79 @@ def test_what_is_put_back_by_hand_is_not_late(database: FreshDatabase, landing: 
         (again,) = report.shares(connection, [seen.object_id])
     assert first.longest_lag is not None
     assert (again.objects, again.longest_lag) == (1, None)
+
+
+# --- a large ledger
+
+OBJECTS = 100_000
+OF_SOURCE = 2_500
+OLD_UNROUTABLE = 1_500
+FILL = f"""
+    INSERT INTO ingest.objects (
+        object_id, bucket, key, version, versioned, size, discovered_by, source, dataset, state, discovered_at)
+    SELECT hashtextextended(n::text, 0) & 9223372036854775807, 'landing', source || '-data/' || n, n, true, 1, 'event', source,
+        'entities', 'loaded', '2025-03-01T00:00:00Z'::timestamptz + n * interval '1 second'
+    FROM (SELECT n, CASE WHEN n %% {OBJECTS // OF_SOURCE} = 0 THEN 'legacy' ELSE 'crm' END AS source
+          FROM generate_series(1, {OBJECTS}) AS n) AS numbers;
+    INSERT INTO ingest.objects (object_id, bucket, key, version, versioned, size, discovered_by, state)
+    SELECT n, 'landing', CASE WHEN n <= {OLD_UNROUTABLE} THEN 'legacy-data/' ELSE 'other-data/' END || n, 'u' || n, true, 1,
+        'event', 'unroutable'
+    FROM generate_series(1, {2 * OLD_UNROUTABLE}) AS n;
+    ANALYZE ingest.objects""".replace("%%", "%")
+
+
+@pytest.fixture
+def large_ledger(database: FreshDatabase) -> FreshDatabase:
+    with psycopg.connect(database.admin, autocommit=True) as connection:
+        connection.execute(FILL.encode())
+        connection.execute("VACUUM ingest.objects")
+    return database
+
+
+class Counting(psycopg.Cursor[Any]):
+    """Notes how many rows come back from each statement."""
+
+    fetched: ClassVar[list[int]] = []
+
+    def execute(self, *arguments: Any, **options: Any) -> Any:
+        result = super().execute(*arguments, **options)
+        self.fetched.append(self.rowcount if self.description else 0)
+        return result
+
+
+@pytest.mark.parametrize(
+    ("objects", "count"),
+    [
+        (Objects(source="legacy"), OF_SOURCE + OLD_UNROUTABLE),
+        (Objects(key_prefix="legacy-data/"), OF_SOURCE + OLD_UNROUTABLE),
+        (Objects(source="legacy", day=date(2025, 3, 1)), 86_399 // (OBJECTS // OF_SOURCE)),
+        (Objects(source="legacy", day=date(2025, 3, 2)), OF_SOURCE - 86_399 // (OBJECTS // OF_SOURCE)),
+    ],
+    ids=["source", "prefix", "first day", "last day"],
+)
+def test_a_replay_reads_what_it_means_and_page_by_page(
+    large_ledger: FreshDatabase, rows: Rows, objects: Objects, count: int
+) -> None:
+    Counting.fetched.clear()
+    read = """SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
+        WHERE relid = 'ingest.objects'::regclass"""
+    with psycopg.connect(large_ledger.loader.conninfo(), cursor_factory=Counting) as connection:
+        found = replay.put_back(connection, objects)
+        read_rows = connection.execute(read.encode()).fetchall()[0][0]
+    assert len(found) == len({*found}) == count
+    assert max(Counting.fetched) == min(count, replay.PAGE)
+    # Each of these rows is read a few times: found, rerouted, requeued, and seen to wait. Every other row is not.
+    assert read_rows <= 8 * (OF_SOURCE + OLD_UNROUTABLE) < OBJECTS / 2
+    assert rows("SELECT count(*) FROM ingest.objects WHERE state = 'discovered'") == [(count,)]
+    assert rows("SELECT count(*) FROM ingest.objects WHERE state = 'unroutable' AND key LIKE 'other-data/%'") == [
+        (OLD_UNROUTABLE,)
+    ]
+
+
+def test_named_objects_are_read_in_pages_too(large_ledger: FreshDatabase, rows: Rows) -> None:
+    ids = [object_id for (object_id,) in rows("SELECT object_id FROM ingest.objects WHERE source = 'legacy'")]
+    Counting.fetched.clear()
+    with psycopg.connect(large_ledger.loader.conninfo(), cursor_factory=Counting) as connection:
+        assert sorted(replay.put_back(connection, Objects(object_ids=ids))) == sorted(ids)
+        assert replay.put_back(connection, Objects(object_ids=ids, source="crm")) == []
+    assert max(Counting.fetched) == replay.PAGE

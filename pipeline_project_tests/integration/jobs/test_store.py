@@ -161,6 +161,19 @@ def test_listing(cloud: Cloud) -> None:
     assert store.listing("me", created_from=jobs[5].created_at, created_before=jobs[2].created_at).jobs == []
 
 
+def test_a_page_of_a_filtered_listing_is_never_longer_than_its_limit(cloud: Cloud) -> None:
+    moments = iter(range(100))
+    began = now()
+    store = cloud.jobs(clock=lambda: began + dt.timedelta(seconds=next(moments)), open_jobs=50)
+    jobs = [store.submit("ab"[n % 2], {}, "me")[0] for n in range(8)]
+    wanted = [job for job in jobs[::-1] if job.operation == "b"]
+    for limit in range(1, 6):  # below, at and beyond the number that there is
+        page = store.listing("me", operation="b", limit=limit)
+        assert page.jobs == wanted[:limit]
+        rest = store.listing("me", operation="b", limit=9, after=page.after).jobs if page.after else []
+        assert page.jobs + rest == wanted
+
+
 def test_reconcile_brings_everything_to_an_end(cloud: Cloud) -> None:
     """Launched into nothing again and again, claimed by workers that die: in the end each job is FAILED, once."""
     clock = [now()]

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,18 +13,19 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline_project.ingest.discovery.listing import list_pages
-from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, only_reads
+from pipeline_project.ingest.discovery import list_pages
+from pipeline_project.local.aws_server import CHECKPOINT_SECONDS, is_change, only_reads
+from pipeline_project.local.aws_storage import is_upload
 from pipeline_project.local.deployment import client
 from pipeline_project.local.http_json import request
 from pipeline_project.local.postgres import free_port
-from pipeline_project_tests.fix_aws import Account, await_emulator
+from pipeline_project_tests.fix_aws import SECRET, Account, await_emulator, emulator_command
 
 
 @contextmanager
 def running(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
     port = free_port()
-    command = [sys.executable, "-m", "pipeline_project.local.aws_server", str(port), str(folder)]
+    command = emulator_command(port, folder)
     log = folder.with_suffix(".log")
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
@@ -39,7 +39,7 @@ def running(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
 
 @contextmanager
 def clients(endpoint: str, *services: str) -> Iterator[list[Any]]:
-    made = [client(endpoint, service) for service in services]
+    made = [client(endpoint, SECRET, service) for service in services]
     try:
         yield made
     finally:
@@ -51,8 +51,8 @@ def await_checkpoint(folder: Path, sqs: Any) -> None:
     """Until a checkpoint that began after this call is written: the second one from now. Changes bring them about."""
     before = written = state_written(folder)
     deadline = time.monotonic() + 20 * CHECKPOINT_SECONDS
-    for _ in range(2):
-        sqs.create_queue(QueueName="another")
+    for number in range(2):
+        sqs.create_queue(QueueName=f"another-{number}")
         while written == before:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -97,11 +97,11 @@ def test_a_killed_emulator_knows_everything_again(tmp_path: Path) -> None:
 def test_an_ordered_end_keeps_the_last_moment(tmp_path: Path) -> None:
     folder = tmp_path / "aws"
     with running(folder) as (endpoint, process):
-        with closing(client(endpoint, "sqs")) as sqs:
+        with closing(client(endpoint, SECRET, "sqs")) as sqs:
             queue = sqs.create_queue(QueueName="queue")["QueueUrl"]
         process.terminate()
         assert process.wait(timeout=20) == 0
-    with running(folder) as (endpoint, _), closing(client(endpoint, "sqs")) as sqs:
+    with running(folder) as (endpoint, _), closing(client(endpoint, SECRET, "sqs")) as sqs:
         assert sqs.get_queue_url(QueueName="queue")["QueueUrl"].rsplit("/", 1)[1] == queue.rsplit("/", 1)[1]
 
 
@@ -174,3 +174,30 @@ def test_what_changes_nothing_needs_no_checkpoint(method: str, action: bytes, re
     headers = [(b"host", b"127.0.0.1"), (b"x-amz-target", action)]
     assert only_reads({"type": "http", "method": method, "headers": headers}) is reads
     assert not only_reads({"type": "lifespan"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "brings"),
+    [
+        ("PUT", "/bucket/a key", {}, True),
+        ("POST", "/bucket/key", {}, True),
+        ("POST", "/bucket", {b"content-type": b"multipart/form-data; boundary=x"}, True),
+        ("PUT", "/bucket", {}, False),
+        ("POST", "/bucket", {b"content-type": b"application/xml"}, False),
+        ("DELETE", "/bucket/key", {}, False),
+        ("GET", "/bucket/key", {}, False),
+        ("POST", "/", {b"x-amz-target": b"AmazonSQS.SendMessage"}, False),
+        ("PUT", "/2015-03-31/functions/api/code", {}, False),
+        ("POST", "/_aws/execute-api/id/v1/analytics", {}, False),
+    ],
+)
+def test_an_upload_is_known_by_its_request(method: str, path: str, headers: dict[bytes, bytes], brings: bool) -> None:
+    assert is_upload({"method": method, "path": path, "headers": list(headers.items())}) is brings
+
+
+def test_what_the_functions_behind_the_api_are_asked_is_no_change() -> None:
+    def changes(path: str) -> bool:
+        return is_change({"type": "http", "method": "POST", "path": path, "headers": []})
+
+    assert changes("/bucket/key")
+    assert not changes("/_aws/execute-api/id/v1/analytics")

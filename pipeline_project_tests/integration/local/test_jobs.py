@@ -22,7 +22,8 @@ from pipeline_project_tests.live_stack import LiveStack, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTS = ("dagster-webserver", "dagster-daemon", "code-server", "run-workers")
-MODULES = {"dagster", "dagster._daemon", "dagster_webserver", "pipeline_project.orchestration.workers.server"}
+WEBSERVER, WORKERS = "pipeline_project.local.webserver", "pipeline_project.orchestration.workers.server"
+MODULES = {"dagster", "dagster._daemon", WEBSERVER, WORKERS}
 BLOCKED = b"SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'canonical.entities'::regclass"
 SECONDS = 240
 """On a busy machine Dagster needs more than a minute to start. A run is given up for lost after 30 s of silence, one that was

@@ -80,6 +80,13 @@ def test_a_process_id_that_is_taken_again_does_not_stop_it(server: PostgresServe
     lines = pid_file.read_text("utf-8").splitlines(keepends=True)
     pid_file.write_text("".join([f"{os.getpid()}\n", *lines[1:]]), "utf-8")
     server.forget_dead_server()
+    with running(server) as process:
+        assert execute(server, b"SELECT 1") == [(1,)]
+        process.kill()
+        process.wait()
+    # As a full disk leaves it.
+    pid_file.write_bytes(b"")
+    server.forget_dead_server()
     with running(server):
         assert execute(server, b"SELECT 1") == [(1,)]
 

@@ -155,3 +155,29 @@ def test_a_part_that_cannot_start_is_named(state: State) -> None:
         console.read_until("aws does not stay up")
         assert console.process.wait(SECONDS) == 1
         assert leftovers(state) == []
+
+
+def test_a_port_that_is_taken_while_it_starts_is_left_to_the_other_program(state: State) -> None:
+    ports = json.loads((state.folder / "ports.json").read_bytes())
+    with socket.socket() as taker, up(state) as console:
+        # The webserver starts only after that, and takes seconds until it listens.
+        console.read_until("PostgreSQL at")
+        taker.bind((HOST, ports["dagster"]))
+        taker.listen()
+        console.read_until(f"port {ports['dagster']} of dagster-webserver is taken by process {os.getpid()}")
+        console.read_until(f"port {ports['dagster']} is taken by another program: dagster is on")
+        console.read_until("Ctrl-C")
+        settings = settings_of(state)
+        assert settings.dagster_url != f"http://{HOST}:{ports['dagster']}"
+        assert settings.aws_endpoint_url == f"http://{HOST}:{ports['aws']}"
+        assert request("GET", f"{settings.dagster_url}/server_info").status == 200
+        assert console.end(signal.SIGTERM) == 0
+    assert leftovers(state) == []
+
+
+def test_the_wait_for_a_part_can_be_bounded(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_LOCAL_READY_SECONDS", "0.001")
+    with up(state) as console:
+        console.read_until("took more than 0.001 s")
+        assert console.process.wait(SECONDS) == 1
+        assert leftovers(state) == []

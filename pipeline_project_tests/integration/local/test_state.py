@@ -1,5 +1,6 @@
 """The state folder: one holder at a time, and what is generated once stays."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_project.errors import PipelineError
-from pipeline_project.local.postgres import HOST
+from pipeline_project.errors import ConfigurationError, PipelineError
+from pipeline_project.local.postgres import HOST, free_port
 from pipeline_project.local.state import PREFERRED_PORTS, AlreadyRunning, State
-from pipeline_project.settings import Settings
+from pipeline_project.settings import LocalSettings, Settings
 
 HOLD = """
 import sys
@@ -102,6 +103,21 @@ def test_sockets_are_within_the_limit_however_deep_the_folder_lies(
     finally:
         (state.sockets / "supervisor.sock").unlink()
         state.sockets.rmdir()
+
+
+def test_the_bound_of_the_start_is_a_setting(state: State) -> None:
+    assert LocalSettings.load({}).local_ready_seconds is None
+    assert LocalSettings.load({"PIPELINE_LOCAL_READY_SECONDS": "90"}).local_ready_seconds == 90
+    for malformed in ("soon", "0", "-1"):
+        with pytest.raises(ConfigurationError, match="PIPELINE_LOCAL_READY_SECONDS: "):
+            LocalSettings.load({"PIPELINE_LOCAL_READY_SECONDS": malformed})
+
+
+def test_parts_never_share_a_port(state: State) -> None:
+    (state.folder / "ports.json").write_text(json.dumps(dict.fromkeys(PREFERRED_PORTS, free_port())), "utf-8")
+    ports, moves = state.ports()
+    assert len(set(ports.values())) == len(ports)
+    assert len(moves) == len(ports) - 1
 
 
 def test_settings_are_read_back_by_the_other_commands(state: State) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,10 +15,11 @@ import psutil
 import pytest
 
 from pipeline_project.errors import PipelineError, Transient
-from pipeline_project.local import die_with_parent
+from pipeline_project.local import die_with_parent, supervision
 from pipeline_project.local.console import GivenUp
+from pipeline_project.local.postgres import HOST, free_port
 from pipeline_project.local.state import State
-from pipeline_project.local.supervision import MARK, Program, Supervisor, call, end_leftovers, leftovers
+from pipeline_project.local.supervision import MARK, PortTaken, Program, Supervisor, call, end_leftovers, leftovers
 
 SECONDS = 20
 SLEEP = die_with_parent.command(["sleep", "1000"], on_death=signal.SIGTERM)
@@ -36,6 +38,25 @@ supervisor.start_program("sleeper")
 print(supervisor.info("sleeper")["pid"], flush=True)
 signal.pause()
 """
+
+
+# Listens on the port that a file names as soon as there is one.
+LISTENER = """
+import pathlib, signal, socket, sys, time
+file = pathlib.Path(sys.argv[1])
+while not file.exists():
+    time.sleep(0.02)
+listener = socket.socket()
+listener.bind(("127.0.0.1", int(file.read_text())))
+listener.listen()
+signal.pause()
+"""
+
+
+def listening(state: State) -> list[str]:
+    script = state.folder / "listener.py"
+    script.write_text(LISTENER, "utf-8")
+    return [sys.executable, "-IS", str(script), str(state.folder / "port")]
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -65,6 +86,8 @@ def supervisor(state: State) -> Iterator[Supervisor]:
         Program("speaker", ["sh", "-c", 'echo "$GREETING"; exec sleep 1000'], environment),
         Program("stubborn", ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1000; done"], stop_seconds=1),
         Program("broken", ["sh", "-c", "echo why it fails; exit 3"]),
+        Program("dying", ["sh", "-c", "echo why it dies; exec sleep 1000"]),
+        Program("listener", listening(state)),
         Program("task", ["sh", "-c", "echo done"], once=True),
         Program("failing-task", ["sh", "-c", "echo no disk; exit 4"], once=True),
     ]
@@ -101,9 +124,9 @@ def test_programs_stop_even_if_they_refuse(state: State, supervisor: Supervisor)
 
 
 def test_a_task_is_waited_for(supervisor: Supervisor) -> None:
-    supervisor.run_once("task", seconds=SECONDS)
+    supervisor.run_once("task")
     with pytest.raises(PipelineError, match=r"status 4(.|\n)*no disk"):
-        supervisor.run_once("failing-task", seconds=SECONDS)
+        supervisor.run_once("failing-task")
 
 
 def test_waiting_ends_when_nobody_wants_it_any_more(supervisor: Supervisor) -> None:
@@ -111,18 +134,69 @@ def test_waiting_ends_when_nobody_wants_it_any_more(supervisor: Supervisor) -> N
     timer = threading.Timer(0.1, given_up.set)
     timer.start()
     with pytest.raises(GivenUp):
-        supervisor.until(lambda: False, "never", seconds=SECONDS, given_up=given_up.is_set)
+        supervisor.until(lambda: False, "never", seconds=None, given_up=given_up.is_set)
     timer.join()
-    with pytest.raises(PipelineError, match="never took more than"):
-        supervisor.until(lambda: False, "never", seconds=0.1)
 
 
-@pytest.mark.slow
-def test_a_program_that_does_not_stay_up_is_told_with_its_log(supervisor: Supervisor) -> None:
-    supervisor.start_program("broken")
-    until(lambda: supervisor.info("broken")["statename"] == "FATAL")
-    with pytest.raises(PipelineError, match=r"broken does not stay up(.|\n)*why it fails"):
-        supervisor.check("broken")
+@pytest.mark.parametrize("is_slow_to_end", [False, True])
+def test_a_program_that_dies_while_it_starts_is_reported_with_its_log(
+    state: State, supervisor: Supervisor, is_slow_to_end: bool
+) -> None:
+    """At once: the condition that is waited for would never hold."""
+    name = "dying" if is_slow_to_end else "broken"
+    log = state.logs / f"{name}.log"
+    log.write_text("of an earlier start: Address already in use\n", "utf-8")
+
+    def is_ready() -> bool:
+        if is_slow_to_end and log.read_text("utf-8").endswith("why it dies\n"):
+            os.kill(supervisor.info(name)["pid"], signal.SIGKILL)
+        return False
+
+    with pytest.raises(PipelineError, match=f"{name} does not stay up(.|\n)*{name}.log:\nwhy it (dies|fails)$") as died:
+        supervisor.run(name, is_ready, port=None if is_slow_to_end else free_port())
+    assert type(died.value) is PipelineError
+
+
+def test_a_program_is_waited_for_as_long_as_its_process_lives(
+    state: State, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped for so long that it is reported twice, and goes on after that."""
+    port = free_port()
+    supervisor.start_program("listener")
+    process = psutil.Process(supervisor.info("listener")["pid"])
+    process.suspend()
+    monkeypatch.setattr(supervision, "NOTE_SECONDS", 0.2)
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        if len(notes) == 2:
+            (state.folder / "port").write_text(str(port), "utf-8")
+            process.resume()
+
+    supervisor.run("listener", lambda: True, port=port, note=note)
+    assert supervisor.listens("listener", port)
+    assert len(notes) >= 2
+    assert f"its process {process.pid} lives" in notes[0]
+
+
+def test_a_wait_can_be_bounded(supervisor: Supervisor) -> None:
+    with pytest.raises(PipelineError, match=r"sleeper took more than 0\.2 s; see "):
+        supervisor.run("sleeper", lambda: False, seconds=0.2)
+
+
+@pytest.mark.parametrize("is_listening", [False, True])
+def test_a_port_that_is_taken_meanwhile_is_named(state: State, supervisor: Supervisor, is_listening: bool) -> None:
+    with socket.socket() as taker:
+        taker.bind((HOST, 0))
+        port = taker.getsockname()[1]
+        if is_listening:  # the program would see it only later, and is not waited for
+            taker.listen()
+        else:
+            (state.folder / "port").write_text(str(port), "utf-8")
+        with pytest.raises(PortTaken, match=f"port {port} of listener is taken by ") as taken:
+            supervisor.run("listener", lambda: True, port=port)
+    assert (f"process {os.getpid()} (" in str(taken.value)) == is_listening
 
 
 def test_a_killed_supervisor_takes_its_programs_along(state: State, supervisor: Supervisor) -> None:

@@ -26,6 +26,7 @@ from pipeline_project.orchestration.names import (
     HEAVY,
     INGEST_JOB,
     SOURCE_TAG,
+    SUSPECT,
     WEIGHT_TAG,
     ingest_key,
     landing_key,
@@ -279,13 +280,15 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
         (dg.DagsterRunStatus.NOT_STARTED, {BATCH_TAG: "b", SOURCE_TAG: "crm"}),
         (dg.DagsterRunStatus.FAILURE, {BATCH_TAG: "c", SOURCE_TAG: "crm"}),
         (dg.DagsterRunStatus.STARTED, {BATCH_TAG: "d", SOURCE_TAG: "crm", WEIGHT_TAG: HEAVY}),
+        (dg.DagsterRunStatus.STARTED, {BATCH_TAG: "e", SOURCE_TAG: "crm", WEIGHT_TAG: SUSPECT}),
     ):
         instance.add_run(dg.DagsterRun(job_name=INGEST_JOB, run_id=str(uuid.uuid4()), status=status, tags=tags))
     by_hand = dg.DagsterRun(job_name="__ASSET_JOB", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED)
     instance.add_run(by_hand)
     found = living(instance)()
-    assert set(found.batches) == {"a", "b", "d", by_hand.run_id}
+    assert set(found.batches) == {"a", "b", "d", "e", by_hand.run_id}
     assert (found.of("crm"), found.of("erp")) == (2, 0)
+    assert (found.of("crm", suspects=True), found.of("erp", suspects=True)) == (1, 0)
 
 
 def watch(platform: Platform, living: Living | None = None, seconds: float = 5) -> list[Batch]:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline_project.ingest.decoding import formats, parquet_records, streams
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import RECORD_LIMIT, Envelope
+from pipeline_project.ingest.decoding.json_records import Envelope
 from pipeline_project_tests.records import fault, read
 
 
@@ -157,7 +157,7 @@ def test_a_bomb_of_repetitions_is_refused_and_memory_stays_flat(name: str, monke
 
 
 def test_a_row_that_is_too_large_is_told_by_what_else_it_says() -> None:
-    texts = pa.DictionaryArray.from_arrays(pa.array([1, 0, 0, 1], pa.int32()), ["x" * (RECORD_LIMIT + 1), "small"])
+    texts = pa.DictionaryArray.from_arrays(pa.array([1, 0, 0, 1], pa.int32()), ["x" * (16 * 1024 * 1024 + 1), "small"])
     file = BytesIO()
     pq.write_table(pa.table({"id": [1, 2, 3, 4], "x": texts}), file)
     _, records, _, flaws = read(file.getvalue())

@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.ingest.decoding.json_records import Chunk, Envelope
-from pipeline_project.ingest.ledger.objects import Claimed
-from pipeline_project.ingest.loading.microbatches import PIECE_BYTES, PIECE_RECORDS, Opened, pieces_of
+from pipeline_project.ingest.ledger import Claimed
+from pipeline_project.ingest.loading.microbatches import Opened, pieces_of
 from pipeline_project_tests.mapped import POSITION
+
+PIECE_RECORDS = 7_000
+PIECE_BYTES = 4 * 1024 * 1024
 
 MANY = b"{}"
 LARGE = b" " * (PIECE_BYTES // 3)

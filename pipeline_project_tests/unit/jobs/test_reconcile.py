@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline_project.jobs.model import TRANSITIONS, Job, State, moment, timestamp
-from pipeline_project.jobs.reconcile import ATTEMPTS, LAUNCHES, Action, Run, decide
+from pipeline_project.jobs.reconcile import Action, Run, decide
 
 THEN = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -31,23 +31,27 @@ def job(state: State, **fields: Any) -> Job:
 @pytest.mark.parametrize(
     ("given", "run", "seconds", "action"),
     [
-        (job(State.SUBMITTED), Run.UNKNOWN, 5, Action.LEAVE),
-        (job(State.SUBMITTED), Run.UNKNOWN, 11, Action.LAUNCH),
-        (job(State.SUBMITTED, launches=LAUNCHES), Run.UNKNOWN, 11, Action.FAIL_NEVER_STARTED),
-        (job(State.QUEUED, launches=1), Run.STARTED, 30, Action.LEAVE),
-        (job(State.QUEUED, launches=1), Run.WAITING, 3600, Action.LEAVE),
-        (job(State.QUEUED, launches=1), Run.ENDED, 61, Action.SUBMIT_AGAIN),
-        (job(State.QUEUED, launches=1), Run.UNKNOWN, 61, Action.SUBMIT_AGAIN),
-        (job(State.QUEUED, launches=LAUNCHES), Run.ENDED, 61, Action.FAIL_NEVER_STARTED),
-        (job(State.RUNNING, attempts=1), Run.STARTED, 29, Action.LEAVE),
-        (job(State.RUNNING, attempts=1), Run.STARTED, 31, Action.SUBMIT_AGAIN),
-        (job(State.RUNNING, attempts=ATTEMPTS), Run.ENDED, 31, Action.FAIL_WORKER_LOST),
-        (job(State.CANCELLING, attempts=1), Run.STARTED, 29, Action.LEAVE),
-        (job(State.CANCELLING, attempts=1), Run.ENDED, 31, Action.CANCEL),
+        (job(State.SUBMITTED), Run.UNKNOWN, 9.999, Action.LEAVE),
+        (job(State.SUBMITTED), Run.UNKNOWN, 10, Action.LAUNCH),
+        (job(State.SUBMITTED, launches=9), Run.UNKNOWN, 11, Action.LAUNCH),
+        (job(State.SUBMITTED, launches=10), Run.UNKNOWN, 11, Action.FAIL_NEVER_STARTED),
+        (job(State.SUBMITTED, launches=10), Run.UNKNOWN, 9, Action.LEAVE),
+        (job(State.QUEUED, launches=1), Run.STARTED, 59.999, Action.LEAVE),
+        (job(State.QUEUED, launches=1), Run.STARTED, 60, Action.SUBMIT_AGAIN),
+        (job(State.QUEUED, launches=10), Run.WAITING, 3600, Action.LEAVE),
+        (job(State.QUEUED, launches=1), Run.ENDED, 60, Action.SUBMIT_AGAIN),
+        (job(State.QUEUED, launches=9), Run.UNKNOWN, 60, Action.SUBMIT_AGAIN),
+        (job(State.QUEUED, launches=10), Run.ENDED, 60, Action.FAIL_NEVER_STARTED),
+        (job(State.RUNNING, attempts=1), Run.STARTED, 29.999, Action.LEAVE),
+        (job(State.RUNNING, attempts=2), Run.STARTED, 30, Action.SUBMIT_AGAIN),
+        (job(State.RUNNING, attempts=3), Run.ENDED, 29.999, Action.LEAVE),
+        (job(State.RUNNING, attempts=3), Run.ENDED, 30, Action.FAIL_WORKER_LOST),
+        (job(State.CANCELLING, attempts=1), Run.STARTED, 29.999, Action.LEAVE),
+        (job(State.CANCELLING, attempts=3), Run.ENDED, 30, Action.CANCEL),
         (job(State.SUCCEEDED), Run.ENDED, 10**6, Action.LEAVE),
     ],
 )
-def test_decide(given: Job, run: Run, seconds: int, action: Action) -> None:
+def test_decide(given: Job, run: Run, seconds: float, action: Action) -> None:
     assert decide(given, run, THEN + dt.timedelta(seconds=seconds)) is action
 
 

@@ -1,5 +1,6 @@
 """How objects are packed into batches and batches into run requests, and where a listing goes on. No I/O."""
 
+import dataclasses
 import itertools
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -62,6 +63,7 @@ def test_a_run_request_names_its_objects_and_is_asked_for_once() -> None:
     assert request.tags["pipeline/batch"] == "crm-1"
     assert "pipeline/weight" not in request.tags
     assert run_request(batch, heavy=10).tags["pipeline/weight"] == "heavy"
+    assert run_request(dataclasses.replace(batch, suspects=True), heavy=10).tags["pipeline/weight"] == "suspect"
 
 
 def test_ticks_end_just_before_the_next_and_rarely_together() -> None:

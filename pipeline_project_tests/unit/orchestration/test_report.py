@@ -4,12 +4,13 @@ from xml.etree import ElementTree as ET
 
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.inspection.report import totals
-from pipeline_project.ingest.ledger.objects import Outcome
+from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.ledger.object_states import ObjectState
 from pipeline_project.orchestration.presentation.images import BAR, counts_plot
 from pipeline_project.orchestration.presentation.markdown import LINES, faults_table, markdown_table, outcomes_table
 
 
-def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
+def outcome(number: int, state: ObjectState = ObjectState.LOADED, **counts: int) -> Outcome:
     found = Outcome(number, f"crm-data/{number:04}.json", state)
     for name, count in counts.items():
         setattr(found, name, count)
@@ -19,7 +20,11 @@ def outcome(number: int, state: str = "loaded", **counts: int) -> Outcome:
 def test_totals_are_sums_and_always_there() -> None:
     assert totals([])["records"] == 0
     found = totals(
-        [outcome(1, records=3, inserted=2, rejected=1), outcome(2, records=4, updated=4), outcome(3, "failed")]
+        [
+            outcome(1, records=3, inserted=2, rejected=1),
+            outcome(2, records=4, updated=4),
+            outcome(3, ObjectState.FAILED),
+        ]
     )
     assert (found["records"], found["inserted"], found["updated"], found["rejected"]) == (7, 2, 4, 1)
     assert (found["objects_loaded"], found["objects_failed"]) == (2, 1)

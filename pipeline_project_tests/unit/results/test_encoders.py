@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,16 @@ from hypothesis import strategies as st
 
 from pipeline_project.analytics.execution import Column
 from pipeline_project.errors import Permanent
-from pipeline_project.results.encoders import FORMULA_STARTS, Format, encoder, json_bytes
+from pipeline_project.results.encoders import Format, encoder, json_bytes
 
+FORMULA = re.compile(
+    r"[\t\r\n]|[\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u00ad\u034f\u3164\u2800]*[-=+@＝＋－＠﹢﹣﹦﹫−]"
+)
+"""What a cell must not begin with: blanks that a spreadsheet may skip, then a sign that begins a formula."""
+BLANKS = [
+    *("\ufeff", "\u00a0", " ", "\u200b", "\u200d", "\u2060", "\u3000", "\u2003", "\u00ad", "\u202e", "\u180e"),
+    *("\u2028", "\u0085", "\x00", "\x1f", "\x7f", "\u034f", "\ufe0f", "\u3164", "\u2800", "\ufeff\u00a0 "),
+]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 COLUMNS = [
     Column("id", "bigint"),
@@ -87,13 +96,26 @@ def test_csv() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", '=HYPERLINK("http://x")']
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "＝1",
+        '=HYPERLINK("http://x")',
+        *(blank + "=1" for blank in BLANKS),
+        *(sign + "1" for sign in "＋－＠﹢﹣﹦﹫−"),
+    ],
 )
 def test_csv_neutralises_formulas(text: str) -> None:
     body = file_of(Format.CSV, [Column(text, "text"), Column("b", "jsonb")], [(text, msgspec.Raw(json_bytes([text])))])
     for row in csv.reader(io.StringIO(body.decode(), newline="")):
         assert row[0] == "'" + text
-        assert not row[1].startswith(tuple(FORMULA_STARTS))
+        assert not FORMULA.match(row[1])
 
 
 def test_csv_leaves_numbers_alone() -> None:
@@ -109,9 +131,19 @@ def test_csv_leaves_numbers_alone() -> None:
 def test_csv_reads_back_as_text(values: list[str | None]) -> None:
     body = file_of(Format.CSV, [Column(str(n), "text") for n in range(len(values))], [tuple(values)])
     *_, row = csv.reader(io.StringIO(body.decode(), newline=""))
-    expected = ["" if v is None else "'" + v if v.startswith(tuple(FORMULA_STARTS)) else v for v in values]
-    assert row == expected or (expected == [""] and row in ([], [""]))
-    assert not any(cell.startswith(tuple(FORMULA_STARTS)) for cell in row)
+    sent = ["" if v is None else v for v in values]
+    read = [cell[1:] if cell != v and cell[:1] == "'" else cell for cell, v in zip(row or [""], sent, strict=True)]
+    assert read == sent
+    assert not any(map(FORMULA.match, row))
+
+
+@pytest.mark.parametrize(
+    "text", ["Müller = Söhne", "a=1", "漢字", "'=1", "\u00a0", "\ufeff", "", "é-1", "\u0645-1", "1 + 1"]
+)
+def test_csv_leaves_other_texts_as_they_are(text: str) -> None:
+    body = file_of(Format.CSV, [Column("a", "text"), Column("b", "bigint")], [(text, 1)])
+    *_, row = csv.reader(io.StringIO(body.decode(), newline=""))
+    assert row == [text, "1"]
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**18), max_value=10**18))
@@ -205,6 +237,18 @@ def test_parquet_reads_back_the_same(kind: str, data: st.DataObject) -> None:
     body = file_of(Format.PARQUET, [Column("one", kind), Column("many", f"{kind}[]")], rows)
     table = pq.read_table(io.BytesIO(body))
     assert list(zip(table["one"].to_pylist(), table["many"].to_pylist(), strict=True)) == rows
+
+
+def test_parquet_writes_a_row_group_when_wide_rows_fill_it() -> None:
+    rows = [("x" * 1024 * 1024,)] * 70
+    metadata = pq.read_metadata(io.BytesIO(file_of(Format.PARQUET, [Column("a", "text")], rows)))
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [32, 32, 6]
+
+
+def test_parquet_puts_narrow_rows_into_groups_of_25_000() -> None:
+    rows = [(n,) for n in range(50_001)]
+    metadata = pq.read_metadata(io.BytesIO(file_of(Format.PARQUET, [Column("a", "bigint")], rows, size=1000)))
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [25_000, 25_000, 1]
 
 
 def test_parquet_refuses_arrays_of_several_dimensions() -> None:

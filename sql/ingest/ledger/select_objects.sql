@@ -1,7 +1,10 @@
--- The objects that a replay means. Parameters (null: no restriction): object_ids, key_prefix, source, day (of arrival, UTC).
-SELECT object_id, key, source, state FROM ingest.objects
-WHERE (%(object_ids)s::bigint[] IS NULL OR object_id = ANY (%(object_ids)s))
+-- A page of the objects of one source that a replay means, oldest first, after the last object of the page before.
+-- Parameters: source; after_at, after_id; limit. No restriction if null: key_prefix; day (of arrival, UTC).
+SELECT object_id, key, state, discovered_at
+FROM ingest.objects
+WHERE source = %(source)s AND (discovered_at, object_id) > (%(after_at)s::timestamptz, %(after_id)s::bigint)
+  AND (%(day)s::date IS NULL OR discovered_at >= %(day)s::timestamp AT TIME ZONE 'UTC')
+  AND (%(day)s::date IS NULL OR discovered_at < (%(day)s::date + 1)::timestamp AT TIME ZONE 'UTC')
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
-  AND (%(source)s::text IS NULL OR source = %(source)s)
-  AND (%(day)s::date IS NULL OR (discovered_at AT TIME ZONE 'UTC')::date = %(day)s)
-ORDER BY object_id
+ORDER BY discovered_at, object_id
+LIMIT %(limit)s

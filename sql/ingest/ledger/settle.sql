@@ -1,6 +1,7 @@
 -- Writes how an object ended, in the transaction that wrote its data.
 UPDATE ingest.objects SET
     state = %(state)s, loaded_as = NULL, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
+    opened_with = NULL, suspect = false,
     last_modified = coalesce(%(last_modified)s, last_modified), format = %(format)s,
     records = %(records)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s, stale = %(stale)s,
     rejected = %(rejected)s, deleted = %(deleted)s,

@@ -5,7 +5,7 @@ UPDATE ingest.objects SET
     state = CASE WHEN attempts >= %(max_attempts)s THEN coalesce(loaded_as, 'failed') ELSE 'discovered' END,
     loaded_as = CASE WHEN attempts < %(max_attempts)s THEN loaded_as END,
     finished_at = CASE WHEN attempts >= %(max_attempts)s THEN now() END,
-    claimed_by = NULL, claim_expires_at = NULL,
+    claimed_by = NULL, claim_expires_at = NULL, opened_with = NULL,
     error_code = %(error_code)s, error_message = %(error_message)s
 WHERE object_id = ANY (%(object_ids)s) AND state = 'claimed' AND claimed_by = %(worker)s
 RETURNING object_id, state

@@ -1,9 +1,10 @@
--- Objects of one source that wait and are no living run's, oldest first, locked until they are given to a batch.
--- One whose run ended without it is tried again after a while, longer with each attempt. One whose worker died while it
--- had it is free at once. Parameters: source; live, the batches of living runs; pause, seconds; limit.
+-- Objects of one source that wait and belong to no active run, oldest first, locked until they are given to a batch.
+-- An object whose run ended without it is tried again after a pause, which grows with each attempt. An object whose worker
+-- died is free at once. Parameters: source; suspects, whether objects that a dead worker had open are meant, or the others;
+-- live, the batches of active runs; pause, seconds; limit.
 SELECT object_id, (discovered_at AT TIME ZONE 'UTC')::date AS day, size
 FROM ingest.objects
-WHERE source = %(source)s
+WHERE source = %(source)s AND (suspect OR opened_with IS NOT NULL) = %(suspects)s
   AND (state = 'discovered'
        OR (state = 'claimed' AND (claim_expires_at < now() OR NOT ingest.worker_is_alive(claimed_by))))
   AND (batch IS NULL

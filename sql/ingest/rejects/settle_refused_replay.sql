@@ -1,6 +1,7 @@
 -- Writes that an object which was loaded before was refused now: what was loaded stays, and so do state and counts.
 UPDATE ingest.objects SET
     state = loaded_as, loaded_as = NULL, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
+    opened_with = NULL, suspect = false,
     error_code = %(error_code)s,
     error_message = 'a replay was refused, what was loaded before stays: ' || %(error_message)s,
     error_line = %(error_line)s, error_column = %(error_column)s

@@ -1,0 +1,56 @@
+"""Bounds the time that one object may take to be decoded and mapped, since a hostile file can keep a decoder busy for ever.
+
+No Python code can stop a C function that holds the interpreter's lock. So the process itself ends, which its supervisor
+and the ledger treat like every other death of a worker (suspects.py).
+"""
+
+import faulthandler
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pipeline_project.settings import Settings
+
+MEGABYTE = 1024 * 1024
+STANDARD_ERROR = 2
+"""The descriptor: Dagster and tests replace `sys.stderr` by objects that have none."""
+LEAST_SECONDS = 0.001
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds for objects of any size: a constant, and more for each megabyte as it is stored in S3."""
+
+    seconds: float
+    seconds_per_megabyte: float
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        return cls(settings.ingest_object_seconds, settings.ingest_object_seconds_per_megabyte)
+
+    def of(self, size: int) -> float:
+        """The limit for so many bytes."""
+        return self.seconds + self.seconds_per_megabyte * size / MEGABYTE
+
+
+class TimeLimit:
+    """A context manager that may be entered again: the time spent inside counts, all other time does not.
+
+    When the time is over, a thread of C code writes where each thread is to the standard error, and ends the process with
+    exit code 1. A process has one such clock: of two limits at the same time the one entered later counts.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+        self._entered_at = 0.0
+
+    def __enter__(self) -> None:
+        self._entered_at = time.monotonic()
+        faulthandler.dump_traceback_later(self._left, exit=True, file=STANDARD_ERROR)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        self._left = max(LEAST_SECONDS, self._left - (time.monotonic() - self._entered_at))

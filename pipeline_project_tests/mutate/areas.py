@@ -1,0 +1,48 @@
+"""The areas of the platform: what is mutated, and which tests judge it. The data is in areas.toml."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path(__file__).with_name("areas.toml")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Globs of sources and of the tests that judge them, from the root of the tree."""
+
+    sources: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A part of the platform for which the share of killed mutations is reported."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+    def judged(self, root: Path) -> dict[Path, tuple[Path, ...]]:
+        """Find the sources, each with the test modules that judge it."""
+        found: dict[Path, tuple[Path, ...]] = {}
+        for part in self.parts:
+            tests = tuple(_matches(root, part.tests))
+            for source in _matches(root, part.sources):
+                found.setdefault(source, tests)
+        return found
+
+
+def areas() -> dict[str, Area]:
+    """Read all areas, by name."""
+    found = tomllib.loads(DATA.read_text("utf-8"))
+    return {
+        name: Area(name, tuple(Part(tuple(part["sources"]), tuple(part["tests"])) for part in parts))
+        for name, parts in found.items()
+    }
+
+
+def _matches(root: Path, globs: Iterable[str]) -> list[Path]:
+    """List each file once, in the order of the globs and then of the names."""
+    found = (path.relative_to(root) for glob in globs for path in sorted(root.glob(glob)))
+    return list(dict.fromkeys(path for path in found if path.name != "__init__.py"))
