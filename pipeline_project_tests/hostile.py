@@ -111,10 +111,10 @@ def outcome(dataset: str, data: bytes) -> list[str]:
     """For each record `loaded`, or the rule and field that it breaks. Both ways of mapping have to agree."""
     mapper = MAPPERS[dataset](sources()[GOOD[dataset][0]])
     found: list[str] = []
-    for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_spellings()):
+    for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):
         places = range(len(chunk.records))
         if isinstance(mapper, EntityMapper):
-            mapper.peek_all(chunk, POSITION, 1)
+            mapper.probe_keys(chunk, POSITION, 1)
         alone = [mapper.map(chunk.records[i], chunk.first_ordinal + i, POSITION, chunk.flaws.get(i)) for i in places]
         many = mapper.map_all(chunk, places, POSITION)
         rows = [each for each in alone if isinstance(each, Row)]
@@ -177,7 +177,7 @@ def seconds(data: bytes) -> float:
     mapper = MAPPERS["entities"](sources()["crm"])
     begin = time.process_time()
     try:
-        for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_spellings()):
+        for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):
             for each in mapper.map_all(chunk, range(len(chunk.records)), POSITION).bad:
                 chunk.line(each.ordinal - chunk.first_ordinal)
     except ObjectFault:

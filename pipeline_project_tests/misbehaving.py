@@ -53,12 +53,12 @@ ACTIONS: dict[str, Callable[[], object]] = {
 }
 
 
-def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]) -> Iterator[Chunk]:
+def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) -> Iterator[Chunk]:
     """Decode as usual, or misbehave; as the real decoders do, not before the first chunk is asked for."""
     data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     if data.startswith(MARK):
         ACTIONS[data.removeprefix(MARK).split()[0].decode()]()
-    yield from REAL_CHUNKS(BytesIO(data), envelope, id_spellings)
+    yield from REAL_CHUNKS(BytesIO(data), envelope, id_aliases)
 
 
 def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int) -> list[Outcome]:

@@ -16,7 +16,7 @@ from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
 from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
 from pipeline_project.ingest.inspection.previews import preview_apart
-from pipeline_project.ingest.ledger import COUNTS, Objects, put_back
+from pipeline_project.ingest.ledger import COUNTS, Objects, requeue
 from pipeline_project.ingest.rejects import Selection, Status
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
@@ -284,7 +284,7 @@ def replay_objects(
     if not object_ids and prefix is None and source is None and day is None:
         raise Permanent("say which objects: their ids, --prefix, --source or --day")
     with _loader() as connection:
-        waiting = put_back(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
+        waiting = requeue(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
     print_line(
         f"{len(waiting)} objects wait to be loaded; the landing sensor takes them"
         if waiting

@@ -205,14 +205,14 @@ def aliased(*aliases: str, required: bool = False) -> Any:
     return Field(validation_alias=alias) if required else Field(default=None, validation_alias=alias)
 
 
-def _choices(spellings: tuple[str, ...]) -> AliasChoices:
+def _choices(aliases: tuple[str, ...]) -> AliasChoices:
     choices: list[str | AliasPath] = []
-    for spelling in spellings:
+    for spelling in aliases:
         choices += [AliasPath(*spelling.split(".")), spelling] if "." in spelling else [spelling]
     return AliasChoices(*choices)
 
 
-def spellings(name: str, field: FieldInfo) -> list[tuple[str, ...]]:
+def aliases(name: str, field: FieldInfo) -> list[tuple[str, ...]]:
     """What a field may be called in a source, the preferred first: each a path, of one step unless it is nested."""
     alias = field.validation_alias
     choices = alias.choices if isinstance(alias, AliasChoices) else [alias or name]

@@ -22,7 +22,7 @@ from pipeline_project.cli.main import app
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery import landing
-from pipeline_project.ingest.ledger.batches import Living
+from pipeline_project.ingest.ledger.batches import LiveRuns
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.operate.verify import verify
@@ -189,7 +189,7 @@ def digest(database: FreshDatabase) -> Any:
 
 def take_events(platform: Platform) -> list[str]:
     """What the landing sensors do while they are on; the states."""
-    batches = platform.landing.watch(Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2)
+    batches = platform.landing.watch(LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     return [outcome.state for batch in batches for outcome in worker.ingest(batch.object_ids)]
 

@@ -24,7 +24,7 @@ _FOREIGN = (
 """What else is uploaded, and what to do about it: by the bytes at a place of the content."""
 
 
-def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]) -> Iterator[Chunk]:
+def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) -> Iterator[Chunk]:
     """The records of an object. `envelope.format` is known with the first chunk, all of `envelope` after the last.
 
     Memory does not grow with the object. Raises ObjectFault when the object as a whole cannot be read.
@@ -40,7 +40,7 @@ def chunks(stream: ByteStream, envelope: Envelope, id_spellings: Collection[str]
     else:
         _refuse_foreign(window.buffer)
         envelope.format = "csv"
-        pieces = csv_records.csv_chunks(window, id_spellings)
+        pieces = csv_records.csv_chunks(window, id_aliases)
     yield from pieces
     if packing != "plain":
         envelope.format = f"{envelope.format}+{packing}"

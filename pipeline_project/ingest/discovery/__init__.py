@@ -1,14 +1,14 @@
 """Discovery: finding objects in the landing bucket, by events and by listing, and entering them in the ledger."""
 
 from pipeline_project.ingest.discovery.completeness import Comparison, compare
-from pipeline_project.ingest.discovery.landing import Landing, ListingCursor, Turns, list_all
+from pipeline_project.ingest.discovery.landing import Landing, ListingCursor, SensorRotation, list_all
 from pipeline_project.ingest.discovery.listing import counts, list_pages
 
 __all__ = [
     "Comparison",
     "Landing",
     "ListingCursor",
-    "Turns",
+    "SensorRotation",
     "compare",
     "counts",
     "list_all",

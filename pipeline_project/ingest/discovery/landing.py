@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pipeline_project.database import Connection, Database
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery.listing import from_event, list_pages
-from pipeline_project.ingest.ledger import Batch, Living, ObjectSeen, assign
+from pipeline_project.ingest.ledger import Batch, LiveRuns, ObjectSeen, assign
 from pipeline_project.settings import Settings
 
 MESSAGES = 10
@@ -64,7 +64,7 @@ class ListingCursor:
         return self.resume is not None or self.began is None or now - self.began >= every
 
 
-class Turns:
+class SensorRotation:
     """Of those who listen: one does, the others stand by. It gives its batches and goes, and the next does so no sooner
     than `every` seconds later. So somebody always listens, and what arrives under load waits no longer than that.
     """
@@ -100,7 +100,13 @@ class Landing:
         """Folders and empty objects that were told of since this was made."""
 
     def watch(
-        self, living: Callable[[], Living], turns: Turns, *, seconds: float, linger: float, runs_per_source: int
+        self,
+        living: Callable[[], LiveRuns],
+        turns: SensorRotation,
+        *,
+        seconds: float,
+        linger: float,
+        runs_per_source: int,
     ) -> list[Batch]:
         """Listen for up to `seconds`, but ask the queue once in any case; return at the first objects that can be given to a
         run.
@@ -122,8 +128,8 @@ class Landing:
     def _listen(
         self,
         connection: Connection,
-        living: Callable[[], Living],
-        turns: Turns,
+        living: Callable[[], LiveRuns],
+        turns: SensorRotation,
         deadline: float,
         linger: float,
         runs_per_source: int,

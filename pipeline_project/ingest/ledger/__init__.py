@@ -1,6 +1,6 @@
 """The ledger: which objects were seen, which worker holds them, and how they ended."""
 
-from pipeline_project.ingest.ledger.batches import Batch, Living, arrivals, assign, assign_to
+from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, arrivals, assign, assign_to
 from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
 from pipeline_project.ingest.ledger.objects import (
     COUNTS,
@@ -11,24 +11,24 @@ from pipeline_project.ingest.ledger.objects import (
     claim,
     claimable,
     discover,
-    give_back,
+    lock_dataset,
     open_objects,
+    release,
     replay,
     reroute,
+    retry_later,
     settle,
     states,
-    take_turn,
-    try_later,
     waiting,
 )
-from pipeline_project.ingest.ledger.replays import Objects, put_back
+from pipeline_project.ingest.ledger.replays import Objects, requeue
 
 __all__ = [
     "COUNTS",
     "Batch",
     "Claimed",
     "DiscoveredBy",
-    "Living",
+    "LiveRuns",
     "Merged",
     "ObjectSeen",
     "ObjectState",
@@ -40,14 +40,14 @@ __all__ = [
     "claim",
     "claimable",
     "discover",
-    "give_back",
+    "lock_dataset",
     "open_objects",
-    "put_back",
+    "release",
     "replay",
+    "requeue",
     "reroute",
+    "retry_later",
     "settle",
     "states",
-    "take_turn",
-    "try_later",
     "waiting",
 ]

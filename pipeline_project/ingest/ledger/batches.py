@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from pipeline_project.database import Connection
-from pipeline_project.ingest.ledger.replays import Objects, put_back
+from pipeline_project.ingest.ledger.replays import Objects, requeue
 from pipeline_project.schema.sql_files import query
 from pipeline_project.settings import Settings
 
@@ -44,7 +44,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Living:
+class LiveRuns:
     """The batches of runs that are waiting or at work, and how many of those runs each source has.
 
     Runs of suspects are counted by themselves, so that other objects do not wait for them.
@@ -59,7 +59,7 @@ class Living:
 
 
 def assign(
-    connection: Connection, settings: Settings, living: Callable[[], Living], runs_per_source: int
+    connection: Connection, settings: Settings, living: Callable[[], LiveRuns], runs_per_source: int
 ) -> tuple[list[Batch], bool]:
     """Give what waits to new batches, and commit. The second is whether objects are in line or in work.
 
@@ -81,7 +81,7 @@ def assign(
 
 
 def _give(
-    connection: Connection, settings: Settings, source: str, alive: Living, room: int, *, suspects: bool
+    connection: Connection, settings: Settings, source: str, alive: LiveRuns, room: int, *, suspects: bool
 ) -> Iterator[Batch]:
     """Give objects of one source to at most `room` batches: suspects, or the others."""
     parameters = {
@@ -135,6 +135,6 @@ def arrivals(connection: Connection, source: str, day: date, batch: str) -> list
 
     The caller commits.
     """
-    object_ids = put_back(connection, Objects(source=source, day=day))
+    object_ids = requeue(connection, Objects(source=source, day=day))
     assign_to(connection, object_ids, batch)
     return object_ids

@@ -194,7 +194,7 @@ def open_objects(
     connection.execute(query("ingest/ledger/open_objects"), parameters)
 
 
-def take_turn(connection: Connection, source: str, dataset: str) -> None:
+def lock_dataset(connection: Connection, source: str, dataset: str) -> None:
     """Wait until nobody else writes rows of this source and dataset; until the end of the transaction nobody else does."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"ingest {source} {dataset}",))
 
@@ -223,22 +223,22 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
         cursor.executemany(query("ingest/ledger/settle"), entries)
 
 
-def try_later(
+def retry_later(
     connection: Connection, object_ids: Sequence[int], *, worker: str, max_attempts: int, code: str, message: str
 ) -> dict[int, ObjectState]:
     """Release objects after a transient fault, or after the death of their worker. Returns the new state of each:
     `discovered`; after so many attempts `failed`, or loaded as before."""
     parameters: dict[str, Any] = {"object_ids": list(object_ids), "worker": worker, "max_attempts": max_attempts}
     rows = connection.execute(
-        query("ingest/ledger/try_later"), {**parameters, "error_code": code, "error_message": message}
+        query("ingest/ledger/retry_later"), {**parameters, "error_code": code, "error_message": message}
     )
     return {object_id: ObjectState(state) for object_id, state in rows}
 
 
-def give_back(connection: Connection, *, worker: str, object_ids: Sequence[int] | None = None) -> None:
+def release(connection: Connection, *, worker: str, object_ids: Sequence[int] | None = None) -> None:
     """Release objects that the worker holds and has not finished, or all of them. This does not count as an attempt."""
     parameters = {"worker": worker, "object_ids": None if object_ids is None else list(object_ids)}
-    connection.execute(query("ingest/ledger/give_back"), parameters)
+    connection.execute(query("ingest/ledger/release"), parameters)
 
 
 def replay(connection: Connection, object_ids: Sequence[int]) -> None:

@@ -36,7 +36,7 @@ class _Found(NamedTuple):
     discovered_at: datetime
 
 
-def put_back(connection: Connection, objects: Objects) -> list[int]:
+def requeue(connection: Connection, objects: Objects) -> list[int]:
     """Requeue objects page by page, so that memory holds their IDs alone. Returns the IDs of those that wait afterwards.
 
     An unroutable object is requeued if a source is registered for its folder now. An object of a source that is not

@@ -12,7 +12,7 @@ from pipeline_project.sources.source import Source
 TOO_MANY_REJECTS = "too_many_rejects"
 
 
-def check_whole(source: Source, opened: Opened) -> None:
+def accept_or_refuse(source: Source, opened: Opened) -> None:
     """Raise ObjectFault unless the object, all of whose records were mapped, may be loaded."""
     envelope, records = opened.envelope, opened.outcome.records
     bad_ordinals, first_bad = opened.bad_ordinals, opened.first_bad

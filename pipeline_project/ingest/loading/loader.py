@@ -28,29 +28,29 @@ from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import RAW_LIMIT, Chunk, ObjectFault
 from pipeline_project.ingest.ledger import Merged, ObjectState, Outcome
-from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, check_whole
-from pipeline_project.ingest.loading.microbatches import Opened, Piece, pieces_of, read_whole, whole_objects
+from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, accept_or_refuse
+from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened, micro_batches_of, read_whole, whole_objects
 from pipeline_project.ingest.loading.time_limit import TimeLimit, TimeLimits
 from pipeline_project.ingest.mapping import (
     DIGITS_OF_TOTAL,
     Bad,
     EntityMapper,
     FieldError,
-    Peeks,
+    ProbeKeys,
     Rows,
     joined,
-    mapper,
-    packed,
-    unrepeated,
+    mapper_for,
+    to_binary_copy,
+    without_repeated_keys,
 )
 from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.sql_files import query
 from pipeline_project.schema.templates import statement
 from pipeline_project.sources.source import Source
 
-STEPS_AHEAD = 3
+MAX_PENDING_STATEMENTS = 3
 """Statements that may wait for PostgreSQL before decoding waits too; bounds the memory."""
-PROBE_AGAIN = 8
+PROBE_BACKOFF = 8
 """After a piece in which next to nothing was known, so many go without a probe: an initial load gains nothing from it."""
 KNOWN_ENOUGH = 0.05
 """Share of known records from which a probe pays."""
@@ -83,7 +83,7 @@ class Loader:
         self._connection = connection
         self._worker = worker
         self._limits = limits
-        self._unprobed: dict[tuple[str, str], int] = {}
+        self._probe_backoff: dict[tuple[str, str], int] = {}
         with connection.transaction():
             connection.execute("SET client_min_messages = warning")  # the temporary tables may be there
 
@@ -94,9 +94,9 @@ class Loader:
             with self._load(source, dataset, limit) as load:
                 if not load.hold([opened]):
                     return None
-                load.run(pieces_of(opened))
+                load.run(micro_batches_of(opened))
                 with limit:
-                    check_whole(source, opened)
+                    accept_or_refuse(source, opened)
                 load.settle([opened])
         except ObjectFault as fault:
             # What was written of it is rolled back; that it failed is told in a transaction of its own.
@@ -114,7 +114,7 @@ class Loader:
         """
         with suppress(Exception), self._limit([opened]):
             for chunk in opened.chunks:
-                mapper(source, dataset).map_all(chunk, list(range(len(chunk.records))), opened.position)
+                mapper_for(source, dataset).map_all(chunk, list(range(len(chunk.records))), opened.position)
 
     def load_many(self, source: Source, dataset: str, opened: Sequence[Opened]) -> list[Outcome]:
         """Load small objects in one transaction; each is loaded or refused as a whole, whatever its neighbours do.
@@ -144,7 +144,7 @@ class Loader:
     def load_rejected(self, source: Source, dataset: str, opened: Opened) -> None:
         """Load rows of an object that were rejected before; its chunks are those rows. The caller settles the ledger."""
         with self._load(source, dataset) as load:
-            load.take_turn([opened], partial=True)
+            load.lock_dataset([opened], partial=True)
             while rows := list(islice(opened.chunks, REJECTS_TOGETHER)):  # a chunk each: their ordinals have gaps
                 load.run([[(opened, row) for row in rows]])
             load.raise_data_version([opened])
@@ -153,7 +153,7 @@ class Loader:
     def _load(self, source: Source, dataset: str, limit: AbstractContextManager[None] = NO_LIMIT) -> Iterator["_Load"]:
         # In this order: the connection has to be idle before it can commit or roll back.
         with _tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield _Load(self._connection, self._worker, source, dataset, postgres, self._unprobed, limit)
+            yield _Load(self._connection, self._worker, source, dataset, postgres, self._probe_backoff, limit)
 
     def _limit(self, opened: Sequence[Opened]) -> AbstractContextManager[None]:
         """The time for all of these objects; entered where they are decoded and mapped."""
@@ -172,10 +172,10 @@ class _Load:
         source: Source,
         dataset: str,
         postgres: ThreadPoolExecutor,
-        unprobed: dict[tuple[str, str], int],
+        probe_backoff: dict[tuple[str, str], int],
         limit: AbstractContextManager[None],
     ) -> None:
-        """`unprobed`: by source and dataset, how many of the next pieces go without a probe.
+        """`probe_backoff`: by source and dataset, how many of the next pieces go without a probe.
 
         `limit` is entered as long as records are decoded or mapped.
         """
@@ -186,7 +186,7 @@ class _Load:
         self._dataset = dataset
         self._declared = datasets()[dataset]
         self._versioned = isinstance(self._declared.kind, Versioned)
-        self._mapper = mapper(source, dataset)
+        self._mapper = mapper_for(source, dataset)
         self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres
         self._steps: list[Future[None]] = []
@@ -197,7 +197,7 @@ class _Load:
         self._partial = False
         self._open_rejects = False
         self._history_changed = False
-        self._unprobed = unprobed
+        self._probe_backoff = probe_backoff
 
     def _statement(self, name: str) -> bytes:
         return statement(f"ingest/{name}", self._declared)
@@ -210,12 +210,12 @@ class _Load:
         ).fetchall()
         held = {object_id for (object_id,) in rows}
         still = [each for each in opened if each.claimed.object_id in held]
-        self.take_turn(still)
+        self.lock_dataset(still)
         return still
 
-    def take_turn(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
+    def lock_dataset(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
         """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
-        ledger.take_turn(self._connection, self._source.name, self._dataset)
+        ledger.lock_dataset(self._connection, self._source.name, self._dataset)
         self._connection.execute(self._statement("loading/staging"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
@@ -224,7 +224,7 @@ class _Load:
             which = {"source": self._source.name, "dataset": self._dataset}
             self._open_rejects = self._connection.execute(query("ingest/rejects/any_open"), which).rowcount > 0
 
-    def run(self, pieces: Iterable[Piece], *, whole: bool = False) -> None:
+    def run(self, pieces: Iterable[MicroBatch], *, whole: bool = False) -> None:
         """Stage and merge, piece by piece. `whole`: a piece holds whole objects, and each may be refused."""
         try:
             self._run(pieces, whole=whole)
@@ -234,8 +234,8 @@ class _Load:
                 step.result()
             raise
 
-    def _run(self, pieces: Iterable[Piece], *, whole: bool) -> None:
-        previous: tuple[Piece, Future[Known] | None] | None = None
+    def _run(self, pieces: Iterable[MicroBatch], *, whole: bool) -> None:
+        previous: tuple[MicroBatch, Future[Known] | None] | None = None
         for piece, peeks in self._peeked(pieces):
             if whole and previous is not None:
                 # What the objects of one piece say must be there when those of the next are compared: the notes of what is
@@ -284,32 +284,34 @@ class _Load:
 
     # --- decoding side
 
-    def _peeked(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, bytes]]:
+    def _peeked(self, pieces: Iterable[MicroBatch]) -> Iterator[tuple[MicroBatch, bytes]]:
         iterator = iter(pieces)
         while True:
             with self._limit:
                 piece = next(iterator, None)
                 if piece is None:
                     return
-                peeks = packed(self._peek(piece))
+                peeks = to_binary_copy(self._probe_projection(piece))
             yield piece, peeks
 
-    def _peek(self, piece: Piece) -> Peeks:
+    def _probe_projection(self, piece: MicroBatch) -> ProbeKeys:
         mapper = self._mapper
         if not isinstance(mapper, EntityMapper):
             return joined([])
-        if unprobed := self._unprobed.get((self._source.name, self._dataset)):
-            self._unprobed[self._source.name, self._dataset] = unprobed - 1
+        if probe_backoff := self._probe_backoff.get((self._source.name, self._dataset)):
+            self._probe_backoff[self._source.name, self._dataset] = probe_backoff - 1
             return joined([])
         return joined(
             [
                 # Of two records for one entity the newer counts, if it is good: that is known after mapping.
-                unrepeated(joined([mapper.peek_all(chunk, opened.position, place) for opened, chunk in of_object]))
+                without_repeated_keys(
+                    joined([mapper.probe_keys(chunk, opened.position, place) for opened, chunk in of_object])
+                )
                 for place, (_, of_object) in enumerate(groupby(piece, lambda each: id(each[0])), 1)
             ]
         )
 
-    def _finish(self, piece: Piece, probe: Future[Known] | None, *, whole: bool) -> None:
+    def _finish(self, piece: MicroBatch, probe: Future[Known] | None, *, whole: bool) -> None:
         """Map what the probe did not know, and hand it to PostgreSQL."""
         known = probe.result() if probe is not None else {}
         with self._limit:
@@ -317,10 +319,12 @@ class _Load:
             staged = _to_stage(accepted)
         confirmed = list(accepted) if whole and known else []
         self._steps.append(self._postgres.submit(self._merge, staged, bad, confirmed))
-        while len(self._steps) > STEPS_AHEAD:
+        while len(self._steps) > MAX_PENDING_STATEMENTS:
             self._steps.pop(0).result()
 
-    def _map(self, piece: Piece, known: Known, *, whole: bool) -> tuple[dict[Opened, Rows], list[tuple[Opened, Bad]]]:
+    def _map(
+        self, piece: MicroBatch, known: Known, *, whole: bool
+    ) -> tuple[dict[Opened, Rows], list[tuple[Opened, Bad]]]:
         """Map the records that are not known. Returns the rows to be merged, and the rejects."""
         rows: dict[Opened, Rows] = {}
         bad: list[tuple[Opened, Bad]] = []
@@ -339,7 +343,7 @@ class _Load:
             for opened in rows:
                 self._refuse_if_faulty(opened)
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
-        accepted = {opened: each.newest() for opened, each in rows.items() if opened.outcome.fault is None}
+        accepted = {opened: each.deduplicated() for opened, each in rows.items() if opened.outcome.fault is None}
         for opened, each in accepted.items():
             opened.outcome.stale += len(rows[opened].keys) - len(each.keys)
             first_keys = opened.outcome.first_keys
@@ -367,13 +371,13 @@ class _Load:
     def _refuse_if_faulty(self, opened: Opened) -> None:
         if opened.outcome.fault is None:
             try:
-                check_whole(self._source, opened)
+                accept_or_refuse(self._source, opened)
             except ObjectFault as fault:
                 opened.outcome.refuse(fault)
 
     # --- PostgreSQL's side: these run in its thread
 
-    def _probe(self, piece: Piece, peeks: bytes, *, whole: bool) -> Known:
+    def _probe(self, piece: MicroBatch, peeks: bytes, *, whole: bool) -> Known:
         """The records that are there already; they are counted, and confirmed unless `whole`."""
         positions = [opened.position for opened in {id(opened): opened for opened, _ in piece}.values()]
         parameters = {
@@ -393,7 +397,7 @@ class _Load:
             known.setdefault(object_id, set()).update(ordinals)
             self._held[object_id].outcome.count(Merged.UNCHANGED if unchanged else Merged.STALE, len(ordinals), 0)
         if sum(map(len, known.values())) < KNOWN_ENOUGH * sum(len(chunk.records) for _, chunk in piece):
-            self._unprobed[self._source.name, self._dataset] = PROBE_AGAIN
+            self._probe_backoff[self._source.name, self._dataset] = PROBE_BACKOFF
         if known and not whole:
             # Now: the next piece is probed before this one is merged.
             self._confirm([opened for opened, _ in piece[:1]])

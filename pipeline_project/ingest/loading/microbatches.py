@@ -8,11 +8,11 @@ from pipeline_project.ingest.decoding import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.mapping import Bad, ObjectPosition
 
-PIECE_RECORDS = 7_000
+MICRO_BATCH_RECORDS = 7_000
 """Records of an object that are merged together, while the next are mapped."""
-PIECE_BYTES = 4 * 1024 * 1024
+MICRO_BATCH_BYTES = 4 * 1024 * 1024
 """Or fewer, if they are large."""
-PIECE_OF_SMALL = 4_000
+MICRO_BATCH_OF_SMALL = 4_000
 """Records of small objects that are merged together."""
 
 
@@ -34,19 +34,19 @@ class Opened:
         self.outcome = Outcome(self.claimed.object_id, self.claimed.key, last_modified=self.position.modified_at)
 
 
-Piece = list[tuple[Opened, Chunk]]
+MicroBatch = list[tuple[Opened, Chunk]]
 """Records that are probed, staged and merged together."""
 
 
-def pieces_of(opened: Opened) -> Iterator[Piece]:
+def micro_batches_of(opened: Opened) -> Iterator[MicroBatch]:
     """An object of any size, some chunks at a time."""
-    piece: Piece = []
+    piece: MicroBatch = []
     count = size = 0
     for chunk in opened.chunks:
         piece.append((opened, chunk))
         count += len(chunk.records)
         size += sum(map(len, chunk.records))
-        if count >= PIECE_RECORDS or size >= PIECE_BYTES:
+        if count >= MICRO_BATCH_RECORDS or size >= MICRO_BATCH_BYTES:
             yield piece
             piece, count, size = [], 0, 0
     if piece:
@@ -65,14 +65,14 @@ def read_whole(opened: Opened, room: int) -> tuple[list[Chunk], int]:
     return chunks, size
 
 
-def whole_objects(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[Piece]:
+def whole_objects(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[MicroBatch]:
     """Whole objects, a few at a time. One without records is there with an empty chunk: it has to be checked, too."""
-    piece: Piece = []
+    piece: MicroBatch = []
     size = 0
     for opened, chunks in objects:
         piece += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
         size += sum(len(chunk.records) for chunk in chunks)
-        if size >= PIECE_OF_SMALL:
+        if size >= MICRO_BATCH_OF_SMALL:
             yield piece
             piece, size = [], 0
     if piece:

@@ -31,7 +31,7 @@ def _prune(connection: Connection, dataset: Dataset, source: str, before: dateti
     while True:
         which = {"source": source, "before": before, "after": after, "blocks": blocks}
         with connection.transaction():
-            ledger.take_turn(connection, source, dataset.name)
+            ledger.lock_dataset(connection, source, dataset.name)
             row = connection.execute(statement("ingest/loading/prune_confirmations", dataset), which).fetchone()
         if row is None:
             return pruned

@@ -102,7 +102,7 @@ class Suspects:
             outcomes = run_apart(self._load, *arguments, memory=memory, stop=self._stop)
         except Stopped:
             with self._database.connect(autocommit=True) as connection:
-                ledger.give_back(connection, worker=worker)
+                ledger.release(connection, worker=worker)
             return None
         except ChildDied as death:
             fault = explain_death(death, TimeLimits.from_settings(self._settings).of(suspect.size))
@@ -116,7 +116,7 @@ class Suspects:
     def _note(self, suspect: Claimed, worker: str, fault: ObjectFault) -> ObjectState | None:
         """Write down a death; the state of the object. None: the child died before it had claimed the object."""
         with self._database.connect(autocommit=True) as connection:
-            states = ledger.try_later(
+            states = ledger.retry_later(
                 connection,
                 [suspect.object_id],
                 worker=worker,

@@ -26,7 +26,7 @@ from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
 from pipeline_project.ingest.loading.suspects import LoadApart, Suspects
 from pipeline_project.ingest.loading.time_limit import TimeLimits
-from pipeline_project.ingest.mapping import ObjectPosition, mapper
+from pipeline_project.ingest.mapping import ObjectPosition, mapper_for
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
 
@@ -91,7 +91,7 @@ class Worker:
                     yield from self._ingest(connection, object_ids)
                 finally:
                     if not connection.broken:
-                        ledger.give_back(connection, worker=self._name)
+                        ledger.release(connection, worker=self._name)
         except psycopg.OperationalError as error:
             raise Transient("PostgreSQL went away; what was not loaded by then waits for the next worker") from error
 
@@ -126,7 +126,7 @@ class Worker:
             has_attempts = each.attempts < self._settings.ingest_max_attempts
             (apart if each.suspect and has_attempts else own).append(each)
         if apart:
-            ledger.give_back(connection, worker=self._name, object_ids=[each.object_id for each in apart])
+            ledger.release(connection, worker=self._name, object_ids=[each.object_id for each in apart])
             suspects.start(apart)
         return own
 
@@ -197,7 +197,7 @@ class Worker:
             if connection.broken or isinstance(error, psycopg.errors.DiskFull):
                 raise
             if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
-                return self._try_later(connection, claimed, "database_busy", error)
+                return self._retry_later(connection, claimed, "database_busy", error)
             # The mapping should have seen it coming. The text of the error is not shown: it may quote data.
             log.error("%s: SQLSTATE %s", claimed.key, error.sqlstate)
             message = (
@@ -205,7 +205,7 @@ class Worker:
             )
             return self._settle(connection, claimed, ObjectFault("refused_by_database", message))
         except STORAGE_ERRORS as error:
-            return self._try_later(connection, claimed, "storage", error)
+            return self._retry_later(connection, claimed, "storage", error)
         except MemoryError:
             message = (
                 "The file needs more memory at once than the machine has. Split it into smaller files and upload them."
@@ -226,8 +226,8 @@ class Worker:
         ledger.settle(connection, [outcome], worker=self._name)
         return outcome
 
-    def _try_later(self, connection: Connection, claimed: Claimed, code: str, error: Exception) -> None:
-        states = ledger.try_later(
+    def _retry_later(self, connection: Connection, claimed: Claimed, code: str, error: Exception) -> None:
+        states = ledger.retry_later(
             connection,
             [claimed.object_id],
             worker=self._name,
@@ -265,8 +265,8 @@ class Worker:
 def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) -> Opened:
     """An object whose content is `body`, ready to be loaded."""
     envelope = Envelope()
-    spellings = mapper(sources()[claimed.source], claimed.dataset).id_spellings()
-    return Opened(claimed, position, chunks(body, envelope, spellings), envelope)
+    aliases = mapper_for(sources()[claimed.source], claimed.dataset).id_aliases()
+    return Opened(claimed, position, chunks(body, envelope, aliases), envelope)
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:

@@ -1,7 +1,7 @@
 """Mapping: from the text of a record to a row for COPY, or to the list of its errors. Nothing here does I/O."""
 
-from pipeline_project.ingest.mapping.mappers import mapper
-from pipeline_project.ingest.mapping.probe_keys import Peeks, joined, packed, unrepeated
+from pipeline_project.ingest.mapping.mappers import mapper_for
+from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined, to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
 from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL, EntityMapper
 
@@ -11,10 +11,10 @@ __all__ = [
     "EntityMapper",
     "FieldError",
     "ObjectPosition",
-    "Peeks",
+    "ProbeKeys",
     "Rows",
     "joined",
-    "mapper",
-    "packed",
-    "unrepeated",
+    "mapper_for",
+    "to_binary_copy",
+    "without_repeated_keys",
 ]

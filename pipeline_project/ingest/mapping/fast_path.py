@@ -27,10 +27,10 @@ from pipeline_project.ingest.mapping.struct_columns import (
     Column,
     Fields,
     Path,
+    coalesce,
     exactly,
-    first_filled,
-    is_all_blank,
-    is_blank,
+    is_all_missing,
+    is_missing,
     not_null,
 )
 from pipeline_project.schema.fields import (
@@ -136,7 +136,7 @@ def amounts(values: Column) -> Column:
 def _number(value: Any) -> str | None:
     # A Decimal is never compared with a text: that takes it a microsecond.
     if type(value) is not Decimal and type(value) is not int:
-        return "" if is_blank(value) else None
+        return "" if is_missing(value) else None
     text = str(value)
     if len(text) > DIGITS or "E" in text:
         return None
@@ -151,7 +151,7 @@ def _amount(values: Column) -> Column:
 
 def _count(values: Column) -> Column:
     return [
-        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if is_blank(value) else None
+        str(value) if type(value) is int and 0 <= value <= 2**53 else "" if is_missing(value) else None
         for value in values
     ]
 
@@ -163,7 +163,7 @@ def _share(values: Column) -> Column:
         and 0 <= value <= 1
         and len(text := str(value)) <= CHARACTERS_OF_SHARE
         and "E" not in text
-        else ("" if is_blank(value) else None)
+        else ("" if is_missing(value) else None)
         for value in values
     ]
 
@@ -173,13 +173,13 @@ def _structure(values: Column) -> Column:
     return [
         (value if depth(value) < DEEPEST and not unstorable(value) else None)
         if type(value) in (dict, list)
-        else ("" if is_blank(value) else None)
+        else ("" if is_missing(value) else None)
         for value in values
     ]
 
 
 def _flag(values: Column) -> Column:
-    return [value if type(value) is bool else "" if is_blank(value) else None for value in values]
+    return [value if type(value) is bool else "" if is_missing(value) else None for value in values]
 
 
 def _day(values: Column) -> Column:
@@ -206,7 +206,7 @@ def _metric_day(values: Column) -> Column:
 
 def _moments(values: Column) -> Column:
     """ISO 8601 times or days in full, in UTC; that is what is meant where they name no zone."""
-    return _utc_seconds(values) or ["" if is_blank(value) else _moment(value) for value in values]
+    return _utc_seconds(values) or ["" if is_missing(value) else _moment(value) for value in values]
 
 
 def _utc_seconds(values: Column) -> list[datetime] | None:
@@ -272,7 +272,7 @@ _READERS: list[tuple[Any, Read]] = [
 _NUMBERS = (amounts, _amount, _count, _share)
 
 
-class Ordinary(NamedTuple):
+class FastColumns(NamedTuple):
     """What was read: an entry each, in lists of one length."""
 
     places: list[int]
@@ -285,7 +285,7 @@ class Ordinary(NamedTuple):
     """How many fields of the model were not sent, those of NO_CONTENT aside."""
 
 
-class OrdinaryRecords:
+class FastPath:
     """Reads ordinary records of one model.
 
     `complete` is false where only pydantic can read it: where there is more to it than the types and bounds of
@@ -295,7 +295,7 @@ class OrdinaryRecords:
     def __init__(
         self,
         model: type[Record],
-        spellings: Mapping[str, Sequence[Path]],
+        aliases: Mapping[str, Sequence[Path]],
         columns: Sequence[str],
         defaults: Mapping[str, Any],
     ) -> None:
@@ -304,10 +304,10 @@ class OrdinaryRecords:
         `defaults` of the model that whoever asks knows of: here they are blank.
         """
         hints = get_type_hints(model, include_extras=True)
-        self._names = [*columns, *(name for name in spellings if name not in columns)]
+        self._names = [*columns, *(name for name in aliases if name not in columns)]
         readers = [_reader(hints[name]) for name in self._names]
-        self._spellings = [spellings[name] for name in self._names]
-        paths = list(chain.from_iterable(self._spellings))
+        self._aliases = [aliases[name] for name in self._names]
+        paths = list(chain.from_iterable(self._aliases))
         self._nested = tuple(path for path in paths if len(path) > 1)
         self._outer = {outer for outer, *_ in self._nested}
         self._width = len(columns)
@@ -327,12 +327,12 @@ class OrdinaryRecords:
         # What the records before had: those to come are likely to have the same.
         self._expected = self._nested
 
-    def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> Ordinary:
+    def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> FastColumns:
         """Those of the records at `places` that are ordinary."""
         places, columns, rests = self._decoded(records, places)
-        sent = [_take(columns, choices) or [""] * len(places) for choices in self._spellings]
+        sent = [_take(columns, choices) or [""] * len(places) for choices in self._aliases]
         for name, column in zip(self._names[self._width :], sent[self._width :], strict=True):
-            columns[name,] = first_filled([column, columns[name,]]) if (name,) in columns else column
+            columns[name,] = coalesce([column, columns[name,]]) if (name,) in columns else column
         for place in self._numbers:
             sent[place] = unquoted(sent[place])
         read = [reader(column) for reader, column in zip(self._readers, sent, strict=True)]
@@ -351,7 +351,7 @@ class OrdinaryRecords:
             rests = list(compress(rests, kept))
         content = [column for name, column in zip(self._names, read, strict=True) if name not in NO_CONTENT]
         gaps = [column for column in content if not all(column)]
-        return Ordinary(
+        return FastColumns(
             places,
             read[: self._width],
             _objects(columns, rests, len(places)),
@@ -375,7 +375,7 @@ class OrdinaryRecords:
             places, structs = list(compress(places, readable)), list(compress(found, readable))
             rests = list(compress(rests, readable))
         columns = {path: fields.column(structs, path) for path in fields.paths}
-        used = [path for path, column in columns.items() if not all(map(is_blank, column[:SAMPLE]))]
+        used = [path for path, column in columns.items() if not all(map(is_missing, column[:SAMPLE]))]
         self._expected = tuple(dict.fromkeys((*self._nested, *used)))
         return list(places), columns, rests
 
@@ -403,7 +403,7 @@ class OrdinaryRecords:
         values = _or_none(decode, record)
         if type(values) is dict:
             names = values.keys() - {name for name, *_ in fields.paths}
-            rest = {name: value for name in names if not is_blank(value := values.pop(name))}
+            rest = {name: value for name in names if not is_missing(value := values.pop(name))}
             if self._spelled.isdisjoint(names):
                 return _or_none(partial(msgspec.convert, type=fields.struct), values), rest
         return None, {}
@@ -425,11 +425,11 @@ def _take(columns: dict[Path, Column], choices: Sequence[Path]) -> Column | None
         if path not in columns:
             continue
         column = columns.pop(path)
-        if taken is None or is_all_blank(taken):
+        if taken is None or is_all_missing(taken):
             taken = column
-        elif not is_all_blank(column):
-            columns[path] = ["" if is_blank(before) else value for before, value in zip(taken, column, strict=True)]
-            taken = first_filled([taken, column])
+        elif not is_all_missing(column):
+            columns[path] = ["" if is_missing(before) else value for before, value in zip(taken, column, strict=True)]
+            taken = coalesce([taken, column])
     return taken
 
 
@@ -446,7 +446,7 @@ def _unusual(column: Column, outer: int) -> list[int]:
 
 def _objects(columns: Mapping[Path, Column], rests: Sequence[dict[str, Any]], count: int) -> list[Any]:
     """So many objects to be encoded, of what is not blank in these columns and the rests."""
-    paths = tuple(path for path in sorted(columns) if not is_all_blank(columns[path]))
+    paths = tuple(path for path in sorted(columns) if not is_all_missing(columns[path]))
     objects = exactly(paths).structs({path: columns[path] for path in paths}, count)
     if not any(rests):
         return objects

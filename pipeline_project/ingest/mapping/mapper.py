@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
-from pipeline_project.ingest.mapping.fast_path import Ordinary, OrdinaryRecords
+from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.mapping.struct_columns import Path
-from pipeline_project.schema.fields import Time, in_utc, spellings
+from pipeline_project.schema.fields import Time, aliases, in_utc
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
 
@@ -83,18 +83,18 @@ class Mapper:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.model = source.record(self.dataset)
-        self._spellings = {name: spellings(name, field) for name, field in self.model.model_fields.items()}
+        self._aliases = {name: aliases(name, field) for name, field in self.model.model_fields.items()}
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested: _Steps = {}
-        for path in chain.from_iterable(self._spellings.values()):
+        for path in chain.from_iterable(self._aliases.values()):
             inner = self._nested
             for step in path if len(path) > 1 else ():
                 inner = inner.setdefault(step, {})
         self._through_objects = [
-            paths for paths in self._spellings.values() if any(path[0] in self._nested for path in paths)
+            paths for paths in self._aliases.values() if any(path[0] in self._nested for path in paths)
         ]
-        ordinary = OrdinaryRecords(self.model, self._spellings, ("updated_at", *self.fields), self.defaults)
-        self._ordinary = ordinary if ordinary.complete else None
+        ordinary = FastPath(self.model, self._aliases, ("updated_at", *self.fields), self.defaults)
+        self._fast_path = ordinary if ordinary.complete else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,9 +104,9 @@ class Mapper:
             *self.content_columns,
         )
 
-    def id_spellings(self) -> Collection[str]:
+    def id_aliases(self) -> Collection[str]:
         """The names that a record's id may have."""
-        return frozenset(path[0] for path in self._spellings["source_id"])
+        return frozenset(path[0] for path in self._aliases["source_id"])
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
         """The row, or what is wrong. Never raises for a bad record. `flaw` is what the decoder found."""
@@ -151,10 +151,10 @@ class Mapper:
         """What becomes of the records at these places of a chunk."""
         rows = Rows()
         others = places
-        if self._ordinary is not None:
+        if self._fast_path is not None:
             flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
             for begin in range(0, len(flawless), TOGETHER):
-                found = self._ordinary.read(chunk.records, flawless[begin : begin + TOGETHER])
+                found = self._fast_path.read(chunk.records, flawless[begin : begin + TOGETHER])
                 rows.extend(self._rows(found, chunk, position))
             if len(rows.keys) == len(places):
                 return Mapped(rows, [])
@@ -169,7 +169,7 @@ class Mapper:
                 bad.append(mapped)
         return Mapped(rows, bad)
 
-    def _rows(self, found: Ordinary, chunk: Chunk, position: ObjectPosition) -> Rows:
+    def _rows(self, found: FastColumns, chunk: Chunk, position: ObjectPosition) -> Rows:
         """The rows of good records, column by column; those of which only the models can tell are left out."""
         if not found.places:
             return Rows()
@@ -218,7 +218,7 @@ class Mapper:
         """The content columns as COPY text."""
         raise NotImplementedError
 
-    def _texts(self, found: Ordinary) -> Texts:
+    def _texts(self, found: FastColumns) -> Texts:
         """The same of many records, whose fields were read as columns."""
         raise NotImplementedError
 
@@ -268,7 +268,7 @@ class Mapper:
     def _sent(self, name: str, fields: dict[str, Any]) -> Any:
         """What a record has for a field, under the first spelling of it that is there; None if there is none."""
         value: Any = fields
-        for step in _first_sent(fields, self._spellings[name]) or ():
+        for step in _first_sent(fields, self._aliases[name]) or ():
             value = value[step]
         return None if value is fields else value
 

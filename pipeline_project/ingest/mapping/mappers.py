@@ -17,6 +17,6 @@ MAPPERS: Mapping[str, type[Mapper]] = {
 
 
 @cache
-def mapper(source: Source, dataset: str) -> Mapper:
+def mapper_for(source: Source, dataset: str) -> Mapper:
     """Made once: looking through the models takes longer than mapping a small object."""
     return MAPPERS[dataset](source)

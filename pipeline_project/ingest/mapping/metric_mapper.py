@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline_project.datasets.metrics import Metric
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts, share_text
-from pipeline_project.ingest.mapping.fast_path import Ordinary
+from pipeline_project.ingest.mapping.fast_path import FastColumns
 from pipeline_project.ingest.mapping.mapper import Mapper, Texts, where
 from pipeline_project.ingest.mapping.rows import FieldError
 
@@ -37,7 +37,7 @@ class MetricMapper(Mapper):
         quality = "" if record.quality is None else share_text(record.quality)
         return "\t".join((copy_text(record.value), quality, tags, "t" if record.deleted else "f"))
 
-    def _texts(self, found: Ordinary) -> Texts:
+    def _texts(self, found: FastColumns) -> Texts:
         _, source_ids, types, days, values, qualities, tags, flags = found.columns
         others = msgspec.to_builtins(found.attributes, builtin_types=(Decimal,))
         tag_texts, left_out = json_texts(list(map(_with_others, tags, others)))

@@ -18,7 +18,7 @@ _BEGIN, _END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 Integers = npt.NDArray[np.int64]
 
 
-class Peeks(NamedTuple):
+class ProbeKeys(NamedTuple):
     """Columns of one length."""
 
     keys: list[str]
@@ -32,15 +32,15 @@ class Peeks(NamedTuple):
     """SHA-256; half of it is compared."""
 
 
-def joined(some: Sequence[Peeks]) -> Peeks:
+def joined(some: Sequence[ProbeKeys]) -> ProbeKeys:
     """All of these, in their order."""
     if len(some) == 1:
         return some[0]
     if not some:
         none = np.empty(0, np.int64)
-        return Peeks([], none, none, none, [])
+        return ProbeKeys([], none, none, none, [])
     keys, times, ordinals, object_places, digests = zip(*some, strict=True)
-    return Peeks(
+    return ProbeKeys(
         list(chain.from_iterable(keys)),
         np.concatenate(times),
         np.concatenate(ordinals),
@@ -49,13 +49,13 @@ def joined(some: Sequence[Peeks]) -> Peeks:
     )
 
 
-def unrepeated(peeks: Peeks) -> Peeks:
+def without_repeated_keys(peeks: ProbeKeys) -> ProbeKeys:
     """Those whose key is there once."""
     if len(set(peeks.keys)) == len(peeks.keys):
         return peeks
     times = Counter(peeks.keys)
     once = np.fromiter((times[key] == 1 for key in peeks.keys), bool, len(peeks.keys))
-    return Peeks(
+    return ProbeKeys(
         list(compress(peeks.keys, once)),
         peeks.times[once],
         peeks.ordinals[once],
@@ -64,7 +64,7 @@ def unrepeated(peeks: Peeks) -> Peeks:
     )
 
 
-def packed(peeks: Peeks) -> bytes:
+def to_binary_copy(peeks: ProbeKeys) -> bytes:
     """All of the COPY into `peeked`; empty where there are no rows. Those whose keys have the same length are made together."""
     if not peeks.keys:
         return b""

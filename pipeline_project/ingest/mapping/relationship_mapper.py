@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pipeline_project.datasets.relationships import BEGINNING, Relationship
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, json_texts
-from pipeline_project.ingest.mapping.fast_path import Ordinary
+from pipeline_project.ingest.mapping.fast_path import FastColumns
 from pipeline_project.ingest.mapping.mapper import Mapper, Texts, where
 from pipeline_project.ingest.mapping.rows import FieldError
 from pipeline_project.ingest.mapping.struct_columns import Column
@@ -24,7 +24,7 @@ class RelationshipMapper(Mapper):
         *("relationship_type", "valid_from", "valid_to", "deleted"),
     )
 
-    def id_spellings(self) -> Collection[str]:
+    def id_aliases(self) -> Collection[str]:
         return ("parent_canonical_id", "parent_id")
 
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class RelationshipMapper(Mapper):
         deleted = "t" if record.deleted else "f"
         return "\t".join((copy_text(record.valid_to), deleted, escape(encode(others).decode())))
 
-    def _texts(self, found: Ordinary) -> Texts:
+    def _texts(self, found: FastColumns) -> Texts:
         _, parents, parent_ids, children, child_ids, types, begins, ends, flags = found.columns
         begins = [begin or BEGINNING.isoformat() for begin in begins]
         attributes, left_out = json_texts(found.attributes)

@@ -61,7 +61,7 @@ class Rows:
         self.ordinals += others.ordinals
         self.lines += others.lines
 
-    def newest(self) -> "Rows":
+    def deduplicated(self) -> "Rows":
         """Of each key only the row with the greatest (time, ordinal)."""
         if len({*self.keys}) == len(self.keys):
             return self

@@ -66,7 +66,7 @@ class Fields:
         for name in self._getters:
             if nested := self._nested.get(name):
                 inner = {path[1:]: column for path, column in columns.items() if path[0] == name}
-                filled = [not all(map(is_blank, each)) for each in zip(*inner.values(), strict=True)]
+                filled = [not all(map(is_missing, each)) for each in zip(*inner.values(), strict=True)]
                 objects = nested.structs(inner, count)
                 values.append([each if fill else None for each, fill in zip(objects, filled, strict=True)])
             else:
@@ -86,13 +86,13 @@ def exactly(paths: tuple[Path, ...]) -> Fields:
     return Fields(paths, no_others=True)
 
 
-class FewFields:
+class Projection:
     """Reads a few fields of many records and skips all else of them, which takes a fifth of reading them in full."""
 
-    def __init__(self, spellings: Mapping[str, Sequence[Path]]) -> None:
-        """`spellings` of each field, the preferred first."""
-        self._spellings = spellings
-        self._asked = dict.fromkeys(spellings, 1)
+    def __init__(self, aliases: Mapping[str, Sequence[Path]]) -> None:
+        """`aliases` of each field, the preferred first."""
+        self._aliases = aliases
+        self._asked = dict.fromkeys(aliases, 1)
         """How many spellings of each field are asked for: the first alone until it was not enough, since each takes its time."""
 
     def read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
@@ -105,36 +105,36 @@ class FewFields:
             more = [
                 name
                 for name, column in found.items()
-                if self._asked[name] < len(self._spellings[name]) and not all(column) and any(map(is_blank, column))
+                if self._asked[name] < len(self._aliases[name]) and not all(column) and any(map(is_missing, column))
             ]
             if not more:
                 return found
-            self._asked.update((name, len(self._spellings[name])) for name in more)
+            self._asked.update((name, len(self._aliases[name])) for name in more)
 
     def _read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
-        asked = {name: choices[: self._asked[name]] for name, choices in self._spellings.items()}
+        asked = {name: choices[: self._asked[name]] for name, choices in self._aliases.items()}
         fields = _with_others(tuple(chain.from_iterable(asked.values())))
         # Not map(): it would keep PostgreSQL's thread waiting until it is through.
         structs = [fields.decode(record) for record in records]
-        return {name: first_filled(fields.column(structs, path) for path in choices) for name, choices in asked.items()}
+        return {name: coalesce(fields.column(structs, path) for path in choices) for name, choices in asked.items()}
 
 
-def first_filled(columns: Iterable[Column]) -> Column:
+def coalesce(columns: Iterable[Column]) -> Column:
     """Of each record the first value that is not blank. No more columns are taken than that needs."""
     columns = iter(columns)
     taken = next(columns)
     while not all(taken) and (column := next(columns, None)) is not None:
-        taken = [other if is_blank(value) else value for value, other in zip(taken, column, strict=True)]
+        taken = [other if is_missing(value) else value for value, other in zip(taken, column, strict=True)]
     return taken
 
 
-def is_blank(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether that counts as not sent."""
     return value is None or (type(value) is str and not value)
 
 
-def is_all_blank(column: Column) -> bool:
-    return not any(column) and all(map(is_blank, column))
+def is_all_missing(column: Column) -> bool:
+    return not any(column) and all(map(is_missing, column))
 
 
 def not_null(column: Column) -> Column:

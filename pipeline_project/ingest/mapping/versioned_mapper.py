@@ -14,7 +14,7 @@ from pipeline_project.ingest.decoding import UNREADABLE, Chunk
 from pipeline_project.ingest.mapping.copy_text import copy_text, encode, escape, is_plain, json_texts
 from pipeline_project.ingest.mapping.fast_path import (
     NO_CONTENT,
-    Ordinary,
+    FastColumns,
     amounts,
     ids,
     microsecond,
@@ -22,9 +22,9 @@ from pipeline_project.ingest.mapping.fast_path import (
     unquoted,
 )
 from pipeline_project.ingest.mapping.mapper import TOGETHER, Mapper, Texts, where
-from pipeline_project.ingest.mapping.probe_keys import Peeks, joined
+from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.rows import FieldError, ObjectPosition, Row
-from pipeline_project.ingest.mapping.struct_columns import Column, FewFields
+from pipeline_project.ingest.mapping.struct_columns import Column, Projection
 from pipeline_project.schema.fields import ID_LENGTH
 from pipeline_project.sources.source import Source
 
@@ -55,16 +55,16 @@ class EntityMapper(Mapper):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._attributes = [name for name in self.model.model_fields if name not in (*self.fields, "updated_at")]
-        self._peek = FewFields({name: self._spellings[name] for name in ("source_id", "updated_at")})
+        self._probe_projection = Projection({name: self._aliases[name] for name in ("source_id", "updated_at")})
         self._hot = itemgetter(*self.hot_columns)
         self._total_columns = sorted({*source.totals.values()})
-        self._summed_up = FewFields({name: self._spellings[name] for name in self._total_columns})
+        self._summed_up = Projection({name: self._aliases[name] for name in self._total_columns})
         # By how many of the model's fields were not sent.
-        fields = len(self._spellings.keys() - NO_CONTENT)
+        fields = len(self._aliases.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
         self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
 
-    def _texts(self, found: Ordinary) -> Texts:
+    def _texts(self, found: FastColumns) -> Texts:
         _, *hot, source_ids, kinds, flags = found.columns
         names, statuses = hot[:2]
         default = self.source.fallbacks["entity_type"]
@@ -114,15 +114,15 @@ class EntityMapper(Mapper):
             hashed.update(chunk.records[place])
             yield hashed
 
-    def peek_all(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> Peeks:
+    def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:
         """Of the records that look ordinary; others have to be mapped to know. `object_place` stands for their object."""
         places = [place for place in range(len(chunk.records)) if place not in chunk.flaws]
         some = [places[begin : begin + TOGETHER] for begin in range(0, len(places), TOGETHER)]
-        return joined([self._peek_some(chunk, each, position, object_place) for each in some])
+        return joined([self._probe_keys_of(chunk, each, position, object_place) for each in some])
 
-    def _peek_some(self, chunk: Chunk, places: list[int], position: ObjectPosition, object_place: int) -> Peeks:
+    def _probe_keys_of(self, chunk: Chunk, places: list[int], position: ObjectPosition, object_place: int) -> ProbeKeys:
         try:
-            seen = self._peek.read([chunk.records[place] for place in places])
+            seen = self._probe_projection.read([chunk.records[place] for place in places])
         except UNREADABLE:
             return joined([])  # which of them will be found in mapping them
         source_ids = ids(seen["source_id"])
@@ -133,7 +133,7 @@ class EntityMapper(Mapper):
             good &= [bool(source_id) and "\0" not in source_id for source_id in source_ids]
         if not good.all():
             places, source_ids, times = list(compress(places, good)), list(compress(source_ids, good)), times[good]
-        return Peeks(
+        return ProbeKeys(
             list(map(f"{self.source.name}_".__add__, source_ids)),
             times,
             np.array(places, np.int64) + chunk.first_ordinal,
@@ -149,7 +149,7 @@ class EntityMapper(Mapper):
 
     def _check(self, record: Entity) -> list[FieldError]:
         if record.name is None and not _is_deleted(record):
-            return [FieldError(self._spellings["name"][0][-1], "missing", "is required: an entity has a name")]
+            return [FieldError(self._aliases["name"][0][-1], "missing", "is required: an entity has a name")]
         return []
 
     def _content(self, record: Entity, others: dict[str, Any]) -> str:

@@ -112,7 +112,7 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
         ids = [reject_id for reject_id, *_ in group]
         with connection.transaction():
             # Before anything else is locked: who loads has its turn when it settles rejects.
-            ledger.take_turn(connection, source, dataset)
+            ledger.lock_dataset(connection, source, dataset)
             opened = _held(connection, object_id)
             if opened is None:
                 result.not_tried += len(ids)

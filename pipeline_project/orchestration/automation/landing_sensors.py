@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipeline_project.ingest.discovery import ListingCursor, Turns
-from pipeline_project.ingest.ledger import Batch, Living
+from pipeline_project.ingest.discovery import ListingCursor, SensorRotation
+from pipeline_project.ingest.ledger import Batch, LiveRuns
 from pipeline_project.notify import metrics
 from pipeline_project.orchestration.names import (
     BATCH_TAG,
@@ -46,11 +46,11 @@ OPEN = [
 
 
 def landing_sensors() -> list[dg.SensorDefinition]:
-    turns = Turns(LOOP_SECONDS / len(TICK_SECONDS))
+    turns = SensorRotation(LOOP_SECONDS / len(TICK_SECONDS))
     return [_landing_sensor(number, seconds, turns) for number, seconds in enumerate(TICK_SECONDS, start=1)]
 
 
-def _landing_sensor(number: int, seconds: int, turns: Turns) -> dg.SensorDefinition:
+def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.SensorDefinition:
     lists = number == 1
 
     @dg.sensor(
@@ -81,14 +81,14 @@ def _landing_sensor(number: int, seconds: int, turns: Turns) -> dg.SensorDefinit
     return landing_sensor
 
 
-def living(instance: dg.DagsterInstance) -> Callable[[], Living]:
+def living(instance: dg.DagsterInstance) -> Callable[[], LiveRuns]:
     """Asks which batches have a run that is not at an end. A run that was started by hand is its own batch."""
 
-    def ask() -> Living:
+    def ask() -> LiveRuns:
         runs = instance.get_runs(dg.RunsFilter(job_name=INGEST_JOB, statuses=OPEN))
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
         by_weight = Counter((run.tags.get(WEIGHT_TAG), run.tags.get(SOURCE_TAG)) for run in runs)
-        return Living(
+        return LiveRuns(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
             runs={source: count for (weight, source), count in by_weight.items() if source and weight is None},
             suspect_runs={

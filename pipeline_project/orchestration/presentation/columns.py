@@ -12,7 +12,7 @@ from pipeline_project.analytics.catalogue import Operation
 from pipeline_project.analytics.lineage import column_lineage
 from pipeline_project.canonical.tables import TABLES, Table
 from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
-from pipeline_project.schema.fields import spellings
+from pipeline_project.schema.fields import aliases
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
@@ -65,7 +65,7 @@ def result_lineage(operation: Operation) -> dict[str, Any]:
 
 def _written(name: str, field: FieldInfo) -> list[str]:
     """A field's spellings; a path into a nested object with dots, in which way it may be written, too."""
-    return list(dict.fromkeys(".".join(path) for path in spellings(name, field)))
+    return list(dict.fromkeys(".".join(path) for path in aliases(name, field)))
 
 
 def _column(name: str, field: FieldInfo) -> dg.TableColumn:

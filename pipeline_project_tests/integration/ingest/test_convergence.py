@@ -358,9 +358,11 @@ def small_limits(data: st.DataObject) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
-        patch.setattr(pieces, "PIECE_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
-        patch.setattr(pieces, "PIECE_OF_SMALL", data.draw(st.integers(1, 6), "records of a piece of small objects"))
-        patch.setattr(load, "PROBE_AGAIN", data.draw(st.integers(1, 3), "pieces without a probe"))
+        patch.setattr(pieces, "MICRO_BATCH_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
+        patch.setattr(
+            pieces, "MICRO_BATCH_OF_SMALL", data.draw(st.integers(1, 6), "records of a piece of small objects")
+        )
+        patch.setattr(load, "PROBE_BACKOFF", data.draw(st.integers(1, 3), "pieces without a probe"))
         patch.setattr(load, "KNOWN_ENOUGH", data.draw(st.sampled_from([0, 0.5, 2]), "share of known records"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield

@@ -24,7 +24,7 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.discovery.landing import list_all
 from pipeline_project.ingest.inspection.previews import preview_apart
-from pipeline_project.ingest.ledger.batches import Batch, Living, assign
+from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, assign
 from pipeline_project.ingest.loading.apart import ChildDied, Stopped, run_apart
 from pipeline_project.ingest.loading.suspects import Suspects, explain_death
 from pipeline_project.ingest.loading.worker import Worker
@@ -77,11 +77,11 @@ class Runs:
             self._active[batch.id] = (batch, process)
         return waits or bool(self._active)
 
-    def _living(self) -> Living:
+    def _living(self) -> LiveRuns:
         counts: dict[bool, dict[str, int]] = {False: {}, True: {}}
         for batch, _ in self._active.values():
             counts[batch.suspects][batch.source] = counts[batch.suspects].get(batch.source, 0) + 1
-        return Living(list(self._active), counts[False], counts[True])
+        return LiveRuns(list(self._active), counts[False], counts[True])
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_what_arrives_meanwhile_does_not_wait_for_a_suspect(
     with psycopg.connect(database.admin, autocommit=True) as admin:
         admin.execute("UPDATE ingest.objects SET suspect = true")
     with platform.loader.connect(autocommit=True) as connection:
-        [batch], _ = assign(connection, settings, Living, 1)
+        [batch], _ = assign(connection, settings, LiveRuns, 1)
         assert batch.suspects
         process = SPAWN.Process(
             target=misbehaving.run, args=(platform.loader.conninfo(), settings, batch.object_ids), daemon=True
@@ -181,7 +181,7 @@ def test_what_arrives_meanwhile_does_not_wait_for_a_suspect(
         process.start()
         await_opened(database)
         upload(platform, {"crm-data/good.json": good(1)})
-        [other], _ = assign(connection, settings, lambda: Living([batch.id], {}, {"crm": 1}), 1)
+        [other], _ = assign(connection, settings, lambda: LiveRuns([batch.id], {}, {"crm": 1}), 1)
         assert not other.suspects
         [outcome] = Worker(platform.loader, platform.s3, settings).ingest(other.object_ids)
         assert outcome.state == "loaded"
@@ -205,7 +205,7 @@ def test_who_stops_gives_back_what_its_suspects_have_open(
     with platform.loader.connect(autocommit=True) as connection:
         [waiting] = ledger.waiting(connection, 10)
         [claimed] = ledger.claim(connection, [waiting.object_id], worker="w", run_id=None, seconds=60)
-        ledger.give_back(connection, worker="w")
+        ledger.release(connection, worker="w")
     with Suspects(platform.loader, settings, misbehaving.load_apart, worker="w", run_id=None) as suspects:
         suspects.start([claimed])
         await_opened(database)

@@ -92,7 +92,7 @@ class StallingLanding(Landing):
 def work(conninfo: str, landing: Landing, reached: Path, object_ids: list[int]) -> None:
     """A worker process: it writes what it has read before the rest comes."""
     json_records.WINDOW = json_records.RECORD_LIMIT = 16 * 1024
-    pieces.PIECE_RECORDS = 1
+    pieces.MICRO_BATCH_RECORDS = 1
     list(Worker(Database(lambda: conninfo), StallingLanding(landing, reached), SETTINGS).ingest(object_ids))
 
 
@@ -201,7 +201,7 @@ def test_what_passes_by_itself_is_tried_again(
 ) -> None:
     """A deadlock in the second of many pieces: what later statements say of the failed transaction is not the reason."""
     monkeypatch.setattr(json_records, "CHUNK_RECORDS", 2 if large else 1000)
-    monkeypatch.setattr(pieces, "PIECE_RECORDS", 2)
+    monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 2)
     landing = Landing()
     rows: list[Any] = customers(20)
     rows[3]["name"] = "boom"

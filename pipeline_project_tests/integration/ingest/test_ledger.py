@@ -14,7 +14,7 @@ from pipeline_project.database import Connection
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.ledger import replays as replay
-from pipeline_project.ingest.ledger.batches import Batch, Living, assign
+from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, assign
 from pipeline_project.ingest.ledger.replays import Objects
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import SETTINGS, Landing
@@ -67,9 +67,9 @@ def alive(database: FreshDatabase, worker: str) -> Iterator[None]:
         session.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (worker,))
 
 
-def given(connection: Connection, living: Living | None = None, *, runs: int = 100, **settings: Any) -> list[Batch]:
+def given(connection: Connection, living: LiveRuns | None = None, *, runs: int = 100, **settings: Any) -> list[Batch]:
     changed = msgspec.structs.replace(SETTINGS, **settings)
-    return assign(connection, changed, lambda: living or Living(), runs)[0]
+    return assign(connection, changed, lambda: living or LiveRuns(), runs)[0]
 
 
 def test_the_oldest_wait_in_front_and_equal_ones_by_their_ids(
@@ -110,9 +110,9 @@ def test_only_its_own_worker_gives_an_object_back_and_the_attempt_does_not_count
     [one] = ids(objects := seen(landing, "a"))
     ledger.discover(loader, objects)
     ledger.claim(loader, [one], worker="mine", run_id=None, seconds=3600)
-    ledger.give_back(loader, worker="another")
+    ledger.release(loader, worker="another")
     assert column(admin, "state", one) == "claimed"
-    ledger.give_back(loader, worker="mine")
+    ledger.release(loader, worker="mine")
     assert (column(admin, "state", one), column(admin, "attempts", one)) == ("discovered", 0)
     assert (column(admin, "claimed_by", one), column(admin, "claim_expires_at", one)) == (None, None)
 
@@ -127,7 +127,7 @@ def test_the_last_attempt_fails_or_leaves_what_was_loaded(
     for attempt in range(1, MAX_ATTEMPTS + 1):
         [claimed] = ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
         assert claimed.loaded_before == (loaded_as is not None)
-        states = ledger.try_later(
+        states = ledger.retry_later(
             loader, [one], worker="w", max_attempts=MAX_ATTEMPTS, code="storage", message=f"attempt {attempt}"
         )
         is_last = attempt == MAX_ATTEMPTS
@@ -147,7 +147,7 @@ def test_an_object_is_tried_later_only_by_the_worker_that_holds_it(
     [one] = ids(objects := seen(landing, "a"))
     ledger.discover(loader, objects)
     ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
-    assert ledger.try_later(loader, [one], worker="x", max_attempts=1, code="c", message="m") == {}
+    assert ledger.retry_later(loader, [one], worker="x", max_attempts=1, code="c", message="m") == {}
     assert column(admin, "state", one) == "claimed"
 
 
@@ -182,7 +182,7 @@ def test_the_day_of_an_object_is_that_of_utc(loader: Connection, admin: Connecti
         11: {after},
     }
     admin.execute("UPDATE ingest.objects SET state = 'loaded'")
-    assert {*replay.put_back(loader, Objects(day=date(2025, 3, 10)))} == {first, last}
+    assert {*replay.requeue(loader, Objects(day=date(2025, 3, 10)))} == {first, last}
 
 
 def test_a_batch_holds_as_many_objects_and_bytes_as_it_may_and_no_more(loader: Connection, landing: Landing) -> None:
@@ -199,9 +199,9 @@ def test_a_batch_holds_as_many_objects_and_bytes_as_it_may_and_no_more(loader: C
 def test_a_source_gets_as_many_runs_as_it_may_have_and_no_more(loader: Connection, landing: Landing) -> None:
     ledger.discover(loader, seen(landing, "a", "b", "c"))
     ledger.discover(loader, seen(landing, "a", source="erp"))
-    busy = Living(batches=["x", "y"], runs={"crm": 2})
+    busy = LiveRuns(batches=["x", "y"], runs={"crm": 2})
     assert [batch.source for batch in given(loader, busy, runs=2, ingest_batch_objects=1)] == ["erp"]
-    busy = Living(batches=["x"], runs={"crm": 1})
+    busy = LiveRuns(batches=["x"], runs={"crm": 1})
     assert len(given(loader, busy, runs=2, ingest_batch_objects=1)) == 1
     assert len(given(loader, busy, runs=2, ingest_batch_objects=1)) == 1
 
@@ -217,7 +217,7 @@ def test_an_object_whose_run_ended_waits_longer_after_each_attempt(
     )
     assert given(loader) == []
     admin.execute("UPDATE ingest.objects SET batched_at = batched_at - interval '6 seconds'")
-    assert given(loader, Living(batches=[batch.id])) == []
+    assert given(loader, LiveRuns(batches=[batch.id])) == []
     [again] = given(loader)
     assert (again.object_ids, again.id != batch.id) == (batch.object_ids, True)
 
@@ -231,7 +231,7 @@ def test_an_object_whose_worker_died_with_it_goes_to_the_next_run_at_once(
     with alive(database, "w"):
         ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
         assert given(loader) == []
-    [again] = given(loader, Living(batches=[batch.id]))
+    [again] = given(loader, LiveRuns(batches=[batch.id]))
     assert again.object_ids == [one]
 
 
@@ -244,7 +244,7 @@ def test_objects_to_be_replayed_are_those_that_all_restrictions_mean(
 
     def replayed(**restrictions: Any) -> set[int]:
         admin.execute("UPDATE ingest.objects SET state = 'loaded'")
-        return {*replay.put_back(loader, Objects(**restrictions))}
+        return {*replay.requeue(loader, Objects(**restrictions))}
 
     assert replayed() == {a, b, c}
     assert replayed(object_ids=[a, c]) == {a, c}

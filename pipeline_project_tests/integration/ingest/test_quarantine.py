@@ -12,7 +12,7 @@ from pipeline_project.datasets.entities import Entity
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.inspection.explanations import explain
 from pipeline_project.ingest.inspection.previews import preview
-from pipeline_project.ingest.ledger.replays import Objects, put_back
+from pipeline_project.ingest.ledger.replays import Objects, requeue
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.ingest.rejects.rejected_rows import Selection
 from pipeline_project.schema.fields import aliased
@@ -108,7 +108,7 @@ def test_replaying_an_object_changes_nothing_that_is_there(database: FreshDataba
     )
     before = one(database, state)
     with database.loader.connect() as connection:
-        waiting = put_back(connection, Objects(key_prefix="legacy-data/"))
+        waiting = requeue(connection, Objects(key_prefix="legacy-data/"))
     assert len(waiting) == 1
     outcome = ingest(database.loader, landing)["legacy-data/a"]
     assert (outcome.unchanged, outcome.rejected, outcome.inserted) == (2, 2, 0)
@@ -135,7 +135,7 @@ def test_objects_are_replayed_by_source_and_day(database: FreshDatabase, objects
     )
     with database.loader.connect() as connection:
         connection.execute("UPDATE ingest.objects SET discovered_at = now()")
-        assert len(put_back(connection, objects)) == found
+        assert len(requeue(connection, objects)) == found
 
 
 def test_an_unroutable_object_is_loaded_by_a_replay_once_its_source_is_registered(
@@ -148,7 +148,7 @@ def test_an_unroutable_object_is_loaded_by_a_replay_once_its_source_is_registere
     for module in ("ingest.worker", "sources.registry"):
         monkeypatch.setattr(f"pipeline_project.{module}.sources", lambda: {"hr": hr})
     with database.loader.connect() as connection:
-        assert len(put_back(connection, Objects(source="hr"))) == 1
+        assert len(requeue(connection, Objects(source="hr"))) == 1
     assert ingest(database.loader, landing)["hr-data/a"].inserted == 1
 
 

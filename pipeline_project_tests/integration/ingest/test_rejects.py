@@ -120,7 +120,7 @@ def test_of_an_object_the_last_word_counts_after_a_replay_of_its_rejects(
     state = "SELECT canonical_id, name, ordinal, version, source_updated_at FROM canonical.entities ORDER BY 1"
     after, history = rows(state), rows("SELECT count(*) FROM canonical.entity_versions")
     with database.loader.connect() as connection:
-        replay.put_back(connection, Objects(source="legacy"))
+        replay.requeue(connection, Objects(source="legacy"))
     ingest(database.loader, landing)
     assert rows(state) == after
     assert rows("SELECT count(*) FROM canonical.entity_versions") == history
@@ -238,7 +238,7 @@ def test_rejects_of_a_refused_object_are_resolved_by_a_replay(
     assert [status for _, status, _ in statuses(rows)] == ["open"] * 3
     register(monkeypatch, MENDED)
     with database.loader.connect() as connection:
-        replay.put_back(connection, Objects(source="legacy"))
+        replay.requeue(connection, Objects(source="legacy"))
     assert ingest(database.loader, landing)["legacy-data/a"].inserted == 2
     assert [status for _, status, _ in statuses(rows)] == ["resolved", "resolved", "open"]
 

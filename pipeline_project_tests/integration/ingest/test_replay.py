@@ -55,7 +55,7 @@ def test_a_replay_of_what_is_there_changes_nothing(
     before = everything(rows)
     version = rows("SELECT data_version FROM analytics.data_version")
     with database.loader.connect() as connection:
-        assert len(replay.put_back(connection, Objects())) == 6
+        assert len(replay.requeue(connection, Objects())) == 6
     outcomes = ingest(database.loader, landing)
     assert {outcome.state for outcome in outcomes.values()} == {"loaded"}
     assert sum(outcome.inserted + outcome.updated for outcome in outcomes.values()) == 0
@@ -79,7 +79,7 @@ def test_objects_are_replayed_by_id_prefix_source_and_day(
         (Objects(source="legacy", day=today.replace(year=2001)), 0),
     ):
         with database.loader.connect() as connection:
-            assert len(replay.put_back(connection, objects)) == count, objects
+            assert len(replay.requeue(connection, objects)) == count, objects
         assert len(ingest(database.loader, landing)) == count
 
 
@@ -93,7 +93,7 @@ def test_a_replay_after_a_mapping_fix_puts_the_rows_in_their_new_places(
     assert rows("SELECT name FROM canonical.entities") == [("old",)]
     register(monkeypatch, MENDED)
     with database.loader.connect() as connection:
-        replay.put_back(connection, Objects(source="legacy"))
+        replay.requeue(connection, Objects(source="legacy"))
     ingest(database.loader, landing)
     assert rows(
         "SELECT name, mapping_version, source_updated_at::date::text, attributes::text FROM canonical.entities"
@@ -124,9 +124,9 @@ def batching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(worker, "SMALL", 0)
 
 
-def put_back(database: FreshDatabase) -> None:
+def requeue(database: FreshDatabase) -> None:
     with database.loader.connect() as connection:
-        assert replay.put_back(connection, Objects(source="legacy")) != []
+        assert replay.requeue(connection, Objects(source="legacy")) != []
 
 
 @pytest.mark.usefixtures("batching")
@@ -137,7 +137,7 @@ def test_a_replay_that_is_refused_takes_nothing_away(
     ingest(database.loader, landing, landing.put("legacy-data/a", content))
     before = everything(rows), rows("SELECT data_version FROM analytics.data_version")
     register(monkeypatch, STRICT)
-    put_back(database)
+    requeue(database)
     outcome = ingest(database.loader, landing)["legacy-data/a"]
     # The run tells that it was refused; the ledger that it is loaded all the same, and why it was refused.
     assert (outcome.state, outcome.fault and outcome.fault.code) == ("failed", "too_many_rejects")
@@ -152,7 +152,7 @@ def test_a_replay_that_is_refused_takes_nothing_away(
     assert reason.startswith("a replay was refused, what was loaded before stays: 2 of 3")
     # A mapping that takes it again leaves no trace of that.
     register(monkeypatch, dataclasses.replace(LEGACY, mapping_version=3))
-    put_back(database)
+    requeue(database)
     assert ingest(database.loader, landing)["legacy-data/a"].state == "loaded"
     assert rows(LEDGER) == [("loaded", "array", 3, 0, 0, None, None)]
 
@@ -163,7 +163,7 @@ def test_a_row_that_a_replay_finds_bad_is_a_reject_and_what_it_said_stays(
 ) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2, "name": "Bee"}]))
     register(monkeypatch, STRICT)
-    put_back(database)
+    requeue(database)
     ingest(database.loader, landing)
     assert rows(LEDGER) == [("loaded_with_rejects", "array", 2, 0, 1, None, None)]
     assert rows("SELECT record_key, status FROM ingest.rejects") == [("legacy_2", "open")]
@@ -176,7 +176,7 @@ def test_an_object_that_is_gone_from_its_bucket_stays_loaded(
     database: FreshDatabase, landing: Landing, rows: Rows
 ) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {"id": 2}]))
-    put_back(database)
+    requeue(database)
     outcome = ingest(database.loader, Landing())["legacy-data/a"]
     assert outcome.fault is not None
     assert outcome.fault.code == "gone"
@@ -188,7 +188,7 @@ def test_an_object_that_is_gone_from_its_bucket_stays_loaded(
 
 def test_an_object_that_storage_keeps_back_stays_loaded(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}]))
-    put_back(database)
+    requeue(database)
 
     class Away(Landing):
         def get_object(self, **_: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def test_an_object_that_storage_keeps_back_stays_loaded(database: FreshDatabase,
 
 def test_what_was_refused_before_is_refused_again(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, {}, {}]))
-    put_back(database)
+    requeue(database)
     ingest(database.loader, landing)
     assert rows(LEDGER) == [("failed", "array", 3, 0, 2, "too_many_rejects", False)]
     assert rows("SELECT status FROM ingest.rejects") == [("open",), ("open",)]
@@ -298,7 +298,7 @@ def test_a_replay_reads_what_it_means_and_page_by_page(
     read = """SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables
         WHERE relid = 'ingest.objects'::regclass"""
     with psycopg.connect(large_ledger.loader.conninfo(), cursor_factory=Counting) as connection:
-        found = replay.put_back(connection, objects)
+        found = replay.requeue(connection, objects)
         read_rows = connection.execute(read.encode()).fetchall()[0][0]
     assert len(found) == len({*found}) == count
     assert max(Counting.fetched) == min(count, replay.PAGE)
@@ -314,6 +314,6 @@ def test_named_objects_are_read_in_pages_too(large_ledger: FreshDatabase, rows: 
     ids = [object_id for (object_id,) in rows("SELECT object_id FROM ingest.objects WHERE source = 'legacy'")]
     Counting.fetched.clear()
     with psycopg.connect(large_ledger.loader.conninfo(), cursor_factory=Counting) as connection:
-        assert sorted(replay.put_back(connection, Objects(object_ids=ids))) == sorted(ids)
-        assert replay.put_back(connection, Objects(object_ids=ids, source="crm")) == []
+        assert sorted(replay.requeue(connection, Objects(object_ids=ids))) == sorted(ids)
+        assert replay.requeue(connection, Objects(object_ids=ids, source="crm")) == []
     assert max(Counting.fetched) == replay.PAGE

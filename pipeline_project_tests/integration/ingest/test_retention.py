@@ -78,7 +78,7 @@ def test_what_an_object_said_twice_leaves_the_last_word(
 ) -> None:
     """In two of its pieces, so that both are kept. A row that is later than that still loses."""
     monkeypatch.setattr(json_records, "CHUNK_RECORDS", 1)
-    monkeypatch.setattr(pieces, "PIECE_RECORDS", 1)
+    monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 1)
     monkeypatch.setattr(worker, "SMALL", 0)
     landing = Landing()
     record = {"id": 1, "name": "A"}

@@ -100,7 +100,7 @@ def test_an_unknown_prefix_is_visible_and_loads_once_its_source_is_registered(
     assert rows("SELECT state, source, dataset FROM ingest.objects") == [("unroutable", None, None)]
     register(monkeypatch, dataclasses.replace(LEGACY, name="shop"))
     with database.loader.connect() as connection:
-        assert len(replay.put_back(connection, Objects(key_prefix="shop-data/"))) == 1
+        assert len(replay.requeue(connection, Objects(key_prefix="shop-data/"))) == 1
     assert ingest(database.loader, landing)["shop-data/metrics/a"].state == "loaded"
     assert rows("SELECT canonical_id FROM canonical.time_series_data") == [("shop_1",)]
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline_project.ingest.discovery import landing
-from pipeline_project.ingest.ledger.batches import Living
+from pipeline_project.ingest.ledger.batches import LiveRuns
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.jobs.launch import JOB_TAG
 from pipeline_project.orchestration.automation import run_sensors
@@ -37,7 +37,9 @@ def load(platform: Platform) -> None:
         platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=content)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     for _ in range(len(FILES)):
-        for batch in platform.landing.watch(Living, landing.Turns(0), seconds=5, linger=0.1, runs_per_source=2):
+        for batch in platform.landing.watch(
+            LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2
+        ):
             list(worker.ingest(batch.object_ids))
         with platform.loader.connect() as connection:
             [settled] = connection.execute(SETTLED).fetchone() or []

@@ -18,7 +18,7 @@ from pipeline_project.database import Connection, Database
 from pipeline_project.definitions import definitions
 from pipeline_project.errors import Transient
 from pipeline_project.ingest.discovery import landing
-from pipeline_project.ingest.ledger.batches import Batch, Living
+from pipeline_project.ingest.ledger.batches import Batch, LiveRuns
 from pipeline_project.orchestration import retries
 from pipeline_project.orchestration.automation.landing_sensors import living, run_request
 from pipeline_project.orchestration.names import (
@@ -138,9 +138,9 @@ def test_a_second_tick_does_not_ask_for_what_a_run_has(
     assert len(batch.object_ids) == len(second.object_ids) == 1
     assert set(batch.object_ids).isdisjoint(second.object_ids)
     backdate(database)
-    assert watch(platform, Living(batches=[batch.id, second.id]), seconds=1) == []
+    assert watch(platform, LiveRuns(batches=[batch.id, second.id]), seconds=1) == []
     # The run of the first is gone without having done anything; that of the second lives.
-    [again] = watch(platform, Living(batches=[second.id]))
+    [again] = watch(platform, LiveRuns(batches=[second.id]))
     assert (again.object_ids, again.id != batch.id) == (batch.object_ids, True)
     assert execute(repository, instance, run_request(again, HEAVY_BYTES)).success
     assert execute(repository, instance, run_request(second, HEAVY_BYTES)).success
@@ -152,10 +152,10 @@ def test_while_a_source_has_its_runs_objects_gather(platform: Platform, database
     for number in range(3):
         put(platform, f"legacy-data/{number}.json", [{"id": number, "name": "A"}])
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
-    busy = Living(runs={"legacy": 2})
+    busy = LiveRuns(runs={"legacy": 2})
     batches = watch(platform, busy)
     assert [batch.source for batch in batches] == ["crm"]
-    [batch] = watch(platform, Living(runs={"legacy": 1}))
+    [batch] = watch(platform, LiveRuns(runs={"legacy": 1}))
     assert (batch.source, len(batch.object_ids)) == ("legacy", 3)
 
 
@@ -291,9 +291,11 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
     assert (found.of("crm", suspects=True), found.of("erp", suspects=True)) == (1, 0)
 
 
-def watch(platform: Platform, living: Living | None = None, seconds: float = 5) -> list[Batch]:
-    found = living or Living()
-    return platform.landing.watch(lambda: found, landing.Turns(0), seconds=seconds, linger=0.1, runs_per_source=2)
+def watch(platform: Platform, living: LiveRuns | None = None, seconds: float = 5) -> list[Batch]:
+    found = living or LiveRuns()
+    return platform.landing.watch(
+        lambda: found, landing.SensorRotation(0), seconds=seconds, linger=0.1, runs_per_source=2
+    )
 
 
 def backdate(database: FreshDatabase) -> None:
@@ -302,12 +304,12 @@ def backdate(database: FreshDatabase) -> None:
 
 
 def test_several_listeners_take_turns(platform: Platform, database: FreshDatabase) -> None:
-    turns = landing.Turns(1.5)
+    turns = landing.SensorRotation(1.5)
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
-    [first] = platform.landing.watch(Living, turns, seconds=5, linger=0.1, runs_per_source=1)
+    [first] = platform.landing.watch(LiveRuns, turns, seconds=5, linger=0.1, runs_per_source=1)
     began = time.monotonic()
     put(platform, "crm-data/2.json", [{"id": 2, "name": "B"}])
-    [second] = platform.landing.watch(Living, turns, seconds=5, linger=0.1, runs_per_source=1)
+    [second] = platform.landing.watch(LiveRuns, turns, seconds=5, linger=0.1, runs_per_source=1)
     assert time.monotonic() - began > 1
     assert set(first.object_ids).isdisjoint(second.object_ids)
 
@@ -319,5 +321,5 @@ def test_a_listener_without_time_left_asks_once(platform: Platform, database: Fr
     late = landing.Landing(
         platform.loader, platform.client("sqs"), platform.s3, platform.settings, clock=lambda: next(hours)
     )
-    [batch] = late.watch(Living, landing.Turns(0), seconds=1.5, linger=0.1, runs_per_source=1)
+    [batch] = late.watch(LiveRuns, landing.SensorRotation(0), seconds=1.5, linger=0.1, runs_per_source=1)
     assert len(batch.object_ids) == 1

@@ -31,9 +31,9 @@ def mapper(fields: list[list[str]]) -> EntityMapper:
     """Map texts under these spellings: one to a column, others to attributes."""
     names = ["industry", "sent_first", "sent_second"]
     hint: Any = Text
-    spelt: Any = {name: (hint | None, aliased(*spellings)) for name, spellings in zip(names, fields, strict=False)}
+    spelt: Any = {name: (hint | None, aliased(*aliases)) for name, aliases in zip(names, fields, strict=False)}
     model = create_model("Model", __base__=Entity, **spelt)
-    return EntityMapper(dataclasses.replace(sources()["legacy"], entity=model))
+    return EntityMapper(dataclasses.replace(sources()["legacy"], records=(model,)))
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -103,8 +103,8 @@ def mapper(request: pytest.FixtureRequest) -> EntityMapper:
 
 
 def ordinary_rows(mapper: EntityMapper, raws: list[bytes]) -> list[Told]:
-    assert mapper._ordinary is not None
-    return told(mapper._rows(mapper._ordinary.read(raws, range(len(raws))), Chunk(3, raws), POSITION))
+    assert mapper._fast_path is not None
+    return told(mapper._rows(mapper._fast_path.read(raws, range(len(raws))), Chunk(3, raws), POSITION))
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8))
@@ -193,8 +193,8 @@ def test_structs_are_made_for_a_bounded_number_of_fields(monkeypatch: pytest.Mon
     raw = msgspec.json.encode({"id": 1, "name": "A", **{f"x{number}": number for number in range(20)}})
     (row,) = ordinary_rows(mapper, [raw])
     assert '"x19":19' in row.line
-    assert mapper._ordinary is not None
-    assert len(mapper._ordinary._expected) == 5
+    assert mapper._fast_path is not None
+    assert len(mapper._fast_path._expected) == 5
 
 
 class Validated(Entity):

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from pipeline_project.ingest.decoding.json_records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed
-from pipeline_project.ingest.loading.microbatches import Opened, pieces_of
+from pipeline_project.ingest.loading.microbatches import Opened, micro_batches_of
 from pipeline_project_tests.mapped import POSITION
 
-PIECE_RECORDS = 7_000
-PIECE_BYTES = 4 * 1024 * 1024
+MICRO_BATCH_RECORDS = 7_000
+MICRO_BATCH_BYTES = 4 * 1024 * 1024
 
 MANY = b"{}"
-LARGE = b" " * (PIECE_BYTES // 3)
+LARGE = b" " * (MICRO_BATCH_BYTES // 3)
 
 
 def opened(chunks: Iterator[Chunk]) -> Opened:
@@ -38,7 +38,7 @@ def opened(chunks: Iterator[Chunk]) -> Opened:
 def test_pieces_are_as_large_as_they_may_be(chunks: list[list[bytes]]) -> None:
     """The last chunk of a piece is what makes it large enough, and is never split."""
     chunks = [chunk[:2] if chunk[0] is LARGE else chunk for chunk in chunks]
-    pieces = list(pieces_of(opened(Chunk(1, [*chunk]) for chunk in chunks)))
+    pieces = list(micro_batches_of(opened(Chunk(1, [*chunk]) for chunk in chunks)))
     found = [[chunk.records for _, chunk in piece] for piece in pieces]
     assert [records for piece in found for records in piece] == chunks
     for place, piece in enumerate(found):
@@ -48,7 +48,7 @@ def test_pieces_are_as_large_as_they_may_be(chunks: list[list[bytes]]) -> None:
 
 def enough(piece: list[list[bytes]]) -> bool:
     records = [record for chunk in piece for record in chunk]
-    return len(records) >= PIECE_RECORDS or sum(map(len, records)) >= PIECE_BYTES
+    return len(records) >= MICRO_BATCH_RECORDS or sum(map(len, records)) >= MICRO_BATCH_BYTES
 
 
 def test_no_more_is_read_than_the_piece_needs() -> None:
@@ -59,5 +59,5 @@ def test_no_more_is_read_than_the_piece_needs() -> None:
             read.append(place)
             yield Chunk(1, [LARGE, LARGE])
 
-    next(pieces_of(opened(chunks())))
+    next(micro_batches_of(opened(chunks())))
     assert read == [0, 1]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pipeline_project.ingest.decoding.json_records import UNREADABLE, Chunk, decode
 from pipeline_project.ingest.mapping import fast_path as ordinary
 from pipeline_project.ingest.mapping.mappers import MAPPERS
-from pipeline_project.ingest.mapping.probe_keys import packed, unrepeated
+from pipeline_project.ingest.mapping.probe_keys import to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, Row
-from pipeline_project.ingest.mapping.struct_columns import FewFields, Path, is_blank
+from pipeline_project.ingest.mapping.struct_columns import Path, Projection, is_missing
 from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.mapped import NOW, POSITION, columns, mapped, told
@@ -283,8 +283,8 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = EntityMapper(sources()[source])
-    peeks = mapper.peek_all(Chunk(3, raws), POSITION, object_place=9)
-    rows = copied(packed(peeks))
+    peeks = mapper.probe_keys(Chunk(3, raws), POSITION, object_place=9)
+    rows = copied(to_binary_copy(peeks))
     assert sorted(key.decode() for *_, key in rows) == sorted(peeks.keys)
     for updated_at, digest, ordinal, object_place, key in rows:
         row = mapper.map(raws[int.from_bytes(ordinal) - 3], int.from_bytes(ordinal), POSITION)
@@ -296,28 +296,31 @@ def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes],
 
 @given(blocks=st.lists(st.lists(raw_records(), min_size=1, max_size=3), min_size=1, max_size=4))
 def test_what_few_fields_say_does_not_depend_on_what_was_read_before(blocks: list[list[bytes]]) -> None:
-    spellings: dict[str, list[Path]] = {"source_id": [("customer_id",), ("id",)], "name": [("name",), ("x",), ("y",)]}
-    fields = FewFields(spellings)
+    aliases: dict[str, list[Path]] = {"source_id": [("customer_id",), ("id",)], "name": [("name",), ("x",), ("y",)]}
+    fields = Projection(aliases)
     for block in blocks:
         try:
-            expected = FewFields(spellings).read(block)
+            expected = Projection(aliases).read(block)
             records = list(map(decode, block))
         except UNREADABLE:
             continue
         assert fields.read(block) == expected
         for place, sent in enumerate(records):
-            for name, paths in spellings.items():
-                filled = [sent[path[0]] for path in paths if not is_blank(sent.get(path[0]))]
+            for name, paths in aliases.items():
+                filled = [sent[path[0]] for path in paths if not is_missing(sent.get(path[0]))]
                 found = expected[name][place]
-                assert found == filled[0] if filled else is_blank(found)
+                assert found == filled[0] if filled else is_missing(found)
 
 
 def test_a_key_that_is_there_twice_is_left_out() -> None:
     mapper = EntityMapper(sources()["crm"])
     raws = [b'{"id": %d, "name": "%d"}' % (each % 3, each) for each in range(4)]
-    peeks = unrepeated(mapper.peek_all(Chunk(3, raws), POSITION, object_place=1))
+    peeks = without_repeated_keys(mapper.probe_keys(Chunk(3, raws), POSITION, object_place=1))
     assert (peeks.keys, peeks.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
-    assert [ordinal for _, _, ordinal, _, _ in copied(packed(peeks))] == [bytes([0, 0, 0, 4]), bytes([0, 0, 0, 5])]
+    assert [ordinal for _, _, ordinal, _, _ in copied(to_binary_copy(peeks))] == [
+        bytes([0, 0, 0, 4]),
+        bytes([0, 0, 0, 5]),
+    ]
 
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline_project import sources as package
 from pipeline_project.ingest.mapping.mappers import MAPPERS
-from pipeline_project.schema.fields import spellings
+from pipeline_project.schema.fields import aliases
 from pipeline_project.sources import crm, erp, legacy
 from pipeline_project.sources.registry import route, sources
 
@@ -52,16 +52,16 @@ def test_a_source_is_registered_by_being_there() -> None:
 def test_spellings_are_paths_the_preferred_first() -> None:
     revenue = erp.SOURCE.record("entities").model_fields["revenue"]
     nested = [("financials", "annualRevenue"), ("financials.annualRevenue",)]
-    assert spellings("revenue", revenue) == [*nested, ("annualRevenue",), ("revenue",)]
+    assert aliases("revenue", revenue) == [*nested, ("annualRevenue",), ("revenue",)]
     without_alias = erp.SOURCE.record("relationships").model_fields["valid_from"]
-    assert spellings("valid_from", without_alias) == [("valid_from",)]
+    assert aliases("valid_from", without_alias) == [("valid_from",)]
 
 
 @pytest.mark.parametrize("name", sources())
 def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
     for dataset in get_args(str):
         mapper = MAPPERS[dataset](sources()[name])
-        assert mapper.id_spellings()
+        assert mapper.id_aliases()
         assert len(set(mapper.columns)) == len(mapper.columns)
 
 
@@ -77,7 +77,7 @@ def test_totals_are_numeric_fields_of_their_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "field", "spellings"),
+    ("source", "field", "aliases"),
     [
         ("crm", "source_id", ["customer_id", "id"]),
         ("crm", "name", ["company_name", "business_name", "name"]),
@@ -91,9 +91,9 @@ def test_totals_are_numeric_fields_of_their_source() -> None:
         *(("legacy", name, [name]) for name in ("name", "revenue", "employees", "industry")),
     ],
 )
-def test_each_spelling_of_a_source_means_its_canonical_field(source: str, field: str, spellings: list[str]) -> None:
+def test_each_spelling_of_a_source_means_its_canonical_field(source: str, field: str, aliases: list[str]) -> None:
     value = "7" if field in ("source_id", "revenue", "employees") else "seven"
-    for spelling in spellings:
+    for spelling in aliases:
         outer, _, inner = spelling.partition(".")
         for sent in ({outer: {inner: value} if inner else value}, {spelling: value}):
             record = sources()[source].record("entities").model_validate({"id": "1", **sent})
