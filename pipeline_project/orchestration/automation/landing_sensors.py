@@ -87,13 +87,12 @@ def living(instance: dg.DagsterInstance) -> Callable[[], LiveRuns]:
     def ask() -> LiveRuns:
         runs = instance.get_runs(dg.RunsFilter(job_name=INGEST_JOB, statuses=OPEN))
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
-        by_weight = Counter((run.tags.get(WEIGHT_TAG), run.tags.get(SOURCE_TAG)) for run in runs)
+        suspects = [run for run in runs if run.tags.get(WEIGHT_TAG) == SUSPECT]
+        light = [run for run in runs if run.tags.get(WEIGHT_TAG) not in (HEAVY, SUSPECT)]
         return LiveRuns(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
-            runs={source: count for (weight, source), count in by_weight.items() if source and weight is None},
-            suspect_runs={
-                source: count for (weight, source), count in by_weight.items() if source and weight == SUSPECT
-            },
+            runs=Counter(run.tags[SOURCE_TAG] for run in light if SOURCE_TAG in run.tags),
+            suspect_runs=Counter(run.tags[SOURCE_TAG] for run in suspects if SOURCE_TAG in run.tags),
         )
 
     return ask

@@ -88,7 +88,7 @@ CASES = {
         b'{"records": [{"id": 1, "name": "A"}], "metadata": {"x": ' + b"1" * 5000 + b"}}", "bad_json", 1, 51
     ),
     "a huge exponent in metadata": Case(
-        b'{"records": [{"id": 1, "name": "A"}], "metadata": {"x": 1e99999999999999999999}}', "bad_json", 1, 51
+        b'{"records": [{"id": 1, "name": "A"}], "metadata": {"x": 1e99999999999999999999}}'
     ),
     "its own source in capitals": Case(envelope({"sourceSystem": "CRM"})),
     "metadata that is no object": Case(envelope([1, 2])),
@@ -338,7 +338,7 @@ def test_a_fault_that_nobody_thought_of_fails_its_object_alone(
             raise ZeroDivisionError
         return usual(BytesIO(data), *arguments)
 
-    monkeypatch.setattr(formats, "chunks", chunks)
+    monkeypatch.setattr(worker, "chunks", chunks)
     landing = Landing()
     seen = [landing.put(f"crm-data/{name}", [{"id": name, "name": "A"}]) for name in ("a", "poison", "b")]
     outcomes = ingest(database.loader, landing, *seen)
