@@ -57,7 +57,7 @@ REFUSED = {
 
 MAX_ELEMENTS = 50
 """Computed elements of one list, such as ARRAY[a, a, …] or concat(a, a, …): each may have a megabyte."""
-MAX_VALUES = 100
+MAX_VALUES = 50
 """Values in the template of format()."""
 MAX_SHORT = 100
 """Characters of a constant that is short."""
@@ -211,7 +211,7 @@ class _Judge:
         match name, value.get("args"):
             case "format", [template, *_]:
                 _check_template(_constant(template))
-            case "concat_ws", [separator, *_] if "func_variadic" in value:
+            case "concat_ws", [separator, *_]:
                 _check_separator(_constant(separator))
 
     def _check_operator(self, name: list[Node]) -> None:
@@ -306,10 +306,10 @@ def _check_template(template: str | None) -> None:
 
 
 def _check_separator(separator: str | None) -> None:
-    """Refuse a separator of many elements that is not short: PostgreSQL repeats it up to a gigabyte."""
+    """Refuse a separator that is not short: PostgreSQL repeats it between all elements."""
     if not _is_short(separator):
         raise QueryRefused(
-            "concat_ws with VARIADIC takes a short constant separator. Write array_to_string(array, separator)."
+            "concat_ws() takes a short constant separator, for example concat_ws(', ', name, country)."
         )
 
 
