@@ -1,4 +1,4 @@
-"""DESIGN §4, sentence by sentence, where no other module of tests stands for it (docs/ingestion.md has the whole table)."""
+"""Promises of docs/explanation/ingestion-semantics.md that no other test module proves. That page lists all tests."""
 
 import dataclasses
 from collections.abc import Sequence
