@@ -1,7 +1,7 @@
-"""What arrives: from queue and listing into the ledger. What then waits is given to batches (batches.py).
+"""Write new objects from the queue and from listings to the ledger. ledger/batches.py assigns them to batches.
 
-SQS ──receive──► ledger (commit) ──► delete        a message is deleted only once the ledger knows its objects
-listing ───────► ledger                            finds what events missed; goes on where it stopped
+SQS ──receive──► ledger (commit) ──► delete        a message is deleted only after the ledger has its objects
+listing ───────► ledger                            finds objects without an event; continues where it stopped
 """
 
 import json
@@ -20,20 +20,20 @@ from pipeline_project.ingest.ledger import Batch, LiveRuns, ObjectSeen, assign
 from pipeline_project.settings import Settings
 
 MESSAGES = 10
-"""Most messages that SQS gives, or deletes, at once."""
+"""Maximum number of messages that SQS returns or deletes in one call."""
 LONGEST_WAIT = 20
-"""Longest long poll that SQS takes, in seconds."""
+"""Maximum duration of a long poll of SQS, in seconds."""
 BACKLOG_WAIT = 1
-"""How long to listen when objects wait only for a run to end."""
+"""Duration of a long poll, in seconds, while objects wait for a run to end."""
 GATHER_PAUSE = 0.05
 LONGEST_GATHERING = 2.0
-"""After this many seconds with events the first of them get their run, however many are still to come."""
+"""Maximum time, in seconds, to collect events for a batch. After it, the batch starts, even if more events arrive."""
 
 log = logging.getLogger("pipeline.ingest")
 
 
 class Received(NamedTuple):
-    """What messages tell of, and what is needed to delete them."""
+    """The objects that messages report, and the receipts to delete the messages."""
 
     seen: list[ObjectSeen]
     ignored: list[str]
@@ -42,14 +42,14 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True)
 class ListingCursor:
-    """How far the listing has come: `resume` is None between two passes, of which the last began at `began`."""
+    """The progress of the listing. `began` is the start of the latest pass, and `resume` is None between two passes."""
 
     began: datetime | None = None
     resume: dict[str, str] | None = None
 
     @classmethod
     def parse(cls, text: str | None) -> "ListingCursor":
-        """What `str` gave. Anything else is the beginning: a pass more does no harm."""
+        """Read what `str` returned. For any other text, start from the beginning: an additional pass does no harm."""
         try:
             known = json.loads(text or "")
             return cls(datetime.fromisoformat(known["began"]), known["resume"])
@@ -60,7 +60,7 @@ class ListingCursor:
         return json.dumps({"began": self.began.isoformat() if self.began else None, "resume": self.resume})
 
     def is_due(self, now: datetime, every: timedelta) -> bool:
-        """Whether there is a page to be listed: in a pass always, otherwise once the last is long enough ago."""
+        """Return whether to list a page: always during a pass, otherwise if the latest pass began `every` ago."""
         return self.resume is not None or self.began is None or now - self.began >= every
 
 
