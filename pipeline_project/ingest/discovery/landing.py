@@ -65,16 +65,18 @@ class ListingCursor:
 
 
 class SensorRotation:
-    """Of those who listen: one does, the others stand by. It gives its batches and goes, and the next does so no sooner
-    than `every` seconds later. So somebody always listens, and what arrives under load waits no longer than that.
+    """Lets one of several sensors poll at a time.
+
+    The sensor that polls returns its batches and ends its tick. The next sensor returns batches at least `every` seconds
+    later. Therefore one sensor is always polling, and under load an object waits at most about `every` seconds.
     """
 
     def __init__(self, every: float) -> None:
         self.every = every
         self.next = 0.0
-        """On the clock of those who listen."""
+        """Earliest time for the next batches, on the clock of the sensors."""
         self.lock = threading.Lock()
-        """Held by who listens."""
+        """The sensor that polls holds it."""
 
 
 class Landing:
@@ -97,7 +99,7 @@ class Landing:
         self._clock = clock
         self._sleep = sleep
         self.ignored = 0
-        """Folders and empty objects that were told of since this was made."""
+        """Number of folders and empty objects that messages reported since this instance was created."""
 
     def watch(
         self,
@@ -108,13 +110,11 @@ class Landing:
         linger: float,
         runs_per_source: int,
     ) -> list[Batch]:
-        """Listen for up to `seconds`, but ask the queue once in any case; return at the first objects that can be given to a
-        run.
+        """Poll the queue for up to `seconds`, but at least once. Return when objects can be assigned to a run.
 
-        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together, and
-        until its turn has come.
-        `living` is asked only when something waits. A source has at most `runs_per_source` living runs: meanwhile
-        what arrives gathers, and the next run takes it all.
+        After the first event, polling continues for `linger` seconds, so that files uploaded together form one batch, and
+        until the rotation allows batches. `living` is called only if objects wait. A source has at most `runs_per_source`
+        unfinished runs. Objects that arrive meanwhile wait, and the next run loads all of them.
         """
         deadline = self._clock() + seconds
         if not turns.lock.acquire(timeout=seconds):
@@ -152,7 +152,7 @@ class Landing:
                 self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
 
     def _gather(self, connection: Connection, until: float, at_latest: float) -> None:
-        """Take what else comes until then; longer only if it comes without a pause."""
+        """Receive further messages until a time. Continue until `at_latest` only if they arrive without a pause."""
         while self._clock() < at_latest:
             if not self._take(connection, self._receive(0)):
                 if self._clock() >= until:
@@ -160,7 +160,7 @@ class Landing:
                 self._sleep(GATHER_PAUSE)
 
     def _take(self, connection: Connection, received: Received) -> bool:
-        """Write what messages tell to the ledger, and only then delete them; False if there were none."""
+        """Write the objects of messages to the ledger, commit, then delete the messages. Return False without messages."""
         if received.receipts:
             ledger.discover(connection, received.seen)
             connection.commit()
@@ -185,14 +185,14 @@ class Landing:
         )
 
     def _delete(self, receipts: list[str]) -> None:
-        """What is not deleted comes again, and changes nothing."""
+        """Delete messages. A message that is not deleted arrives again and changes nothing."""
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         self._sqs.delete_message_batch(QueueUrl=self._settings.landing_queue_url, Entries=entries)
 
     def list_some(self, cursor: ListingCursor, now: datetime, *, every: timedelta, seconds: float) -> ListingCursor:
-        """Compare pages of the bucket with the ledger for up to `seconds` (at least one page), if a pass is due.
+        """Compare pages of the bucket with the ledger for up to `seconds`, but at least one page, if a pass is due.
 
-        Where to go on; a pass begins `every` so often.
+        A pass begins `every` so often. Returns the cursor from which to continue.
         """
         if not cursor.is_due(now, every):
             return cursor
@@ -208,14 +208,14 @@ class Landing:
 
 
 class Listed(NamedTuple):
-    """How many objects of a bucket the ledger did not know, and how many are folders or empty."""
+    """Counts of a listing: objects that are new to the ledger, and folders or empty objects."""
 
     new: int
     ignored: int
 
 
 def list_all(connection: Connection, s3: Any, bucket: str) -> Listed:
-    """Compare the whole bucket with the ledger. Committed page by page."""
+    """Compare the whole bucket with the ledger. Commits after each page."""
     new = ignored = 0
     for page in list_pages(s3, bucket):
         new += len(ledger.discover(connection, page.seen))
