@@ -1,4 +1,4 @@
-"""The Dagster job behind a job of the REST facade: one op, which executes the record with the given id."""
+"""The Dagster job that executes a job of the REST facade: one op, for the job record with the given ID."""
 
 import time
 
@@ -15,18 +15,18 @@ from pipeline_project.orchestration.resources import Platform
 
 FAILURES = (State.FAILED, State.TIMED_OUT)
 OUTCOMES = {State.SUCCEEDED: "JobsSucceeded", **dict.fromkeys(FAILURES, "JobsFailed")}
-"""What is counted. A job that somebody cancelled is neither."""
+"""Metric for each final state. A cancelled job counts as neither."""
 
 
 class JobConfig(dg.Config):
-    """Which job."""
+    """The job to execute."""
 
     job_id: str = Field(description="Id of the job record.")
 
 
 @dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
 def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
-    # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
+    # run_job repeats transient errors itself. A retry of the op would find the job claimed by this run.
     started = time.monotonic()
     about = {"job_id": config.job_id, "run_id": context.run.run_id}
     header = context.run.tags.get(TRACE_TAG)

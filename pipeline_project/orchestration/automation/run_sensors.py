@@ -1,4 +1,4 @@
-"""Look after what went wrong: tell of it, and bring the jobs that lost their runs to an end."""
+"""Sensors that report failures, and that finish jobs whose runs were lost."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ SETTLE_SECONDS = 20
 MEASURE_SECONDS = 60
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
-"""How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""
+"""How far back a sensor without a cursor reads. The outbox keeps sent events longer, so no event is sent again."""
 OVERLAP = timedelta(minutes=1)
-"""How far back one with a cursor looks again: the end of a run is written a moment after the time that it bears."""
+"""How far a sensor reads again before its cursor. Dagster writes the end of a run a moment after the recorded time."""
 MOST_FAILURES = 200
-"""Runs of one look; what is left is for the next."""
+"""Maximum number of failed runs in one tick. The next tick reads the rest."""
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
 
@@ -32,7 +32,7 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
     description="Puts failed runs among the events that the job sensor sends. The end of a submitted job is told by the job.",
 )
 def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
-    # Dagster's own sensor for failures goes on after one that it could not tell of, and takes five at a time.
+    # Dagster's own failure sensor skips a run that it could not report, and handles only five runs in a tick.
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
     failed = context.instance.get_run_records(
@@ -119,7 +119,7 @@ def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
 
 
 def states(instance: dg.DagsterInstance, run_ids: list[str]) -> Mapping[str, Run]:
-    """What Dagster knows of these runs."""
+    """Return the states that Dagster has for runs, by run ID."""
     runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
     return {run.run_id: _state(run) for run in runs}
 
