@@ -58,6 +58,16 @@ def column(admin: Connection, name: str, object_id: int) -> Any:
     return value
 
 
+def loaded(admin: Connection) -> None:
+    """Bring all objects to the state `loaded`, by the transitions that the ledger allows."""
+    admin.execute("""
+        UPDATE ingest.objects SET state = 'claimed', claimed_by = 'w', claim_expires_at = now()
+        WHERE state = 'discovered'""")
+    admin.execute("""
+        UPDATE ingest.objects SET state = 'loaded', claimed_by = NULL, claim_expires_at = NULL
+        WHERE state = 'claimed'""")
+
+
 @contextmanager
 def alive(database: FreshDatabase, worker: str) -> Iterator[None]:
     """Hold the lock that a living worker holds on its name."""
@@ -91,17 +101,20 @@ def test_a_claim_is_taken_over_when_it_expires_or_its_worker_is_dead(
     ledger.discover(loader, objects)
 
     def claimed_by(worker: str) -> list[int]:
-        return [each.attempts for each in ledger.claim(loader, [one], worker=worker, run_id=None, seconds=3600)]
+        """Claim the object and open it, which is an attempt. Return the attempts before."""
+        claimed = ledger.claim(loader, [one], worker=worker, run_id=None, seconds=3600)
+        ledger.open_objects(loader, [each.object_id for each in claimed], worker=worker, seconds=60)
+        return [each.attempts for each in claimed]
 
     with alive(database, "first"):
-        assert claimed_by("first") == [1]
+        assert claimed_by("first") == [0]
         assert claimed_by("second") == []
         assert ledger.waiting(loader, 9) == []
         admin.execute("UPDATE ingest.objects SET claim_expires_at = now() - interval '1 second'")
         assert [each.object_id for each in ledger.waiting(loader, 9)] == [one]
-        assert claimed_by("first") == [2]
+        assert claimed_by("first") == [1]
     assert [each.object_id for each in ledger.waiting(loader, 9)] == [one]
-    assert claimed_by("second") == [3]
+    assert claimed_by("second") == [2]
 
 
 def test_only_its_own_worker_gives_an_object_back_and_the_attempt_does_not_count(
@@ -126,6 +139,7 @@ def test_the_last_attempt_fails_or_leaves_what_was_loaded(
     admin.execute("UPDATE ingest.objects SET loaded_as = %s", (loaded_as,))
     for attempt in range(1, MAX_ATTEMPTS + 1):
         [claimed] = ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
+        ledger.open_objects(loader, [one], worker="w", seconds=60)
         assert claimed.loaded_before == (loaded_as is not None)
         states = ledger.retry_later(
             loader, [one], worker="w", max_attempts=MAX_ATTEMPTS, code="storage", message=f"attempt {attempt}"
@@ -181,7 +195,7 @@ def test_the_day_of_an_object_is_that_of_utc(loader: Connection, admin: Connecti
         10: {first, last},
         11: {after},
     }
-    admin.execute("UPDATE ingest.objects SET state = 'loaded'")
+    loaded(admin)
     assert {*replay.requeue(loader, Objects(day=date(2025, 3, 10)))} == {first, last}
 
 
@@ -243,7 +257,7 @@ def test_objects_to_be_replayed_are_those_that_all_restrictions_mean(
     discovered_at(admin, {a: "2025-03-10Z", b: "2025-03-10Z", c: "2025-03-11Z"})
 
     def replayed(**restrictions: Any) -> set[int]:
-        admin.execute("UPDATE ingest.objects SET state = 'loaded'")
+        loaded(admin)
         return {*replay.requeue(loader, Objects(**restrictions))}
 
     assert replayed() == {a, b, c}
