@@ -52,8 +52,8 @@ class IngestConfig(dg.Config):
     object_ids: list[int] = Field(
         default=[],
         description=(
-            "Ids from the ledger. Those loaded already are left alone. None: all objects that arrived on the partition's "
-            "day, the loaded ones again: that is how a day is replayed after a mapping was mended."
+            "IDs from the ledger. Objects that are already loaded are skipped. Without IDs, all objects that arrived on the "
+            "day of the partition are loaded again, for example after a mapping was corrected."
         ),
     )
 
@@ -68,7 +68,7 @@ def ingest_job():  # the type of its result is private to dagster
     return dg.define_asset_job(
         INGEST_JOB,
         selection=dg.AssetSelection.assets(*(ingest_key(source) for source in sources())),
-        description="Loads objects; the landing sensors ask for it.",
+        description="Loads objects. The landing sensors request its runs.",
     )
 
 

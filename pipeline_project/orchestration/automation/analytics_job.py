@@ -21,10 +21,10 @@ OUTCOMES = {State.SUCCEEDED: "JobsSucceeded", **dict.fromkeys(FAILURES, "JobsFai
 class JobConfig(dg.Config):
     """The job to execute."""
 
-    job_id: str = Field(description="Id of the job record.")
+    job_id: str = Field(description="ID of the job record.")
 
 
-@dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
+@dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3, and its final state to its record.")
 def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
     # run_job repeats transient errors itself. A retry of the op would find the job claimed by this run.
     started = time.monotonic()
@@ -56,6 +56,8 @@ def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: d
         raise dg.Failure(f"{job.operation} {reason}", allow_retries=False)
 
 
-@dg.job(name=ANALYTICS_JOB, description="A job submitted over REST; launched by the facade, or by the job sensor.")
+@dg.job(
+    name=ANALYTICS_JOB, description="A job that was submitted over REST. The facade launches it, or the job sensor."
+)
 def analytics_job() -> None:
     run_operation()

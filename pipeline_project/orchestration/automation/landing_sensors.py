@@ -65,8 +65,8 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
         job_name=INGEST_JOB,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Listens to the landing queue and asks for runs that load what has arrived."
-        + (" Also compares the bucket with the ledger, for what the events missed." if lists else ""),
+        description="Polls the landing queue and requests runs that load new objects."
+        + (" Also compares the bucket with the ledger, to find objects without an event." if lists else ""),
     )
     def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
@@ -97,13 +97,11 @@ def living(instance: dg.DagsterInstance) -> Callable[[], LiveRuns]:
     def ask() -> LiveRuns:
         runs = instance.get_runs(dg.RunsFilter(job_name=INGEST_JOB, statuses=OPEN))
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
-        by_weight = Counter((run.tags.get(WEIGHT_TAG), run.tags.get(SOURCE_TAG)) for run in runs)
+        weights = [(run.tags.get(WEIGHT_TAG), run.tags[SOURCE_TAG]) for run in runs if SOURCE_TAG in run.tags]
         return LiveRuns(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
-            runs={source: count for (weight, source), count in by_weight.items() if source and weight is None},
-            suspect_runs={
-                source: count for (weight, source), count in by_weight.items() if source and weight == SUSPECT
-            },
+            runs=Counter(source for weight, source in weights if weight not in (HEAVY, SUSPECT)),
+            suspect_runs=Counter(source for weight, source in weights if weight == SUSPECT),
         )
 
     return ask

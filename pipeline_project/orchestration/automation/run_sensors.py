@@ -29,7 +29,7 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts failed runs among the events that the job sensor sends. The end of a submitted job is told by the job.",
+    description="Stores an event for each failed run. The job sensor sends it. Jobs of the REST facade report their own end.",
 )
 def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
     # Dagster's own failure sensor skips a run that it could not report, and handles only five runs in a tick.
@@ -73,7 +73,7 @@ def _failure(instance: dg.DagsterInstance, record: dg.RunRecord, dagster_url: st
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts failed objects, and those that lost many rows, among the events that the job sensor sends.",
+    description="Stores an event for each object that failed or lost many rows. The job sensor sends it.",
 )
 def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
     now = datetime.now(UTC)
@@ -89,7 +89,7 @@ def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourcePara
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches accepted jobs that were not launched, settles those whose run died, sends events that are left.",
+    description="Launches jobs that were not launched, finishes jobs whose run died, and sends events that are not sent yet.",
 )
 def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     settled = reconcile(
@@ -110,7 +110,7 @@ def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[P
 @dg.sensor(
     minimum_interval_seconds=MEASURE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Measures how much waits to be loaded, and how long.",
+    description="Measures how many objects wait to be loaded, and how long the oldest one waits.",
 )
 def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     waiting, oldest = backlog(platform.loader)
