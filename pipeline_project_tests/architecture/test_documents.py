@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_project_tests.architecture.test_imports import NAME, OWN, part_of
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "deploy").rglob("*.md"), *(ROOT / "docs").rglob("*.md")])
 DECISIONS = ROOT / "docs" / "decisions"
@@ -62,3 +64,32 @@ def test_every_package_is_described(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     packages = [path.parent.name for path in (ROOT / "pipeline_project").glob("*/__init__.py")]
     assert [name for name in packages if not re.search(rf"(`{name}`|\b{name}/)", text)] == []
+
+
+def test_the_drawing_of_packages_shows_the_imports() -> None:
+    """Each arrow is an import. Each import between drawn packages is an arrow, or follows from arrows."""
+    [drawing] = re.findall(
+        r"^```mermaid\nflowchart TD\n(.*?)^```", (ROOT / "ARCHITECTURE.md").read_text("utf-8"), re.M | re.S
+    )
+    arrows = {
+        (above, below)
+        for left, right in re.findall(r"^ *([\w &]+) --> ([\w &]+)", drawing, re.M)
+        for above in left.split(" & ")
+        for below in right.split(" & ")
+    }
+    packages = {package for arrow in arrows for package in arrow} - {"foundation"}
+    imports = {
+        (part_of(module), part_of(target))
+        for module in OWN
+        if module != NAME
+        for target in OWN[module]
+        if target != NAME
+    }
+    drawn = {arrow for arrow in arrows if "foundation" not in arrow}
+    assert drawn - imports == set(), "ARCHITECTURE.md draws arrows that are no imports"
+    reached = {package: {package} for package in packages}
+    for _ in packages:
+        for above, below in drawn:
+            reached[above] |= reached[below]
+    missing = {(above, below) for above, below in imports if above in packages and below in packages - reached[above]}
+    assert missing == set(), "ARCHITECTURE.md lacks arrows"
