@@ -32,7 +32,7 @@ class State:
     valid_from: datetime
     valid_to: datetime | None
     recorded_at: datetime
-    """When the version was recorded. For a late-arriving version, this is later than for its successor."""
+    """Time at which the version was recorded. For a late-arriving version, it is later than for its successor."""
     confirmations: int
     """Number of later records that repeated the version."""
 

@@ -40,7 +40,7 @@ class Batch:
     object_ids: list[int]
     bytes: int
     suspects: bool = False
-    """Whether a worker died while it had these objects open."""
+    """True if a worker died while it had these objects open."""
 
 
 @dataclass(frozen=True)

@@ -81,11 +81,11 @@ class Claimed:
     dataset: str
     attempts: int
     replayed: bool
-    """Whether the object was tried before, so that its rows or rejects can be in the tables."""
+    """True if the object was tried before, so that its rows or rejects can be in the tables."""
     loaded_before: bool
-    """Whether the object is loaded. It stays loaded if it fails now."""
+    """True if the object is loaded. It stays loaded if it fails now."""
     suspect: bool = False
-    """Whether a worker died while it had this object open."""
+    """True if a worker died while it had this object open."""
 
 
 @dataclass

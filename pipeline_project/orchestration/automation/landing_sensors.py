@@ -37,7 +37,7 @@ TICK_SECONDS = (39, 44, 49)
 SHORT_POLL_SECONDS = 1.5
 """Tick length, in seconds, if long polling is turned off (PIPELINE_LANDING_LISTENS=false)."""
 DEBOUNCE_SECONDS = 0.1
-"""How long to wait for more events after the first one, so that files uploaded together form one batch."""
+"""Time to wait for more events after the first one, so that files uploaded together form one batch."""
 RUNS_PER_SOURCE = 1
 """Maximum number of unfinished light runs of a source. Further uploads wait and form the next batch. Under load, batches
 grow instead of the run queue."""

@@ -18,9 +18,9 @@ SETTLE_SECONDS = 20
 MEASURE_SECONDS = 60
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
-"""How far back a sensor without a cursor reads. The outbox keeps sent events longer, so no event is sent again."""
+"""Period that a sensor without a cursor reads. The outbox keeps sent events longer, so no event is sent again."""
 OVERLAP = timedelta(minutes=1)
-"""How far a sensor reads again before its cursor. Dagster writes the end of a run a moment after the recorded time."""
+"""Period before its cursor that a sensor reads again. Dagster writes the end of a run a moment after the recorded time."""
 MOST_FAILURES = 200
 """Maximum number of failed runs in one tick. The next tick reads the rest."""
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)

@@ -1,4 +1,4 @@
-"""Whether the internals of the installed Dagster are known.
+"""Check whether the internals of the installed Dagster are known.
 
 Warm workers, pooled connections and JSON logs use parts of Dagster that can change in any release. With an unknown version,
 the platform uses Dagster's own behaviour: slower, and with its own logs.

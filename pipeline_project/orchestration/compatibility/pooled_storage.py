@@ -29,7 +29,7 @@ OVERFLOW = 20
 """Maximum number of additional connections. They are closed after use."""
 RECYCLE_SECONDS = 600
 KEPT_SECONDS = 2
-"""How long a password is used before the secret is read again. Dagster itself tries to connect five times."""
+"""Time until the secret is read again. Dagster itself tries to connect five times."""
 EARLY_SECONDS = 300
 """A PgTokenProvider fetches a new password this long before the old one expires."""
 SCHEMA_QUESTIONS = (
