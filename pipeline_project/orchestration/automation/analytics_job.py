@@ -24,9 +24,9 @@ class JobConfig(dg.Config):
     job_id: str = Field(description="ID of the job record.")
 
 
-@dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3, and its final state to its record.")
+@dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
 def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
-    # run_job repeats transient errors itself. A retry of the op would find the job claimed by this run.
+    # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
     started = time.monotonic()
     about = {"job_id": config.job_id, "run_id": context.run.run_id}
     header = context.run.tags.get(TRACE_TAG)

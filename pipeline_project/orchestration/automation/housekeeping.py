@@ -15,20 +15,20 @@ PAGE = 200
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-@dg.op(description="Creates the partitions of the next months, so that no load has to create them.")
+@dg.op(description="Makes the partitions of the next months, so that no load has to.")
 def make_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     with retried(context), platform.loader.connect() as connection:
         made = make_months_ahead(connection, MONTHS_AHEAD)
     context.add_output_metadata({"partitions made": made})
 
 
-@dg.op(description="Deletes old runs with their logs, except for the newest run of each asset and partition.")
+@dg.op(description="Deletes runs that ended long ago, with their logs; not the newest of an asset and partition.")
 def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.run_retention_days)
     context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
 
 
-@dg.op(description="Deletes old confirmations, except for the last one of each version.")
+@dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
 def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_days)
     with retried(context), platform.loader.connect(autocommit=True) as connection:

@@ -32,7 +32,7 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
     description="Stores an event for each failed run. The job sensor sends it. Jobs of the REST facade report their own end.",
 )
 def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
-    # Dagster's own failure sensor skips a run that it could not report, and handles only five runs in a tick.
+    # Dagster's own sensor for failures goes on after one that it could not tell of, and takes five at a time.
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
     failed = context.instance.get_run_records(
