@@ -1,5 +1,5 @@
-"""What things are called in Dagster: asset keys are `<layer>_<source>__<what>`, or `<layer>__<what>` where all sources
-meet; tags begin with `pipeline/`.
+"""Names in Dagster. An asset key is `<layer>_<source>__<name>`, or `<layer>__<name>` for all sources. Tags begin with
+`pipeline/`.
 """
 
 import dagster as dg

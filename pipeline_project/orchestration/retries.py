@@ -1,6 +1,6 @@
-"""The one policy of when a step is tried again: what may pass by itself, after 1, 2, 4, … seconds; nothing else.
+"""The only retry policy of steps: transient errors are tried again after 1, 2, 4, … seconds. Other errors fail at once.
 
-Which errors those are is decided by their family (errors.py) and, for libraries, by database.py and aws.py.
+The family of an error (errors.py) decides whether it is transient. For errors of libraries, database.py and aws.py decide.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ FIRST_PAUSE_SECONDS = 1.0
 
 @contextmanager
 def retried(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[None]:
-    """Turn errors of the block into what Dagster understands: try again later, or fail at once with the reason.
+    """Convert errors of the block to Dagster's errors: try again later, or fail at once with the reason.
 
-    Who terminates the run interrupts the block as Ctrl-C would: psycopg cancels its statement only for that.
+    If the run is terminated, the block gets a KeyboardInterrupt. psycopg cancels its statement only for that exception.
     """
     try:
         with raise_interrupts_as(KeyboardInterrupt):

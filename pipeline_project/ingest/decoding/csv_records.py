@@ -1,7 +1,7 @@
-"""CSV as JSON records, so that everything behind sees one form. The first line names the fields; one without a name is
-named after its place (`column_3`), since spreadsheets write empty columns, and pandas its index.
+"""Convert CSV rows to JSON records, so that all later stages see one form.
 
-Values are texts, and an empty one is not there.
+The first line names the fields. A column without a name is named after its number (`column_3`): spreadsheets write empty
+columns, and pandas writes its index without a name. Values are strings. An empty cell is missing.
 """
 
 import codecs
@@ -27,19 +27,21 @@ from pipeline_project.ingest.decoding.json_records import (
 )
 
 FIELD_LIMIT = 1024 * 1024
-"""Longest field of a CSV, in characters."""
+"""Maximum length of a cell, in characters."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]:
-    """The rows of a CSV; its delimiter is the one of comma, semicolon and tab that its header uses most.
+    """Yield the rows of a CSV file.
 
-    A text whose header has none of `known_fields` (the spellings of an id) is not taken for a CSV: ObjectFault.
-    A row with more or fewer fields than the header is a flaw. Empty lines are no rows, those of delimiters only neither.
+    The delimiter is comma, semicolon or tab: the one that occurs most often in the header. Empty lines and lines of
+    delimiters only are skipped. A row with more or fewer cells than the header is an invalid record.
+
+    Raises ObjectFault if the header has none of `known_fields`, the aliases of the ID. Then the file is not a CSV file.
     """
     first = window.buffer[window.position :].splitlines()[0]
-    window.position = 0  # the delimiter that a line begins with may be white space
+    window.position = 0  # a line can begin with a tab as its delimiter
     delimiter = max(",;\t", key=lambda mark: first.count(mark.encode()))
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(_lines(window), delimiter=delimiter, strict=True)
@@ -96,7 +98,7 @@ def _csv_rows(reader: Any, header: list[str], delimiter: str) -> Iterator[Chunk]
 
 
 def _lines(window: Window) -> Iterator[str]:
-    """Lines with their ends. Only line feeds and carriage returns end one: texts may hold what Unicode calls a line end."""
+    """Yield lines with their ends. Only LF and CR end a line, because cells can contain line separators of Unicode."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest = ""
     while True:
@@ -109,7 +111,7 @@ def _lines(window: Window) -> Iterator[str]:
             raise window.fault("bad_encoding", "not valid UTF-8: export the file as UTF-8", max(place, 0)) from None
         window.position = len(window.buffer)
         lines = list(io.StringIO(text, newline=""))
-        # A carriage return may be the first half of a line's end.
+        # A CR at the end of the data can be the first half of CR LF.
         rest = lines.pop() if data and lines and not lines[-1].endswith("\n") else ""
         yield from lines
         if not data:

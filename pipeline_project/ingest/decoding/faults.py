@@ -1,4 +1,4 @@
-"""What can be wrong with an object as a whole, and how it is told: stable codes, and the place where there is one."""
+"""Errors of a file as a whole: a stable code, a message, and a place if it is known."""
 
 from functools import partial
 from typing import Any
@@ -7,11 +7,11 @@ from pipeline_project.errors import Permanent
 
 
 class ObjectFault(Permanent):
-    """The object cannot be loaded as it is; its neighbours can. Nothing of it is loaded."""
+    """A file error: the object fails as a whole, and nothing is loaded. Other objects are not affected."""
 
     def __init__(self, code: str, message: str, *, line: int | None = None, column: int | None = None) -> None:
         """`line` and `column` count from 1, `column` in bytes."""
-        message = message.replace("\0", "\ufffd")  # PostgreSQL's texts have none
+        message = message.replace("\0", "\ufffd")  # PostgreSQL cannot store NUL
         super().__init__(message)
         self.code = code
         self.message = message
@@ -19,11 +19,11 @@ class ObjectFault(Permanent):
         self.column = column
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Make a fault that came about in another process the same fault here."""
+        """Let the error pass from one process to another with all its fields."""
         return partial(type(self), line=self.line, column=self.column), (self.code, self.message)
 
 
 def placed(message: str | None, line: int | None, column: int | None) -> str:
-    """What is wrong, and where, for people: of a fault, or as the ledger keeps it."""
+    """Return a message with its place, for people."""
     place = f" (line {line}, column {column})" if line and column else f" (line {line})" if line else ""
     return f"{message or ''}{place}"

@@ -1,4 +1,4 @@
-"""Which format an object has, judged by its content and never by its name, and its records as chunks of JSON texts."""
+"""Detect the format of an object from its content, never from its name, and yield its records as chunks of JSON."""
 
 from collections.abc import Collection, Iterator
 
@@ -21,13 +21,14 @@ _FOREIGN = (
     (257, b"ustar\0", _TAR),
     (257, b"ustar  \0", _TAR),
 )
-"""What else is uploaded, and what to do about it: by the bytes at a place of the content."""
+"""Foreign formats: offset and bytes that identify each, and what the user can do."""
 
 
 def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) -> Iterator[Chunk]:
-    """The records of an object. `envelope.format` is known with the first chunk, all of `envelope` after the last.
+    """Yield the records of an object.
 
-    Memory does not grow with the object. Raises ObjectFault when the object as a whole cannot be read.
+    `envelope.format` is set before the first chunk, the rest of `envelope` after the last chunk. Memory does not grow
+    with the object. Raises ObjectFault if the object as a whole cannot be read.
     """
     text, packing = plain(stream)
     window = Window(text)
@@ -53,7 +54,7 @@ def _refuse_foreign(content: bytes) -> None:
 
 
 class _Rest:
-    """What the window has read already, then the rest."""
+    """A stream that starts with the bytes that the window has already read."""
 
     def __init__(self, window: Window, stream: ByteStream) -> None:
         self._head = window.buffer

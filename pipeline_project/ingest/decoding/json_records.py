@@ -1,9 +1,8 @@
-"""Cuts JSON into the texts of its records without reading what is in them: envelope, array, single object, JSON Lines.
+"""Cut JSON into the bytes of its records, without decoding them: envelope, array, single object, JSON Lines.
 
-A large array is cut at a place that is known to be right: if a piece of its content in brackets is valid JSON, the piece
-ends between two elements. Parsing decides that at about a gigabyte a second. Where no cut can be found so (the piece has
-a fault, or one element fills it), the elements are told apart by brackets and quotes alone, so that a fault inside one
-record stays with that record.
+A large array is cut between two elements. A cut is right if the elements before it, put in brackets, are valid JSON.
+The parser checks this at about one gigabyte per second. If no cut is found (an element is invalid, or it fills the window),
+a slower scanner separates the elements by brackets and quotes. Then an error inside one record affects only that record.
 """
 
 import re
@@ -19,26 +18,27 @@ from pipeline_project.ingest.decoding.streams import ByteStream
 from pipeline_project.schema.numbers import read_number
 
 WINDOW = 1024 * 1024
-"""Bytes that are looked at together; a chunk of records is at most this large. To cut them is one step, and PostgreSQL's
-thread waits for its end."""
+"""Size of the window in bytes, and the maximum size of a chunk. Cutting a window is one step in C that holds the GIL:
+a larger window would let the thread of PostgreSQL wait longer."""
 CHUNK_RECORDS = 10_000
-"""Most records of a chunk."""
+"""Maximum number of records in a chunk."""
 RECORD_LIMIT = 16 * 1024 * 1024
-"""Largest record, in bytes; a larger one is a reject. An object up to this size is looked at as a whole."""
+"""Maximum size of a record in bytes. A larger record is rejected. An object up to this size is decoded in one step."""
 RAW_LIMIT = 64 * 1024
-"""What is kept of a record that is too large."""
+"""Number of bytes that are kept of a record that is too large."""
 CUTS_TRIED = 6
-"""Ends of nested objects look like ends of records; after this many tries the brackets are counted."""
+"""Attempts to find a cut. The end of a nested object looks like the end of a record. After this many attempts, the scanner
+counts brackets instead."""
 
 RECORDS = b'"records"'
 KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
-"""What is kept of an envelope besides its records."""
+"""Fields of an envelope that are kept in addition to its records."""
 
 UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
-"""What msgspec, and Decimal in it, raise for a text that is not JSON in UTF-8, or not within their bounds."""
+"""Errors of msgspec and Decimal for bytes that are not UTF-8 JSON, or that exceed their limits."""
 
 Flaw = tuple[str, str]
-"""What is wrong with a record that has not been read: a stable rule, and a sentence for people."""
+"""An error of a record that is not decoded: a stable rule and a message."""
 OVERSIZE: Flaw = ("too_large", f"is larger than {RECORD_LIMIT:,} bytes: split the record")
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -46,42 +46,42 @@ _AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s]+")
-# How the letters of "records" may be spelled, too. Hardly anybody does, but then it may stand twice where it is found once.
+# Letters of "records" can be escaped. This is rare, but then a search for the plain name misses a second "records".
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 _OPENING = {b"}": b"{", b"]": b"["}
 
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""Any value, with fractions as they were written. Raises one of UNREADABLE."""
+"""Decodes any value. Numbers with a fraction become Decimal, digit by digit. Raises one of UNREADABLE."""
 decode_any_number = msgspec.json.Decoder(float_hook=read_number).decode
-"""Slower `decode` that reads numbers with any exponent: those that no Decimal can hold become infinite."""
+"""A slower `decode` for numbers with any exponent. A number that Decimal cannot hold becomes infinite."""
 
 RawRecord = bytes | msgspec.Raw
 
 
 @dataclass
 class Chunk:
-    """Some consecutive records of an object. `first_ordinal` counts records from 1."""
+    """Consecutive records of an object. `first_ordinal` is the number of the first one, counted from 1."""
 
     first_ordinal: int
     records: list[RawRecord]
     flaws: Mapping[int, Flaw] = field(default_factory=dict)
-    """By index, records that are no records; of one that is too large, only its beginning is here."""
+    """Index -> error of a record that could not be decoded. A record that is too large has only its beginning here."""
     line: Callable[[int], int | None] = lambda _: None
-    """The line, from 1, that the record of an index begins on."""
+    """Return the line, counted from 1, on which the record with an index begins. None if it is not known."""
 
 
 @dataclass
 class Envelope:
-    """What stands around the records (KEPT_FIELDS of it), once all records were read."""
+    """The fields next to the records that are kept (KEPT_FIELDS). Complete after all records are read."""
 
     format: str = "unknown"
     fields: dict[str, Any] = field(default_factory=dict)
 
 
 class Window:
-    """A sliding view of a stream. `buffer[position:]` is what has not been used yet."""
+    """A sliding view of a stream. `buffer[position:]` is not used yet."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
@@ -93,7 +93,7 @@ class Window:
         self._marked = (0, 1)  # a place in the buffer, and its line
 
     def fill(self, size: int) -> None:
-        """Have at least `size` unused bytes, or all there are."""
+        """Read until at least `size` unused bytes are available, or until the stream ends."""
         if self.ended or len(self.buffer) - self.position >= size:
             return
         self._lines_before = self.line() - 1
@@ -113,7 +113,7 @@ class Window:
         self.buffer = b"".join(pieces)
 
     def skip_space(self) -> bytes:
-        """Go to the next byte that is not white space, and return it (empty at the end)."""
+        """Move to the next byte that is not white space and return it. Return b"" at the end."""
         while True:
             match = _SPACE.match(self.buffer, self.position)
             self.position = match.end() if match else self.position
@@ -122,7 +122,7 @@ class Window:
             self.fill(WINDOW)
 
     def line(self, position: int | None = None) -> int:
-        """The line, from 1, of a place in the buffer (by default the current one)."""
+        """Return the line of a place in the buffer, counted from 1. The default is the current place."""
         position = self.position if position is None else position
         place, number = self._marked if position >= self._marked[0] else (0, self._lines_before + 1)
         number += self.buffer.count(b"\n", place, position)
@@ -130,7 +130,7 @@ class Window:
         return number
 
     def fault(self, code: str, message: str, position: int | None = None) -> ObjectFault:
-        """A fault at a place in the buffer."""
+        """Return an error with the line and column of a place in the buffer."""
         position = self.position if position is None else position
         begin = self.buffer.rfind(b"\n", 0, position) + 1
         column = position - begin + 1 + (self._column_before if begin == 0 else 0)
@@ -143,9 +143,10 @@ class Window:
         return self.fault("bad_json", f"{expected} is expected here")
 
     def value_end(self) -> int:
-        """Where the JSON value that begins at the position ends, by brackets and quotes alone; grows the window as needed.
+        """Return where the JSON value at the current position ends. Only brackets and quotes count.
 
-        -1: it does not end within RECORD_LIMIT. Raises ObjectFault where it cannot end.
+        Enlarges the window if needed. Returns -1 if the value is larger than RECORD_LIMIT. Raises ObjectFault if the
+        value cannot end.
         """
         size = max(len(self.buffer) - self.position, 1)
         while True:
@@ -183,7 +184,7 @@ class Window:
         return None
 
     def skip_value(self) -> None:  # noqa: PLR0912 a scanner's cases belong together
-        """Go past a value of any size, keeping none of it."""
+        """Move past a value of any size without keeping its bytes."""
         if self.buffer[self.position : self.position + 1] not in (b"{", b"[", b'"'):
             while match := _SCALAR.match(self.buffer, self.position):
                 self.position = match.end()
@@ -200,7 +201,7 @@ class Window:
                     if depth == 0:
                         return
                 else:
-                    # A backslash at the very end belongs to the byte after it.
+                    # A backslash at the end of the buffer escapes the next byte, which is not read yet.
                     tail = len(self.buffer) - len(self.buffer.rstrip(b"\\"))
                     self.position = max(len(self.buffer) - (tail % 2), self.position)
             if not inside:
@@ -225,9 +226,9 @@ class Window:
 
 
 def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
-    """The records of a JSON text. `envelope` is complete when all chunks have been taken.
+    """Yield the records of a JSON file. `envelope` is complete after the last chunk.
 
-    Raises ObjectFault with line and column where the text is not JSON.
+    Raises ObjectFault with line and column if the file is not JSON.
     """
     first = window.skip_space()
     window.fill(RECORD_LIMIT + 1)
@@ -247,7 +248,7 @@ def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 
 
 def _is_json_lines(window: Window) -> bool:
-    """Whether the first line is an object of its own, and another line follows (even if either is faulty)."""
+    """Return whether the first line is an object and another line follows. Both can contain errors."""
     end = window.buffer.find(b"\n", window.position)
     if end < 0:
         return False
@@ -282,14 +283,14 @@ def _nothing_after(window: Window) -> None:
 
 
 def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
-    """An envelope if it has `records`, else a record itself."""
+    """Yield the records of an envelope, or the object itself if it has no `records`."""
     if window.ended and not _may_repeat_records(window):
         try:
             fields = _raw_fields.decode(window.buffer[window.position :])
             records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
             kept = {name: decode_any_number(fields[name]) for name in KEPT_FIELDS if name in fields}
         except UNREADABLE:
-            pass  # found again below, with its place
+            pass  # the scanner finds the error again, with its place
         else:
             if records is not None:
                 envelope.format, envelope.fields = "envelope", kept
@@ -304,12 +305,12 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 
 
 def _may_repeat_records(window: Window) -> bool:
-    """Whether "records" stands there more than once (inside of a record, perhaps): all is looked at in its order then."""
+    """Return whether "records" can occur more than once. Then the scanner reads the object field by field."""
     return window.buffer.count(RECORDS) > 1 or _ESCAPED_LETTER.search(window.buffer) is not None
 
 
 def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
-    """An object that is too large to be looked at as a whole, may have "records" twice, or has a fault somewhere."""
+    """Scan an object field by field: it is too large to decode in one step, can have "records" twice, or is invalid."""
     begin, line, whole = window.position, window.line(), window.ended
     window.position += 1
     after = b"}" if window.skip_space() == b"}" else b","
@@ -347,7 +348,7 @@ def _walked_object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
 
 
 def _decoded(window: Window, end: int) -> Any:
-    """The value between the position and `end`; goes there."""
+    """Decode the value between the current position and `end`, and move to `end`."""
     try:
         value = decode_any_number(window.buffer[window.position : end])
     except RecursionError:
@@ -359,7 +360,7 @@ def _decoded(window: Window, end: int) -> Any:
 
 
 def _array(window: Window) -> Iterator[Chunk]:
-    """The elements of an array whose opening bracket has been passed; goes past the closing one."""
+    """Yield the elements of an array. Starts after the opening bracket and moves past the closing bracket."""
     if window.skip_space() == b"]":
         window.position += 1
         return
@@ -380,7 +381,7 @@ def _array(window: Window) -> Iterator[Chunk]:
 
 
 def _cut(window: Window) -> list[Chunk] | None:
-    """As many whole elements as the window holds, if a cut is found after one of the last objects in it."""
+    """Cut whole elements from the window at the end of one of its last objects. Return None if no cut is found."""
     begin = window.position
     end = min(len(window.buffer), begin + WINDOW)
     for _ in range(CUTS_TRIED):
@@ -390,7 +391,7 @@ def _cut(window: Window) -> list[Chunk] | None:
         if not _AFTER_BRACE.match(window.buffer, end):
             continue
         try:
-            # One copy of megabytes, not three.
+            # join copies the bytes once. Concatenation with + would copy megabytes three times.
             records = _raw_list.decode(b"".join((b"[", memoryview(window.buffer)[begin : end + 1], b"]")))
         except UNREADABLE:
             continue
@@ -401,7 +402,7 @@ def _cut(window: Window) -> list[Chunk] | None:
 
 
 def _walk(window: Window) -> list[Chunk]:
-    """At least one element, and as many more as the window holds, told apart by brackets and quotes."""
+    """Scan at least one element, and more if the window holds them. Brackets and quotes separate the elements."""
     records: list[RawRecord] = []
     lines: list[int] = []
     flaws: dict[int, Flaw] = {}
@@ -432,13 +433,13 @@ def _walk(window: Window) -> list[Chunk]:
 
 
 def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator[Chunk]:
-    """Chunks of a bounded number of records, with lines that are looked up only when they are asked for.
+    """Yield chunks with at most CHUNK_RECORDS records. Lines are counted only when a caller needs them.
 
-    `position` is a place before the first record, with none of the records' texts in between.
+    `position` is a place before the first record. No text of a record may be between them.
     """
     buffer = window.buffer
     first_line = window.line(position)
-    known = [(0, position, first_line)]  # (index, place before the record, line of that place), as far as asked
+    known = [(0, position, first_line)]  # (index, place before the record, line of that place)
 
     def line(index: int) -> int:
         at, place, number = next(entry for entry in reversed(known) if entry[0] <= index)
@@ -477,7 +478,7 @@ def _json_lines(window: Window) -> Iterator[Chunk]:
 
 
 def _long_line(window: Window, line: int) -> Chunk:
-    """A line that does not end within the window."""
+    """Return the record of a line that does not end in the window."""
     window.fill(RECORD_LIMIT + 1)
     end = window.buffer.find(b"\n", window.position)
     if end < 0 and window.ended:

@@ -7,7 +7,7 @@ It is a struct in Thrift's compact protocol. The field numbers are those of Parq
 from typing import IO
 
 PLAIN, ENCRYPTED = b"PAR1", b"PARE"
-"""What a file begins and ends with. In a file of the second kind, the footer itself is encrypted."""
+"""The first and last bytes of a file. In a file of the second kind, the footer itself is encrypted."""
 
 _LENGTH = 4
 _NUMBERS = frozenset({4, 5, 6})
@@ -15,7 +15,7 @@ _FIXED = {1: 0, 2: 0, 3: 1, 7: 8}
 """Bytes of the types whose values have one length. The value of a boolean field is its type."""
 _BINARY, _LIST, _SET, _STRUCT = 8, 9, 10, 12
 _DEEPEST = 20
-"""Parquet nests its footer less than half as deep."""
+"""Maximum depth. The footer of a valid file has less than half of it."""
 _LONGEST_VARINT = 10
 
 _ENCRYPTION = frozenset({(8,), (4, 1, 8), (4, 1, 9)})

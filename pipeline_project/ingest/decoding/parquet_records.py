@@ -1,8 +1,10 @@
-"""Parquet as JSON records, so that everything behind sees one form. Decimals, dates and nested columns keep their meaning;
-NaN and infinity, which JSON cannot say, are not there.
+"""Convert Parquet rows to JSON records, so that all later stages see one form.
 
-A value that a column repeats is stored once, so a small file may hold far more than it weighs. What its rows weigh is known
-before any of them is built: texts stay in their dictionaries until then, and as many rows are built at once as fit a window.
+Decimals, dates and nested columns keep their meaning. NaN and infinity are missing, because JSON has no form for them.
+
+Parquet stores a repeated value once. A small file can therefore contain much more data than its size suggests. The size of
+the rows is computed before any row is built: strings stay in their dictionaries until then. Only as many rows are built
+together as fit into a window.
 """
 
 import tempfile
@@ -30,37 +32,37 @@ from pipeline_project.ingest.decoding.parquet_footer import ENCRYPTED, PLAIN, is
 from pipeline_project.ingest.decoding.streams import ByteStream, check_unpacked
 
 SPILL = 8 * 1024 * 1024
-"""Parquet is read from its end; a file above this size waits on disk and not in memory."""
+"""Size in bytes from which a file is kept on disk. Parquet is read from its end, so the whole file must be available."""
 UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError)
-"""What pyarrow raises for Parquet that is damaged, or that holds what Python has no type for."""
+"""Errors of pyarrow for a damaged file, or for a value that has no type in Python."""
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}
-"""Bytes that a value takes before it is built; that of a text is its place in the dictionary."""
+"""Bytes of a value before rows are built. A string counts as its index in the dictionary."""
 DECIMAL = 16
-"""Longest decimal, in bytes."""
+"""Maximum size of a decimal, in bytes."""
 VALUE = 16
-"""Bytes by which a row grows with each column, sent or not: they count where rows are many and all but empty."""
+"""Bytes of a row for each column, present or missing. They matter for many rows that are almost empty."""
 GLIMPSE = 1000
-"""Values up to this size are kept of a row that is too large, so that a person can tell which it is."""
+"""Maximum size in bytes of the values that are kept of a row that is too large. They help a person to identify the row."""
 
 FIRST_BYTES = 64
-"""Within so many bytes, a Parquet file has a zero byte. The first line of a CSV, which may begin with PARENT_ID, has none."""
+"""Number of bytes in which a Parquet file has a zero byte. The first line of a CSV file, for example PARENT_ID, has none."""
 MILLISECONDS = (2**63 - 1) // 1000
-"""Largest time before or after 1970 that 64 bits also hold in microseconds."""
+"""The greatest distance from 1970, in milliseconds, that 64 bits also hold in microseconds."""
 
 _TICKS = {"ms": 1, "s": 1000}
 _COARSE = [f"timestamp[{unit}" for unit in _TICKS]
 
-_compute: Any = pyarrow.compute  # made at run time, so that no type checker sees it
+_compute: Any = pyarrow.compute  # pyarrow creates its functions at run time, so a type checker does not know them
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def is_parquet(head: bytes) -> bool:
-    """Check whether a content that begins so is Parquet, encrypted or not."""
+    """Return whether content that begins with `head` is Parquet, encrypted or not."""
     return head.startswith(PLAIN) or (head.startswith(ENCRYPTED) and b"\0" in head[:FIRST_BYTES])
 
 
 def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
-    """The rows of a Parquet file, nested columns included."""
+    """Yield the rows of a Parquet file, with nested columns."""
     with tempfile.SpooledTemporaryFile(max_size=SPILL) as file:
         size = 0
         while data := stream.read(SPILL):
@@ -79,7 +81,7 @@ def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
 
 
 def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, Flaw]]]:
-    """The rows of a file of `size` bytes, a window at a time."""
+    """Yield the rows of a file of `size` bytes, window by window."""
     if is_encrypted(file, size):
         raise ObjectFault("bad_parquet", "the Parquet file is encrypted: export it without encryption")
     metadata = pq.read_metadata(file)
@@ -90,7 +92,7 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, F
         for place, column in enumerate(_columns(metadata))
         if column.physical_type == "BYTE_ARRAY" and not any(_is_delta(group.column(place)) for group in groups)
     ]
-    # Checksums, which a file may have or not, are verified. Times of the old type INT96 would wrap in nanoseconds.
+    # Checksums are verified if the file has them. Times of the old type INT96 would overflow in nanoseconds.
     verified = {"metadata": metadata, "page_checksum_verification": True}
     parquet = pq.ParquetFile(file, read_dictionary=texts, coerce_int96_timestamp_unit="us", **verified)
     fields = list(parquet.schema_arrow)
@@ -113,7 +115,7 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, F
             rows = [VALUE * len(sizes) + sum(of_row) for of_row in zip(*sizes, strict=True)]
             unpacked += sum(map(sum, sizes))
             check_unpacked(unpacked, size)
-            # First without zones (Parquet's times are UTC), since their names would have to be looked up.
+            # Cast without time zones first. Parquet's times are in UTC, and a zone would need a lookup of its name.
             without_zone = [
                 as_sent[place] if place in coarse and _wraps(column) else utc[place]
                 for place, column in enumerate(batch.columns)
@@ -183,14 +185,15 @@ def _wraps(column: Any) -> bool:
 
 
 def _columns(metadata: pq.FileMetaData) -> list[pq.ColumnSchema]:
-    """Of the leaves of the schema: nested fields one by one."""
+    """Return the leaves of the schema. Each nested field is one leaf."""
     return [metadata.schema.column(place) for place in range(metadata.num_columns)]
 
 
 def _width(metadata: pq.FileMetaData, group: pq.RowGroupMetaData, *, at_once: bool) -> int:
-    """Bytes that the values of a row group take before rows are built. `at_once`: of those that a few rows may ask for.
+    """Return the bytes that the values of a row group take before rows are built.
 
-    A list of any length may stand in one row, and of wide values Arrow makes room for a whole page.
+    `at_once`: count only columns that need all their memory for a few rows. A list in one row can have any length, and
+    Arrow allocates a whole page for wide values.
     """
     return sum(
         group.column(place).num_values * (column.length or WIDTHS[column.physical_type])
@@ -200,23 +203,23 @@ def _width(metadata: pq.FileMetaData, group: pq.RowGroupMetaData, *, at_once: bo
 
 
 def _rows_at_once(metadata: pq.FileMetaData, group: pq.RowGroupMetaData) -> int:
-    """As many rows of a row group as fit into a window before they are built, as far as the file tells."""
+    """Return how many rows of a row group fit into a window, according to the file's own sizes."""
     bytes_ = max(group.total_byte_size, _width(metadata, group, at_once=False), 1)
     rows = WINDOW * group.num_rows // bytes_
     for place in range(group.num_columns):
         column = group.column(place)
-        if _is_delta(column):  # each text may repeat all that came before it
+        if _is_delta(column):  # each string can repeat the whole string before it
             rows = min(rows, RECORD_LIMIT // max(column.total_uncompressed_size, 1))
     return max(1, min(CHUNK_RECORDS, rows))
 
 
 def _is_delta(column: pq.ColumnChunkMetaData) -> bool:
-    """Whether it holds texts as what they differ in, which Arrow cannot read into a dictionary."""
+    """Return whether strings are stored as differences. Arrow cannot read them into a dictionary."""
     return any(encoding.startswith("DELTA") and encoding.endswith("BYTE_ARRAY") for encoding in column.encodings)
 
 
 def _sizes(column: Any) -> Any:
-    """Bytes of each value of an Arrow array, as an array: what is inside of it included, what is null for nothing."""
+    """Return the bytes of each value of an Arrow array, as an array. Nested values count, null counts as 0."""
     kind = column.type
     if isinstance(column, pa.ExtensionArray):
         return _sizes(column.storage)
@@ -249,7 +252,7 @@ def _zeros(column: Any) -> Any:
 
 
 def _windows(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Rows that are built together, from and to: no more bytes than fit a window. One that is too large stands alone."""
+    """Yield ranges of rows that are built together and fit into a window. A row that is too large is built alone."""
     begin = 0
     together = 0
     for place, size in enumerate(sizes):
@@ -262,7 +265,7 @@ def _windows(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _readable(kind: Any, times: Callable[[pa.TimestampType], pa.DataType]) -> pa.DataType:
-    """`kind` with dates as texts and timestamps as `times`, at any depth: Python's end with the year 9999."""
+    """Return `kind` with dates as strings and timestamps as `times`, at any depth. Python's dates end with the year 9999."""
     if pa.types.is_timestamp(kind):
         return times(kind)
     if pa.types.is_date(kind):

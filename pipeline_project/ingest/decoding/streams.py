@@ -1,5 +1,6 @@
-"""An object's bytes as plain UTF-8, streamed: gzip and zstd are unpacked, a byte-order mark is honoured. What the bytes
-mean is decided in formats.py.
+"""Turn the bytes of an object into a stream of plain UTF-8: unpack gzip and zstd, and follow a byte-order mark.
+
+The meaning of the bytes does not belong here; see formats.py.
 """
 
 import codecs
@@ -12,23 +13,24 @@ from pipeline_project.ingest.decoding.faults import ObjectFault
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BOMB_RATIO = 200
-"""JSON of repeated records shrinks up to about 50 times; what shrinks more than this is taken for a bomb …"""
+"""Maximum ratio of unpacked to packed bytes. Repeated JSON records compress about 50 times. A greater ratio than this
+counts as a decompression bomb, from BOMB_FLOOR on."""
 BOMB_FLOOR = 64 * 1024 * 1024
-"""… once this many bytes have come out."""
+"""Unpacked bytes from which BOMB_RATIO applies."""
 UNPACKED_LIMIT = 64 * 1024**3
-"""No object may unpack to more than this many bytes."""
+"""Maximum number of unpacked bytes of an object."""
 
 
 class ByteStream(Protocol):
-    """The part of a binary file that is needed; S3's body has it too."""
+    """The part of a binary file that decoding needs. The body of an S3 response has it, too."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Return up to `size` bytes, and b"" at the end."""
         ...
 
 
 class _Peekable(io.RawIOBase):
-    """Counts what was read, and lets the first bytes be looked at."""
+    """A stream that counts the bytes that were read. Its first bytes can be read in advance."""
 
     def __init__(self, stream: ByteStream) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class _Peekable(io.RawIOBase):
         self._head = b""
         self.count = 0
         self.broken: OSError | None = None
-        """The stream itself failed: not a fault of what it holds."""
+        """The error of the stream itself, for example of the network. The content is not to blame."""
 
     def peek(self, size: int) -> bytes:
         while len(self._head) < size and (more := self._read(size - len(self._head))):
@@ -68,7 +70,7 @@ class _Peekable(io.RawIOBase):
 
 
 class _Unpacked:
-    """Decompressed bytes, within bounds; every fault of the packing is an ObjectFault."""
+    """A stream of decompressed bytes, within limits. Each error of the compression becomes an ObjectFault."""
 
     def __init__(self, packed: _Peekable, packing: str) -> None:
         self._unpacker = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), packing)
@@ -95,7 +97,7 @@ class _Unpacked:
 
 
 class _Transcoded:
-    """UTF-8 out of UTF-16 or UTF-32."""
+    """A stream that converts UTF-16 or UTF-32 to UTF-8."""
 
     def __init__(self, stream: ByteStream, encoding: str) -> None:
         self._stream = stream
@@ -116,7 +118,7 @@ class _Transcoded:
 
 
 def check_unpacked(unpacked: int, packed: int) -> None:
-    """Raise ObjectFault when so many bytes out of so many are more than any honest file gives."""
+    """Raise ObjectFault if `packed` bytes unpack to more than UNPACKED_LIMIT or BOMB_RATIO allow."""
     if unpacked > UNPACKED_LIMIT or unpacked > max(BOMB_FLOOR, BOMB_RATIO * packed):
         raise ObjectFault(
             "too_large",
@@ -126,7 +128,7 @@ def check_unpacked(unpacked: int, packed: int) -> None:
 
 
 def plain(stream: ByteStream) -> tuple[ByteStream, str]:
-    """The unpacked UTF-8 text of `stream` without byte-order mark, and how it was packed (`plain`, `gzip`, `zstd`)."""
+    """Return the unpacked UTF-8 stream without a byte-order mark, and the packing: `plain`, `gzip` or `zstd`."""
     source = _Peekable(stream)
     packing = _packing(source.peek(4))
     if packing == "plain":

@@ -1,4 +1,4 @@
-"""Whether the ledger knows everything that the bucket holds: if not, neither events nor listing did their work."""
+"""Compare the bucket with the ledger. An object that the ledger lacks was missed by events and by the listing."""
 
 import time
 from dataclasses import dataclass, field
@@ -13,7 +13,10 @@ from pipeline_project.ingest.ledger import ObjectSeen
 
 @dataclass
 class Comparison:
-    """`listed` objects were looked at, all there are if `is_whole`; the ledger does not know the `missing` ones."""
+    """The result of a comparison: `listed` objects were compared, and the ledger lacks the `missing` objects.
+
+    `is_whole`: the whole bucket was compared.
+    """
 
     listed: int = 0
     is_whole: bool = False
@@ -21,7 +24,7 @@ class Comparison:
 
 
 def compare(connection: Connection, s3: Any, bucket: str, *, before: datetime, seconds: float) -> Comparison:
-    """Look for objects that were written before a time and that the ledger does not know, for so long (a page at least)."""
+    """Find objects from before a time that the ledger lacks. Stops after `seconds`, but not before the first page."""
     found, deadline = Comparison(), time.monotonic() + seconds
     for page in list_pages(s3, bucket):
         known = ledger.states(connection, page.seen)

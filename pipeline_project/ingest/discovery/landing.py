@@ -1,7 +1,7 @@
-"""What arrives: from queue and listing into the ledger. What then waits is given to batches (batches.py).
+"""Write new objects from the queue and from listings to the ledger. ledger/batches.py assigns them to batches.
 
-SQS ──receive──► ledger (commit) ──► delete        a message is deleted only once the ledger knows its objects
-listing ───────► ledger                            finds what events missed; goes on where it stopped
+SQS ──receive──► ledger (commit) ──► delete        a message is deleted only after the ledger has its objects
+listing ───────► ledger                            finds objects without an event; continues where it stopped
 """
 
 import json
@@ -20,20 +20,20 @@ from pipeline_project.ingest.ledger import Batch, LiveRuns, ObjectSeen, assign
 from pipeline_project.settings import Settings
 
 MESSAGES = 10
-"""Most messages that SQS gives, or deletes, at once."""
+"""Maximum number of messages that SQS returns or deletes in one call."""
 LONGEST_WAIT = 20
-"""Longest long poll that SQS takes, in seconds."""
+"""Maximum duration of a long poll of SQS, in seconds."""
 BACKLOG_WAIT = 1
-"""How long to listen when objects wait only for a run to end."""
+"""Duration of a long poll, in seconds, while objects wait for a run to end."""
 GATHER_PAUSE = 0.05
 LONGEST_GATHERING = 2.0
-"""After this many seconds with events the first of them get their run, however many are still to come."""
+"""Maximum time, in seconds, to collect events for a batch. After it, the batch starts, even if more events arrive."""
 
 log = logging.getLogger("pipeline.ingest")
 
 
 class Received(NamedTuple):
-    """What messages tell of, and what is needed to delete them."""
+    """The objects that messages report, and the receipts to delete the messages."""
 
     seen: list[ObjectSeen]
     ignored: list[str]
@@ -42,14 +42,14 @@ class Received(NamedTuple):
 
 @dataclass(frozen=True)
 class ListingCursor:
-    """How far the listing has come: `resume` is None between two passes, of which the last began at `began`."""
+    """The progress of the listing. `began` is the start of the latest pass, and `resume` is None between two passes."""
 
     began: datetime | None = None
     resume: dict[str, str] | None = None
 
     @classmethod
     def parse(cls, text: str | None) -> "ListingCursor":
-        """What `str` gave. Anything else is the beginning: a pass more does no harm."""
+        """Read what `str` returned. For any other text, start from the beginning: an additional pass does no harm."""
         try:
             known = json.loads(text or "")
             return cls(datetime.fromisoformat(known["began"]), known["resume"])
@@ -60,21 +60,23 @@ class ListingCursor:
         return json.dumps({"began": self.began.isoformat() if self.began else None, "resume": self.resume})
 
     def is_due(self, now: datetime, every: timedelta) -> bool:
-        """Whether there is a page to be listed: in a pass always, otherwise once the last is long enough ago."""
+        """Return whether to list a page: always during a pass, otherwise if the latest pass began `every` ago."""
         return self.resume is not None or self.began is None or now - self.began >= every
 
 
 class SensorRotation:
-    """Of those who listen: one does, the others stand by. It gives its batches and goes, and the next does so no sooner
-    than `every` seconds later. So somebody always listens, and what arrives under load waits no longer than that.
+    """Lets one of several sensors poll at a time.
+
+    The sensor that polls returns its batches and ends its tick. The next sensor returns batches at least `every` seconds
+    later. Therefore one sensor is always polling, and under load an object waits at most about `every` seconds.
     """
 
     def __init__(self, every: float) -> None:
         self.every = every
         self.next = 0.0
-        """On the clock of those who listen."""
+        """Earliest time for the next batches, on the clock of the sensors."""
         self.lock = threading.Lock()
-        """Held by who listens."""
+        """The sensor that polls holds it."""
 
 
 class Landing:
@@ -97,7 +99,7 @@ class Landing:
         self._clock = clock
         self._sleep = sleep
         self.ignored = 0
-        """Folders and empty objects that were told of since this was made."""
+        """Number of folders and empty objects that messages reported since this instance was created."""
 
     def watch(
         self,
@@ -108,13 +110,11 @@ class Landing:
         linger: float,
         runs_per_source: int,
     ) -> list[Batch]:
-        """Listen for up to `seconds`, but ask the queue once in any case; return at the first objects that can be given to a
-        run.
+        """Poll the queue for up to `seconds`, but at least once. Return when objects can be assigned to a run.
 
-        After the first event it goes on for `linger` seconds, so that files uploaded together are loaded together, and
-        until its turn has come.
-        `living` is asked only when something waits. A source has at most `runs_per_source` living runs: meanwhile
-        what arrives gathers, and the next run takes it all.
+        After the first event, polling continues for `linger` seconds, so that files uploaded together form one batch, and
+        until the rotation allows batches. `living` is called only if objects wait. A source has at most `runs_per_source`
+        unfinished runs. Objects that arrive meanwhile wait, and the next run loads all of them.
         """
         deadline = self._clock() + seconds
         if not turns.lock.acquire(timeout=seconds):
@@ -152,7 +152,7 @@ class Landing:
                 self._gather(connection, begin + linger, begin + LONGEST_GATHERING)
 
     def _gather(self, connection: Connection, until: float, at_latest: float) -> None:
-        """Take what else comes until then; longer only if it comes without a pause."""
+        """Receive further messages until a time. Continue until `at_latest` only if they arrive without a pause."""
         while self._clock() < at_latest:
             if not self._take(connection, self._receive(0)):
                 if self._clock() >= until:
@@ -160,7 +160,7 @@ class Landing:
                 self._sleep(GATHER_PAUSE)
 
     def _take(self, connection: Connection, received: Received) -> bool:
-        """Write what messages tell to the ledger, and only then delete them; False if there were none."""
+        """Write the objects of messages to the ledger, commit, then delete the messages. Return False without messages."""
         if received.receipts:
             ledger.discover(connection, received.seen)
             connection.commit()
@@ -185,14 +185,14 @@ class Landing:
         )
 
     def _delete(self, receipts: list[str]) -> None:
-        """What is not deleted comes again, and changes nothing."""
+        """Delete messages. A message that is not deleted arrives again and changes nothing."""
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
         self._sqs.delete_message_batch(QueueUrl=self._settings.landing_queue_url, Entries=entries)
 
     def list_some(self, cursor: ListingCursor, now: datetime, *, every: timedelta, seconds: float) -> ListingCursor:
-        """Compare pages of the bucket with the ledger for up to `seconds` (at least one page), if a pass is due.
+        """Compare pages of the bucket with the ledger for up to `seconds`, but at least one page, if a pass is due.
 
-        Where to go on; a pass begins `every` so often.
+        A pass begins `every` so often. Returns the cursor from which to continue.
         """
         if not cursor.is_due(now, every):
             return cursor
@@ -208,14 +208,14 @@ class Landing:
 
 
 class Listed(NamedTuple):
-    """How many objects of a bucket the ledger did not know, and how many are folders or empty."""
+    """Counts of a listing: objects that are new to the ledger, and folders or empty objects."""
 
     new: int
     ignored: int
 
 
 def list_all(connection: Connection, s3: Any, bucket: str) -> Listed:
-    """Compare the whole bucket with the ledger. Committed page by page."""
+    """Compare the whole bucket with the ledger. Commits after each page."""
     new = ignored = 0
     for page in list_pages(s3, bucket):
         new += len(ledger.discover(connection, page.seen))

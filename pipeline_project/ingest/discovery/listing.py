@@ -1,7 +1,7 @@
-"""How objects become known: by S3's events (within seconds) and by listing the bucket (what events missed).
+"""Read objects from S3's events (within seconds) and from listings of the bucket (for objects that events missed).
 
-Both give the same ObjectSeen for the same object, and the ledger takes it once. A listing is compared with the ledger
-and not with a time: `LastModified` of a multipart upload is when it began.
+Both return the same ObjectSeen for the same object, so the ledger adds it once. A listing is compared with the ledger and
+not with a time, because `LastModified` of a multipart upload is the time when the upload began.
 """
 
 import json
@@ -13,14 +13,14 @@ from pipeline_project.ingest.ledger import ObjectSeen
 
 
 class EventMessage(NamedTuple):
-    """What a message of the landing queue tells. `ignored` has the keys of folders and empty objects."""
+    """The objects that a message of the landing queue reports. `ignored` has the keys of folders and empty objects."""
 
     seen: list[ObjectSeen]
     ignored: list[str]
 
 
 def from_event(body: str) -> EventMessage:
-    """The objects of an S3 event notification. Anything else (S3's test message, a stranger's) tells of none."""
+    """Return the objects of an S3 event notification. Any other message, for example S3's test message, has none."""
     try:
         records = json.loads(body).get("Records") or []
         found = [
@@ -36,7 +36,7 @@ def _from_record(record: dict[str, Any]) -> ObjectSeen:
     item = record["s3"]["object"]
     return ObjectSeen(
         bucket=record["s3"]["bucket"]["name"],
-        # S3 encodes keys as a form does: a space is a plus sign, and a plus sign is %2B.
+        # S3 encodes keys like an HTML form: a space is "+", and "+" is "%2B".
         key=unquote_plus(item["key"]),
         version_id=item.get("versionId"),
         etag=str(item.get("eTag", "")).strip('"'),
@@ -47,7 +47,7 @@ def _from_record(record: dict[str, Any]) -> ObjectSeen:
 
 
 class Page(NamedTuple):
-    """A page of a listing. `ignored` counts folders and empty objects. `resume` goes on behind it; None at the end."""
+    """A page of a listing. `ignored` counts folders and empty objects. `resume` leads to the next page; None at the end."""
 
     seen: list[ObjectSeen]
     ignored: int
@@ -55,7 +55,7 @@ class Page(NamedTuple):
 
 
 def list_pages(s3: Any, bucket: str, resume: dict[str, str] | None = None) -> Iterator[Page]:
-    """All contents of the bucket, overwritten ones too where it keeps versions, in pages of up to 1,000."""
+    """Yield the objects of the bucket in pages of up to 1,000. With versioning, overwritten versions are included."""
     versioned = s3.get_bucket_versioning(Bucket=bucket).get("Status") is not None
     while True:
         page = _versions(s3, bucket, resume) if versioned else _objects(s3, bucket, resume)
@@ -109,5 +109,5 @@ def _page(found: list[ObjectSeen], resume: dict[str, str] | None) -> Page:
 
 
 def counts(key: str, size: int) -> bool:
-    """Whether an object is one to load: not a "folder", not empty, and of a key that PostgreSQL can hold."""
+    """Return whether to load an object: it is not a folder, is not empty, and PostgreSQL can store its key."""
     return size > 0 and not key.endswith("/") and "\0" not in key

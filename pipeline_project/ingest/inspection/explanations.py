@@ -1,4 +1,4 @@
-"""Where an entity's values come from: which object and record set each, under which mapping, and what lost to it."""
+"""Explain where the values of an entity come from: object, record and mapping of each, and the values that lost."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,32 +14,32 @@ PROVENANCE = [
     *("source_updated_at", "object_modified_at", "object_id", "ordinal", "mapping_version", "content_hash"),
     *("record_digest", "created_at", "updated_at", "recorded_at"),
 ]
-"""What a state's row, current or not, holds beside the entity's fields."""
+"""Columns of a version's row that are not fields of the entity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """An entity as one record described it. `valid_to` is None for the current one."""
+    """A version of an entity, as one record described it. `valid_to` is None for the current version."""
 
     version: int
     fields: dict[str, Any]
-    """Columns and attributes together; what is null is left out."""
+    """Columns and attributes that are not null."""
     key: str | None
-    """Of the object; None if the ledger has lost it."""
+    """Key of the object. None if the ledger does not have the object."""
     object_id: int
     ordinal: int
     mapping_version: int
     valid_from: datetime
     valid_to: datetime | None
     recorded_at: datetime
-    """When the platform learned of it; later than that of its successor if it came late."""
+    """Time at which the version was recorded. For a late-arriving version, it is later than for its successor."""
     confirmations: int
-    """How many later records said the same."""
+    """Number of later records that repeated the version."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A field's value, the state that set it, and the values before it, the latest first."""
+    """The value of a field, the version that set it, and the earlier values, the latest first."""
 
     field: str
     value: Any
@@ -61,7 +61,7 @@ class LostRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """All that is known of an entity."""
+    """Everything that is stored about an entity."""
 
     canonical_id: str
     deleted: bool
@@ -71,7 +71,7 @@ class Explanation:
 
 
 def explain(connection: Connection, canonical_id: str, only: str | None = None) -> Explanation:
-    """Explain an entity, or one field of it. Permanent where there is no such entity or field."""
+    """Explain an entity, or one field of it. Raises Permanent if the entity or field does not exist."""
     states = [
         _state(row)
         for row in connection.execute(query("ingest/inspection/explain_states"), {"canonical_id": canonical_id})
@@ -125,7 +125,7 @@ def _state(row: tuple[Any, ...]) -> State:
 
 
 def _value(states: list[State], name: str) -> Value:
-    """The states that changed the field, the latest first: the first set it, the others lost to it."""
+    """Return the current value of a field with the version that set it, and the earlier values, the latest first."""
     changes: list[tuple[Any, State]] = []
     for state in states:
         value = state.fields.get(name)

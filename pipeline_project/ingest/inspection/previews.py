@@ -1,4 +1,4 @@
-"""What loading a file would do, found out by loading it in a transaction that is rolled back."""
+"""Preview what loading a file would do: load it in a transaction that is rolled back."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ WORKER = "check"
 
 @dataclass(frozen=True)
 class Preview:
-    """What would happen to an object of this content, uploaded now under this key."""
+    """The outcome for a file with this content, if it were uploaded now under this key."""
 
     key: str
     outcome: Outcome
     changed: dict[str, int]
-    """Of how many updated entities each field would change; of entities only."""
+    """Field -> number of entities in which it would change. Empty for other datasets."""
     first_bad: list[Bad]
 
 
 class _RollBack(Exception):
-    """Raised to leave the transaction without a trace."""
+    """Raised to roll back the transaction."""
 
 
 def preview_apart(database: Database, settings: Settings, path: Path, key: str) -> Preview:
-    """Preview a file in a process of its own, whose death is the file's fault and not that of the caller."""
+    """Preview a file in a process of its own. If the file ends that process, the caller continues."""
     arguments = (database.conninfo(), TimeLimits.from_settings(settings), path, key)
     try:
         return run_apart(_preview, *arguments, memory=settings.ingest_suspect_memory_bytes)
@@ -55,9 +55,10 @@ def _preview(conninfo: str, limits: TimeLimits, path: Path, key: str) -> Preview
 
 
 def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | None = None) -> Preview:
-    """Load a local file as an object of that key, count, and undo it. `connection` is the loader's, in autocommit mode.
+    """Load a local file as an object with this key, count, and roll back.
 
-    It takes its turn with the loads of the same source and dataset. Permanent where nobody is registered for the key.
+    `connection` is the loader's, in autocommit mode. The preview waits for the lock on source and dataset, as loads do.
+    Raises Permanent if no source is registered for the key.
     """
     if route(key) is None:
         folders = ", ".join(f"{source.prefix}/" for source in sources().values())

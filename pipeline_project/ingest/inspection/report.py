@@ -1,4 +1,4 @@
-"""What a person wants to know about a batch that was loaded: totals, reasons, a few entities. Not how it is shown."""
+"""Report on a loaded batch: totals, reasons of rejects, a few entities. Formatting does not belong here."""
 
 import shlex
 from collections import Counter
@@ -16,7 +16,7 @@ PREVIEWED = 10
 
 
 class DatasetShare(NamedTuple):
-    """What the objects of one dataset amount to; `longest_lag` is in seconds, from discovery to the end."""
+    """The objects of one dataset in a batch. `longest_lag` is the time from discovery to the end, in seconds."""
 
     dataset: str
     objects: int
@@ -25,7 +25,7 @@ class DatasetShare(NamedTuple):
 
 
 class EntityLine(NamedTuple):
-    """An entity as it stands after the load."""
+    """An entity after the load."""
 
     canonical_id: str
     name: str | None
@@ -39,7 +39,7 @@ class EntityLine(NamedTuple):
 
 
 class RejectReason(NamedTuple):
-    """Why rows were rejected; `example` names one of them."""
+    """A reason why rows were rejected. `example` names one of the rows."""
 
     field: str | None
     message: str
@@ -48,7 +48,7 @@ class RejectReason(NamedTuple):
 
 
 def totals(outcomes: Iterable[Outcome]) -> Counter[str]:
-    """The sum of each count, and the number of objects in each state (`objects_loaded`, …)."""
+    """Return the sum of each count, and the number of objects in each state (`objects_loaded`, …)."""
     sums: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
     for outcome in outcomes:
         sums.update({name: getattr(outcome, name) for name in COUNTS})
@@ -62,20 +62,20 @@ def shares(connection: Connection, object_ids: Sequence[int]) -> list[DatasetSha
 
 
 def reject_reasons(connection: Connection, object_ids: Sequence[int]) -> list[RejectReason]:
-    """The most frequent reasons, of rows that are still open."""
+    """Return the most frequent reasons of open rejects."""
     rows = connection.execute(query("ingest/rejects/batch_reject_reasons"), {"object_ids": list(object_ids)})
     return [RejectReason(*row) for row in rows]
 
 
 def first_entities(connection: Connection, outcomes: Iterable[Outcome]) -> list[EntityLine]:
-    """A few of the entities that were loaded; none where only relationships or metrics were."""
+    """Return a few of the loaded entities. Relationships and metrics have none."""
     keys = list(islice(chain.from_iterable(outcome.first_keys for outcome in outcomes), PREVIEWED))
     rows = connection.execute(query("ingest/ledger/batch_first_entities"), {"canonical_ids": keys})
     return [EntityLine(*row) for row in rows]
 
 
 def rejects_command(source: str, outcomes: Sequence[Outcome]) -> str:
-    """What a person types to see the rejected rows: of the object, if there is just one."""
+    """Return the command that lists the rejected rows: of one object if only one has rejects, otherwise of the source."""
     with_rejects = [outcome.key for outcome in outcomes if outcome.rejected]
     narrowed = ["--prefix", with_rejects[0]] if len(with_rejects) == 1 else ["--source", source]
     return shlex.join(["pipeline", "rejects", "list", *narrowed])

@@ -1,8 +1,8 @@
-"""What waits in the ledger, packed into batches, one for each run.
+"""Pack objects that wait in the ledger into batches, one batch for each run.
 
-    ledger ──assign──► batches      never an object that a living run has already
+    ledger ──assign──► batches      never an object that an unfinished run already has
 
-Nothing here knows who runs the batches.
+How batches are run does not belong here.
 """
 
 import uuid
@@ -18,12 +18,12 @@ from pipeline_project.schema.sql_files import query
 from pipeline_project.settings import Settings
 
 PAUSE = 15
-"""Seconds until an object whose run ended without it is asked for again; doubled with each attempt at it. It also covers
-the moments between the giving of a batch and the launch of its run."""
+"""Seconds until an object is assigned again if its run ended without loading it. Doubles with each attempt. The pause also
+covers the time between the assignment of a batch and the launch of its run."""
 
 
 class Candidate(NamedTuple):
-    """An object that may be given to a batch; `day` is the one of its arrival (UTC)."""
+    """An object that can be assigned to a batch. `day` is its day of arrival (UTC)."""
 
     object_id: int
     day: date
@@ -40,14 +40,14 @@ class Batch:
     object_ids: list[int]
     bytes: int
     suspects: bool = False
-    """Whether a worker died while it had these objects open."""
+    """True if a worker died while it had these objects open."""
 
 
 @dataclass(frozen=True)
 class LiveRuns:
-    """The batches of runs that are waiting or at work, and how many of those runs each source has.
+    """The batches of unfinished runs, and the number of these runs for each source.
 
-    Runs of suspects are counted by themselves, so that other objects do not wait for them.
+    Runs of suspects are counted separately, so that other objects do not wait for them.
     """
 
     batches: Collection[str] = ()
@@ -61,9 +61,10 @@ class LiveRuns:
 def assign(
     connection: Connection, settings: Settings, living: Callable[[], LiveRuns], runs_per_source: int
 ) -> tuple[list[Batch], bool]:
-    """Give what waits to new batches, and commit. The second is whether objects are in line or in work.
+    """Assign waiting objects to new batches and commit.
 
-    `living` is asked only when something waits. A source has at most `runs_per_source` living runs.
+    Returns the batches, and whether any objects are waiting or being loaded. `living` is called only if objects wait. A
+    source gets at most `runs_per_source` unfinished runs.
     """
     waiting = [source for (source,) in connection.execute(query("ingest/ledger/waiting_sources"))]
     connection.commit()
@@ -83,7 +84,7 @@ def assign(
 def _give(
     connection: Connection, settings: Settings, source: str, alive: LiveRuns, room: int, *, suspects: bool
 ) -> Iterator[Batch]:
-    """Give objects of one source to at most `room` batches: suspects, or the others."""
+    """Assign objects of one source to at most `room` batches: either suspects, or all other objects."""
     parameters = {
         "source": source,
         "suspects": suspects,
@@ -100,12 +101,12 @@ def _give(
 
 
 def assign_to(connection: Connection, object_ids: Collection[int], batch: str) -> None:
-    """Note that these objects are somebody's, so that no other run is asked for while that one lives."""
+    """Record that objects belong to a batch. Until its run ends, they are not assigned to another one."""
     connection.execute(query("ingest/ledger/assign"), {"object_ids": list(object_ids), "batch": batch})
 
 
 def pack(candidates: Iterable[Candidate], *, objects: int, size: int) -> Iterator[list[Candidate]]:
-    """Candidates of one day together, in their order, within both bounds; a larger object by itself."""
+    """Pack candidates of one day, in their order, within both limits. An object above the limit is a batch of its own."""
     days: dict[date, list[Candidate]] = {}
     for candidate in candidates:
         days.setdefault(candidate.day, []).append(candidate)
@@ -131,7 +132,7 @@ def _batch(source: str, part: list[Candidate], *, suspects: bool) -> Batch:
 
 
 def arrivals(connection: Connection, source: str, day: date, batch: str) -> list[int]:
-    """All objects of a source that arrived on a day (UTC), put back in line if they were at an end, and given to `batch`.
+    """Requeue all objects of a source that arrived on a day (UTC), and assign them to `batch`. Return their IDs.
 
     The caller commits.
     """

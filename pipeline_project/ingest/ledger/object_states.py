@@ -1,18 +1,18 @@
-"""The words of the object ledger: the states of an object and their transitions, and what a merge made of a record.
+"""The states of an object in the ledger, their transitions, and the outcomes of a merge.
 
     unroutable ──► discovered ──► claimed ──► loaded | loaded_with_rejects | failed | superseded
                        ▲ ▲           │                          │
                        │ └───────────┘ released                 │
                        └────────────────────────────────────────┘ replayed
 
-A trigger of the table refuses every other transition. A word that is not listed here is an error.
+A trigger of the table refuses all other transitions. A state or outcome that is not listed here is an error.
 """
 
 from enum import StrEnum
 
 
 class ObjectState(StrEnum):
-    """Where an object is on its way into the canonical tables."""
+    """The state of an object on its way into the canonical tables."""
 
     DISCOVERED = "discovered"
     CLAIMED = "claimed"
@@ -26,7 +26,7 @@ class ObjectState(StrEnum):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a worker still has to load the object, or is loading it."""
+        """Return whether the object waits for a worker, or is being loaded."""
         return self in (ObjectState.DISCOVERED, ObjectState.CLAIMED)
 
 
@@ -46,7 +46,7 @@ TRANSITIONS: dict[ObjectState, frozenset[ObjectState]] = {
         }
     ),
     ObjectState.LOADED: frozenset({ObjectState.DISCOVERED}),
-    # A replay of its rejects can make an object whole.
+    # After a replay of its rejects, an object can be complete.
     ObjectState.LOADED_WITH_REJECTS: frozenset({ObjectState.DISCOVERED, ObjectState.LOADED}),
     ObjectState.FAILED: frozenset({ObjectState.DISCOVERED}),
     ObjectState.SUPERSEDED: frozenset({ObjectState.DISCOVERED}),
@@ -54,14 +54,14 @@ TRANSITIONS: dict[ObjectState, frozenset[ObjectState]] = {
 
 
 class Merged(StrEnum):
-    """What the merge of a record was, as the SQL of merges reports it."""
+    """The outcome of a record in a merge, as the SQL reports it."""
 
     NEW = "new"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
     SAME = "same"
-    """This very record of this very object is in the table already."""
+    """The same record of the same object is already in the table."""
     STALE = "stale"
     """A newer record is in the table."""
     LATE = "late"
-    """Older than the current version, and yet to be placed in the version history."""
+    """Older than the current version. Its place in the version history is not decided yet."""

@@ -1,8 +1,8 @@
-"""The object ledger (`ingest.objects`): what was seen, who works on it, how it ended.
+"""The object ledger (`ingest.objects`): which objects were seen, which worker holds them, how they ended.
 
-The states of an object and their transitions are in states.py. The step to an end state is taken by load.py, in the
-transaction that writes the data. A worker notes what it opens before it opens it: after its death these objects are
-suspects, and are loaded in processes of their own (suspects.py).
+object_states.py has the states and their transitions. The loader sets the final state in the transaction that writes the
+data. A worker records which objects it opens before it reads them. If the worker dies, these objects are suspects, and
+each is loaded in a process of its own (loading/suspects.py).
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from pipeline_project.sources.registry import route
 from pipeline_project.sources.source import Source
 
 COUNTS = ("records", "inserted", "updated", "unchanged", "stale", "rejected", "deleted")
-"""Of an object: columns of the ledger and fields of an Outcome, as they are shown to people."""
+"""Counts of an object. The same names are columns of the ledger, fields of Outcome, and headings for people."""
 
 DiscoveredBy = Literal["event", "listing", "replay"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectSeen:
-    """An object as an event or a listing tells of it. `version_id` is None where the bucket keeps no versions."""
+    """An object as an event or a listing reports it. `version_id` is None if the bucket keeps no versions."""
 
     bucket: str
     key: str
@@ -38,21 +38,21 @@ class ObjectSeen:
     discovered_by: DiscoveredBy
     sequencer: str | None = None
     modified: datetime | None = field(default=None, compare=False)
-    """As a listing tells it. Of a multipart upload it is the time at which it began."""
+    """`LastModified`, from a listing only. For a multipart upload, it is the time when the upload began."""
 
     @property
     def versioned(self) -> bool:
-        """Whether the version id tells this content from others. What was there before versioning began has id `null`."""
+        """Return whether the version ID identifies the content. Objects from before versioning have the ID `null`."""
         return self.version_id not in (None, "null")
 
     @property
     def version(self) -> str:
-        """What tells this content of the key from others."""
+        """Return what identifies this content of the key: the version ID, or the ETag."""
         return str(self.version_id) if self.versioned else self.etag
 
     @property
     def object_id(self) -> int:
-        """The same for the same object, whoever finds it: 63 bits, so that it fits a bigint."""
+        """Return the ID: the same for event and listing. It has 63 bits, so that it fits into a bigint."""
         identity = "\0".join((self.bucket, self.key, self.version))
         return int.from_bytes(hashlib.sha256(identity.encode("utf-8", "surrogatepass")).digest()[:8]) >> 1
 
@@ -81,18 +81,18 @@ class Claimed:
     dataset: str
     attempts: int
     replayed: bool
-    """It was tried before: its rows or rejects may be there."""
+    """True if the object was tried before, so that its rows or rejects can be in the tables."""
     loaded_before: bool
-    """It is loaded, and stays so if it is refused now."""
+    """True if the object is loaded. It stays loaded if it fails now."""
     suspect: bool = False
-    """A worker died while it had this object open."""
+    """True if a worker died while it had this object open."""
 
 
 @dataclass
 class Outcome:
-    """How an object ended.
+    """The outcome of an object.
 
-    records = inserted + updated + unchanged + stale + rejected, unless it was refused.
+    Unless the object failed, records = inserted + updated + unchanged + stale + rejected.
     """
 
     object_id: int
@@ -107,13 +107,13 @@ class Outcome:
     stale: int = 0
     rejected: int = 0
     deleted: int = 0
-    """How many of the inserted and updated ones are tombstones."""
+    """Number of tombstones among the inserted and updated records."""
     fault: ObjectFault | None = None
     first_keys: list[str] = field(default_factory=list, compare=False)
-    """Keys of a few rows that were loaded, for people to look at."""
+    """Keys of a few loaded rows, as examples for people."""
 
     def count(self, result: str, rows: int, deleted: int) -> None:
-        """Add what a merge statement reports about this object's rows. Raises ValueError for an unknown word."""
+        """Add the counts that a merge reports for this object. Raises ValueError for an unknown outcome."""
         match Merged(result):
             case Merged.NEW:
                 self.inserted += rows
@@ -123,18 +123,18 @@ class Outcome:
                 self.deleted += deleted
             case Merged.UNCHANGED | Merged.SAME:
                 self.unchanged += rows
-            case Merged.STALE | Merged.LATE:  # late: placed in the version history, and perhaps counted again
+            case Merged.STALE | Merged.LATE:  # a late row can become a version: then it is counted again
                 self.stale += rows
 
     def refuse(self, fault: ObjectFault) -> None:
-        """Nothing of the object is loaded."""
+        """Set the state to failed, with the error. No row of the object is loaded."""
         self.state, self.fault = ObjectState.FAILED, fault
         self.first_keys.clear()
         self.inserted = self.updated = self.unchanged = self.stale = self.deleted = 0
 
 
 def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
-    """Write objects to the ledger; the ids of those that are new. Others stay as they are. The caller commits."""
+    """Add objects to the ledger and return the IDs of the new ones. Existing rows stay as they are. The caller commits."""
     objects = {each.object_id: each for each in seen}
     if not objects:
         return []
@@ -158,21 +158,21 @@ def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
 
 
 def states(connection: Connection, seen: Iterable[ObjectSeen]) -> dict[int, ObjectState]:
-    """The state of each that is known, by its id."""
+    """Return the states of the objects that the ledger has, by ID."""
     parameters = {"object_ids": [each.object_id for each in seen]}
     rows = connection.execute(query("ingest/ledger/object_states"), parameters)
     return {object_id: ObjectState(state) for object_id, state in rows}
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:
-    """Up to `limit` objects that may be claimed, oldest first."""
+    """Return up to `limit` objects that can be claimed, oldest first."""
     return [Waiting(*row) for row in connection.execute(query("ingest/ledger/waiting"), {"limit": limit})]
 
 
 def claim(
     connection: Connection, object_ids: Sequence[int], *, worker: str, run_id: str | None, seconds: int
 ) -> list[Claimed]:
-    """Those of the objects that could be taken; they are the worker's once the caller commits."""
+    """Claim objects and return those that could be claimed. The claims are valid after the caller commits."""
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         parameters = {"object_ids": list(object_ids), "worker": worker, "run_id": run_id, "seconds": seconds}
         return cursor.execute(query("ingest/ledger/claim"), parameters).fetchall()
@@ -186,23 +186,23 @@ def open_objects(
     seconds: float,
     closed: Sequence[int] = (),
 ) -> None:
-    """Note that the worker opens these objects now, which may take so many seconds. Each opening is an attempt.
+    """Record that the worker opens objects now, for at most `seconds`. Each opening is an attempt.
 
-    `closed`: objects that it had opened and opens no longer. Their attempt does not count.
+    `closed`: objects that the worker had opened and does not read now. That attempt does not count.
     """
     parameters = {"opened": list(opened), "closed": list(closed), "worker": worker, "seconds": seconds}
     connection.execute(query("ingest/ledger/open_objects"), parameters)
 
 
 def lock_dataset(connection: Connection, source: str, dataset: str) -> None:
-    """Wait until nobody else writes rows of this source and dataset; until the end of the transaction nobody else does."""
+    """Get the exclusive lock on a source and dataset. The lock is released at the end of the transaction."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"ingest {source} {dataset}",))
 
 
 def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) -> None:
-    """Write how a worker's objects ended. To be called in the transaction that wrote their data.
+    """Write the outcomes of a worker's objects. Call it in the transaction that writes their data.
 
-    One that was loaded before and refused now is as it was, with the reason beside it.
+    An object that was loaded before and fails now stays loaded. The ledger shows the error in addition.
     """
     entries = []
     for outcome in outcomes:
@@ -226,8 +226,10 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
 def retry_later(
     connection: Connection, object_ids: Sequence[int], *, worker: str, max_attempts: int, code: str, message: str
 ) -> dict[int, ObjectState]:
-    """Release objects after a transient fault, or after the death of their worker. Returns the new state of each:
-    `discovered`; after so many attempts `failed`, or loaded as before."""
+    """Release objects after a transient error, or after the death of their worker. Return the new states.
+
+    The state is `discovered`. After `max_attempts` attempts, it is `failed`, or as before if the object was loaded.
+    """
     parameters: dict[str, Any] = {"object_ids": list(object_ids), "worker": worker, "max_attempts": max_attempts}
     rows = connection.execute(
         query("ingest/ledger/retry_later"), {**parameters, "error_code": code, "error_message": message}
@@ -242,12 +244,12 @@ def release(connection: Connection, *, worker: str, object_ids: Sequence[int] | 
 
 
 def replay(connection: Connection, object_ids: Sequence[int]) -> None:
-    """Put objects back in line, loaded, failed or superseded ones."""
+    """Requeue objects that are loaded, failed or superseded."""
     connection.execute(query("ingest/ledger/replay"), {"object_ids": list(object_ids)})
 
 
 def reroute(connection: Connection, routes: Mapping[int, tuple[Source, str]]) -> None:
-    """Put unroutable objects in line, by ID with the source and dataset that are registered for them now."""
+    """Queue unroutable objects. `routes`: object ID -> the source and dataset that are now registered for the object."""
     ways = routes.values()
     parameters = {
         "object_ids": list(routes),
@@ -259,6 +261,6 @@ def reroute(connection: Connection, routes: Mapping[int, tuple[Source, str]]) ->
 
 
 def claimable(connection: Connection, object_ids: Sequence[int]) -> list[int]:
-    """Those of the objects that wait to be loaded, oldest first."""
+    """Return the objects that wait to be loaded, oldest first."""
     rows = connection.execute(query("ingest/ledger/claimable"), {"object_ids": list(object_ids)})
     return [object_id for (object_id,) in rows]

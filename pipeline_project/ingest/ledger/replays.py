@@ -1,4 +1,4 @@
-"""Requeues objects by ID, key prefix, source or day of arrival. Data that is loaded already stays as it is."""
+"""Requeue objects by ID, key prefix, source or day of arrival. Loaded data stays as it is."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pipeline_project.sources import registry
 from pipeline_project.sources.source import Source
 
 PAGE = 1_000
-"""Objects that are read and requeued together."""
+"""Number of objects that are requeued in one step."""
 BEFORE_ALL = "-infinity"
 """A time of PostgreSQL before all others."""
 SMALLEST_ID = -1
@@ -21,7 +21,7 @@ SMALLEST_ID = -1
 
 @dataclass(frozen=True)
 class Objects:
-    """Which objects are meant; None restricts nothing."""
+    """A selection of objects. None means "no restriction"."""
 
     object_ids: Sequence[int] | None = None
     key_prefix: str | None = None
@@ -37,10 +37,10 @@ class _Found(NamedTuple):
 
 
 def requeue(connection: Connection, objects: Objects) -> list[int]:
-    """Requeue objects page by page, so that memory holds their IDs alone. Returns the IDs of those that wait afterwards.
+    """Requeue objects page by page, so that memory holds only their IDs. Return the IDs of the objects that now wait.
 
-    An unroutable object is requeued if a source is registered for its folder now. An object of a source that is not
-    registered any more stays as it is. The landing sensor, or a worker that gets the IDs, loads them. The caller commits.
+    An unroutable object is requeued if a source is now registered for its folder. An object stays as it is if its source
+    is no longer registered. The landing sensor, or a worker that gets the IDs, loads them. The caller commits.
     """
     waiting: list[int] = []
     for page in _pages(connection, objects):
@@ -85,7 +85,7 @@ def _of_source(connection: Connection, objects: Objects, source: Source) -> Iter
 
 
 def _unroutable(connection: Connection, objects: Objects, source: Source) -> Iterator[list[_Found]]:
-    """Pages of the objects that arrived in the source's folder before the source was registered."""
+    """Yield pages of the objects that arrived in the source's folder before the source was registered."""
     until_key = f"{source.prefix}{chr(ord('/') + 1)}"
     which = {"until_key": until_key, "key_prefix": objects.key_prefix, "day": objects.day, "limit": PAGE}
     after: dict[str, object] = {"after_key": f"{source.prefix}/", "after_id": SMALLEST_ID}

@@ -1,5 +1,8 @@
-"""Rejected rows and what becomes of them: open ──► resolved (replayed, and good now), superseded (a newer good row came)
-or discarded (by a person).
+"""List, show, replay and discard rejects.
+
+open ──► resolved     replayed, and valid now
+     ├─► superseded   a newer valid row of the entity was loaded
+     └─► discarded    by a person
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,14 +24,14 @@ from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 
 PAGE = 100
-"""Rows of a replay that are fetched together; each may have 64 KB."""
+"""Number of rejects that a replay fetches in one step. Each can have 64 KB."""
 
 Status = Literal["open", "resolved", "superseded", "discarded"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reject:
-    """A row in quarantine, as a list shows it."""
+    """A rejected row, as a list shows it."""
 
     reject_id: int
     key: str
@@ -40,13 +43,16 @@ class Reject:
 
     @property
     def reasons(self) -> str:
-        """All that is wrong with it, in one line."""
+        """Return all errors of the row in one line."""
         return "; ".join(f"{error['field']} {error['message']}".strip() for error in self.errors)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RejectInFull(Reject):
-    """With the row as it was sent: its first 64 KB, and whether that is all of it. `version` is the object's."""
+    """A reject with the text of the row: its first 64 KB, and whether that is the whole text.
+
+    `version` is the version of the object.
+    """
 
     version: str
     raw: bytes
@@ -58,7 +64,7 @@ class RejectInFull(Reject):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which open rejects a command means; None restricts nothing."""
+    """A selection of open rejects. None means "no restriction"."""
 
     reject_ids: Sequence[int] | None = None
     source: str | None = None
@@ -67,27 +73,27 @@ class Selection:
 
 @dataclass
 class ReplayResult:
-    """What a replay made of the rejects: rows that are good now, rows that are still bad, rows it could not try."""
+    """Counts of a replay: rows that are valid now, rows that are still invalid, and rows that were not tried."""
 
     resolved: int = 0
     still_bad: int = 0
     superseded: int = 0
-    """Meanwhile, by what was loaded of others, or settled by somebody else."""
+    """Rows that were superseded or settled by another load in the meantime."""
     not_tried: int = 0
-    """Of objects that were refused whole, or too long to be kept whole: `pipeline replay` reads the object itself."""
+    """Rows of failed objects, and rows whose text is not stored completely. `pipeline replay` reads the object again."""
 
 
 def listed(
     connection: Connection, *, source: str | None, key_prefix: str | None, status: Status | None, limit: int
 ) -> list[Reject]:
-    """Rejects, the latest first."""
+    """Return rejects, the latest first."""
     parameters = {"source": source, "key_prefix": key_prefix, "status": status, "limit": limit}
     with connection.cursor(row_factory=class_row(Reject)) as cursor:
         return cursor.execute(query("ingest/rejects/list_rejects"), parameters).fetchall()
 
 
 def shown(connection: Connection, reject_id: int) -> RejectInFull:
-    """One reject with its row. Permanent if there is none of that id."""
+    """Return one reject with its row. Raises Permanent if the ID does not exist."""
     with connection.cursor(row_factory=class_row(RejectInFull)) as cursor:
         reject = cursor.execute(query("ingest/rejects/show_reject"), {"reject_id": reject_id}).fetchone()
     if reject is None:
@@ -96,22 +102,22 @@ def shown(connection: Connection, reject_id: int) -> RejectInFull:
 
 
 def discard(connection: Connection, selection: Selection) -> int:
-    """Settle open rejects that nobody will mend; how many."""
+    """Discard open rejects that will not be corrected. Return their number."""
     ids = [reject_id for reject_id, *_ in _selected(connection, selection)]
     return connection.execute(query("ingest/rejects/discard_rejects"), {"reject_ids": ids}).rowcount
 
 
 def replay(connection: Connection, selection: Selection) -> ReplayResult:
-    """Map open rejects anew and load those that are good now, each at the position it always had.
+    """Map open rejects again and load the rows that are valid now, each at its original position.
 
-    A transaction for each object. `connection` is the loader's, in autocommit mode.
+    Each object is one transaction. `connection` is the loader's, in autocommit mode.
     """
     result = ReplayResult()
     loader = Loader(connection, "rejects")
     for (object_id, source, dataset), group in groupby(_selected(connection, selection), key=lambda pair: pair[1:]):
         ids = [reject_id for reject_id, *_ in group]
         with connection.transaction():
-            # Before anything else is locked: who loads has its turn when it settles rejects.
+            # Lock the dataset first. A load holds this lock when it settles rejects, so the other order could deadlock.
             ledger.lock_dataset(connection, source, dataset)
             opened = _held(connection, object_id)
             if opened is None:
@@ -131,10 +137,7 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
 
 
 def _selected(connection: Connection, selection: Selection) -> list[tuple[int, int, str, str]]:
-    """Number, object, source and dataset of each open reject that is meant.
-
-    Permanent where one that is named is not among them at all.
-    """
+    """Return ID, object, source and dataset of each selected open reject. Raises Permanent if a named reject does not exist."""
     ids = None if selection.reject_ids is None else list(selection.reject_ids)
     parameters = {"reject_ids": ids, "source": selection.source, "key_prefix": selection.key_prefix}
     found = connection.execute(query("ingest/rejects/select_rejects"), parameters).fetchall()
@@ -147,7 +150,7 @@ def _selected(connection: Connection, selection: Selection) -> list[tuple[int, i
 
 
 def _held(connection: Connection, object_id: int) -> Opened | None:
-    """The object, locked, without any of its records. None if it is not there to be completed."""
+    """Lock the object and return it without records. Return None if it cannot be completed."""
     held = connection.execute(query("ingest/rejects/hold_rejected"), {"object_id": object_id}).fetchone()
     if held is None or held[6] not in sources():
         return None
@@ -158,7 +161,7 @@ def _held(connection: Connection, object_id: int) -> Opened | None:
 
 
 def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
-    """Rejected rows, in their order, a chunk each; a page of them in memory."""
+    """Yield rejected rows in their order, each as a chunk. One page is in memory."""
     for begin in range(0, len(reject_ids), PAGE):
         page = {"reject_ids": reject_ids[begin : begin + PAGE]}
         for ordinal, line, raw in connection.execute(query("ingest/rejects/rejected_rows"), page).fetchall():

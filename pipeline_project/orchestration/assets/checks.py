@@ -1,4 +1,4 @@
-"""The checks of sql/checks/ as asset checks of the tables, and the one that asks S3: what they find is shown with the check."""
+"""Asset checks of the tables: those of sql/checks/, and one that compares the bucket with the ledger. Findings are shown."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,9 +14,10 @@ from pipeline_project.orchestration.resources import Platform
 SEVERITIES = {"error": dg.AssetCheckSeverity.ERROR, "warn": dg.AssetCheckSeverity.WARN}
 BUCKET_CHECK = "objects_are_known"
 GRACE = timedelta(minutes=20)
-"""Twice the time in which the bucket is listed anew."""
+"""Age from which an object must be in the ledger: twice the interval of listings."""
 LISTING_SECONDS = 120
-"""Some hundred thousand objects. Of larger buckets the check looks at those, and says so."""
+"""Time limit of the listing, enough for some hundred thousand objects. In a larger bucket, the check covers only those and
+says so."""
 
 
 def table_checks() -> list[dg.AssetChecksDefinition]:

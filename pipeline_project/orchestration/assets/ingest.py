@@ -37,23 +37,23 @@ from pipeline_project.sources.source import Source
 
 ARRIVAL_DAY = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC", end_offset=1)
 DAYS_A_RUN = 31
-"""Of a backfill: days are mostly small, and a run each would cost more than loading them."""
+"""Days of a backfill in one run. Most days are small, and a run for each would cost more than the load."""
 SILENCE = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(days=2))
-"""How long a source may send nothing."""
+"""Time after which a source without new files is reported: a warning, then a failure."""
 WHOLE_OBJECTS = "whole_objects"
 REJECT_RATE = "reject_rate"
 TOLERATED_REJECTS = 0.01
-"""A batch with a larger share of bad rows deserves a look. Far larger ones are refused by the source's own threshold."""
+"""Share of rejected rows in a batch above which the check warns. Above the source's own threshold, the file fails."""
 
 
 class IngestConfig(dg.Config):
-    """Which objects to load."""
+    """The objects to load."""
 
     object_ids: list[int] = Field(
         default=[],
         description=(
-            "Ids from the ledger. Those loaded already are left alone. None: all objects that arrived on the partition's "
-            "day, the loaded ones again: that is how a day is replayed after a mapping was mended."
+            "IDs from the ledger. Objects that are already loaded are skipped. Without IDs, all objects that arrived on the "
+            "day of the partition are loaded again, for example after a mapping was corrected."
         ),
     )
 
@@ -68,7 +68,7 @@ def ingest_job():  # the type of its result is private to dagster
     return dg.define_asset_job(
         INGEST_JOB,
         selection=dg.AssetSelection.assets(*(ingest_key(source) for source in sources())),
-        description="Loads objects; the landing sensors ask for it.",
+        description="Loads objects. The landing sensors request its runs.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The folders of the landing bucket, as assets that others fill: each run says what it took from them."""
+"""Assets for the folders of the landing bucket. Exports fill them, and each run reports what it read from them."""
 
 import dagster as dg
 
@@ -28,6 +28,6 @@ def landing_assets() -> list[dg.AssetSpec]:
 
 
 def log_objects(context: dg.AssetExecutionContext, source: Source, objects: int, size: int) -> None:
-    """Note in the run that these objects of the source, with so many bytes, had arrived."""
+    """Record in the run how many objects and bytes of a source had arrived."""
     metadata = {"objects": objects, "bytes": size}
     context.log_event(dg.AssetObservation(landing_key(source.name), metadata=metadata))

@@ -1,3 +1,3 @@
-"""What starts runs, and the jobs that are no assets: sensors, schedules, the analytics job, housekeeping."""
+"""Sensors and schedules that start runs, and the jobs without assets: the analytics job and housekeeping."""
 
 __all__ = ["analytics_job", "housekeeping", "landing_sensors", "run_sensors", "schedules"]

@@ -1,4 +1,4 @@
-"""The Dagster job behind a job of the REST facade: one op, which executes the record with the given id."""
+"""The Dagster job that executes a job of the REST facade: one op, for the job record with the given ID."""
 
 import time
 
@@ -15,13 +15,13 @@ from pipeline_project.orchestration.resources import Platform
 
 FAILURES = (State.FAILED, State.TIMED_OUT)
 OUTCOMES = {State.SUCCEEDED: "JobsSucceeded", **dict.fromkeys(FAILURES, "JobsFailed")}
-"""What is counted. A job that somebody cancelled is neither."""
+"""Metric for each final state. A cancelled job counts as neither."""
 
 
 class JobConfig(dg.Config):
-    """Which job."""
+    """The job to execute."""
 
-    job_id: str = Field(description="Id of the job record.")
+    job_id: str = Field(description="ID of the job record.")
 
 
 @dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
@@ -56,6 +56,8 @@ def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: d
         raise dg.Failure(f"{job.operation} {reason}", allow_retries=False)
 
 
-@dg.job(name=ANALYTICS_JOB, description="A job submitted over REST; launched by the facade, or by the job sensor.")
+@dg.job(
+    name=ANALYTICS_JOB, description="A job that was submitted over REST. The facade launches it, or the job sensor."
+)
 def analytics_job() -> None:
     run_operation()

@@ -1,5 +1,4 @@
-"""What would grow or run out by itself: Dagster's runs and logs, which it keeps for ever, notes of states that still held,
-and partitions by month."""
+"""Daily housekeeping: delete old Dagster runs and old confirmations, which would grow forever, and create partitions."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,7 +36,7 @@ def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platf
     context.add_output_metadata({"confirmations deleted": pruned, "older than": before.isoformat()})
 
 
-@dg.job(description="Makes partitions ahead, prunes old runs and old notes of unchanged states.")
+@dg.job(description="Creates partitions in advance, and deletes old runs and old confirmations.")
 def housekeeping() -> None:
     make_partitions()
     prune_notes()
@@ -45,20 +44,22 @@ def housekeeping() -> None:
 
 
 def prune(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Delete ended runs that were created before, with what they printed; how many. What was last said of an asset or a
-    partition stays, so the asset graph looks as it did."""
+    """Delete finished runs that were created before a time, with their logs. Return their number.
+
+    The latest run of each asset and partition stays, so the asset graph does not change.
+    """
     kept = newest_runs(instance)
     deleted = 0
     for run_id in list(_old_runs(instance, before)):
         if run_id not in kept:
-            instance.compute_log_manager.delete_logs(prefix=[run_id])  # first: without its run nobody would find them
+            instance.compute_log_manager.delete_logs(prefix=[run_id])  # first: the run leads to its logs
             instance.delete_run(run_id)
             deleted += 1
     return deleted
 
 
 def newest_runs(instance: dg.DagsterInstance) -> set[str]:
-    """The runs that were the last to materialize an asset, or a partition of it."""
+    """Return the runs that last materialized an asset or one of its partitions."""
     newest = dg.DagsterEventType.ASSET_MATERIALIZATION
     kept = set()
     for key in instance.get_asset_keys():

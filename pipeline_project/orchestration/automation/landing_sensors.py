@@ -1,7 +1,8 @@
-"""Listen for uploads and ask for runs that load them.
+"""Dagster sensors that long-poll the landing queue and request the runs that load new uploads.
 
-A tick of Dagster's sensor loop comes every five seconds at best. So a sensor waits inside its tick, and several take
-turns: while one is between two ticks another listens. Their ticks differ in length, or they would all pause at once.
+Dagster evaluates a sensor at most every five seconds, which is too slow. Therefore a sensor keeps polling during its tick.
+Several sensors rotate, so that one is always polling while another waits for its next tick. Their ticks have different
+lengths. With equal lengths, all of them would pause at the same moment.
 """
 
 from collections import Counter
@@ -25,15 +26,21 @@ from pipeline_project.orchestration.names import (
 from pipeline_project.orchestration.resources import Platform
 
 LOOP_SECONDS = 5
-"""Of Dagster's sensor loop; it is a constant there."""
+"""Interval of Dagster's sensor loop, in seconds. It is a constant in Dagster."""
 TICK_SECONDS = (39, 44, 49)
-"""A length for each sensor: just under a multiple of five, so that the next tick follows at once. Long, as each
-tick costs Dagster twenty statements; far from the minute after which it gives a tick up."""
-GLANCE_SECONDS = 1.5
-"""Of a tick that does not listen."""
-LINGER_SECONDS = 0.1
+"""Tick length of each sensor, in seconds.
+
+- Just under a multiple of five: the next tick starts without a delay.
+- Long: each tick costs Dagster about twenty SQL statements.
+- Well below 60: Dagster aborts a tick after one minute.
+"""
+SHORT_POLL_SECONDS = 1.5
+"""Tick length, in seconds, if long polling is turned off (PIPELINE_LANDING_LISTENS=false)."""
+DEBOUNCE_SECONDS = 0.1
+"""Time to wait for more events after the first one, so that files uploaded together form one batch."""
 RUNS_PER_SOURCE = 1
-"""Light ones. What arrives while it runs gathers, and the next takes it all: under load, batches grow and not the queue."""
+"""Maximum number of unfinished light runs of a source. Further uploads wait and form the next batch. Under load, batches
+grow instead of the run queue."""
 LISTING_SECONDS = 2
 LISTING_EVERY = timedelta(minutes=10)
 OPEN = [
@@ -58,18 +65,18 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
         job_name=INGEST_JOB,
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Listens to the landing queue and asks for runs that load what has arrived."
-        + (" Also compares the bucket with the ledger, for what the events missed." if lists else ""),
+        description="Polls the landing queue and requests runs that load new objects."
+        + (" Also compares the bucket with the ledger, to find objects without an event." if lists else ""),
     )
     def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
-        listening = seconds if platform.settings.landing_listens else GLANCE_SECONDS
+        listening = seconds if platform.settings.landing_listens else SHORT_POLL_SECONDS
         if lists:
             now = datetime.now(UTC)
             place = ListingCursor.parse(cursor)
             cursor = str(landing.list_some(place, now, every=LISTING_EVERY, seconds=LISTING_SECONDS))
         batches = landing.watch(
-            living(context.instance), turns, seconds=listening, linger=LINGER_SECONDS, runs_per_source=RUNS_PER_SOURCE
+            living(context.instance), turns, seconds=listening, linger=DEBOUNCE_SECONDS, runs_per_source=RUNS_PER_SOURCE
         )
         if landing.ignored:
             metrics.emit(platform.settings.environment, {"ObjectsIgnored": landing.ignored})
@@ -82,26 +89,29 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
 
 
 def living(instance: dg.DagsterInstance) -> Callable[[], LiveRuns]:
-    """Asks which batches have a run that is not at an end. A run that was started by hand is its own batch."""
+    """Return a function that reads the unfinished ingestion runs from Dagster.
+
+    A run that was started by hand has no batch tag. It counts as a batch of its own, identified by its run ID.
+    """
 
     def ask() -> LiveRuns:
         runs = instance.get_runs(dg.RunsFilter(job_name=INGEST_JOB, statuses=OPEN))
         by_hand = instance.get_runs(dg.RunsFilter(job_name="__ASSET_JOB", statuses=OPEN))
-        suspects = [run for run in runs if run.tags.get(WEIGHT_TAG) == SUSPECT]
-        light = [run for run in runs if run.tags.get(WEIGHT_TAG) not in (HEAVY, SUSPECT)]
+        weights = [(run.tags.get(WEIGHT_TAG), run.tags[SOURCE_TAG]) for run in runs if SOURCE_TAG in run.tags]
         return LiveRuns(
             batches={run.tags.get(BATCH_TAG, run.run_id) for run in (*runs, *by_hand)},
-            runs=Counter(run.tags[SOURCE_TAG] for run in light if SOURCE_TAG in run.tags),
-            suspect_runs=Counter(run.tags[SOURCE_TAG] for run in suspects if SOURCE_TAG in run.tags),
+            runs=Counter(source for weight, source in weights if weight not in (HEAVY, SUSPECT)),
+            suspect_runs=Counter(source for weight, source in weights if weight == SUSPECT),
         )
 
     return ask
 
 
 def run_request(batch: Batch, heavy: int) -> dg.RunRequest:
-    """The run that loads a batch; from `heavy` bytes on in a process of its own. Suspects get one by themselves in any case.
+    """Build the run request for a batch. From `heavy` bytes, the run gets a process of its own. Suspects have their own runs.
 
-    Each giving of objects has a key of its own: Dagster takes a key once, whatever becomes of its run.
+    Each assignment of objects creates a new batch ID, which is the run key. Dagster accepts a run key only once, even if its
+    run fails, so a retry needs a new key.
     """
     key = ingest_key(batch.source)
     weight = SUSPECT if batch.suspects else HEAVY if batch.bytes >= heavy else None

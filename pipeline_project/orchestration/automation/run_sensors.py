@@ -1,4 +1,4 @@
-"""Look after what went wrong: tell of it, and bring the jobs that lost their runs to an end."""
+"""Sensors that report failures, and that finish jobs whose runs were lost."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,18 +18,18 @@ SETTLE_SECONDS = 20
 MEASURE_SECONDS = 60
 LONGEST_MESSAGE = 1_000
 FIRST_LOOK = timedelta(days=1)
-"""How far back a sensor without a cursor looks; the outbox knows for longer what was told already."""
+"""Period that a sensor without a cursor reads. The outbox keeps sent events longer, so no event is sent again."""
 OVERLAP = timedelta(minutes=1)
-"""How far back one with a cursor looks again: the end of a run is written a moment after the time that it bears."""
+"""Period before its cursor that a sensor reads again. Dagster writes the end of a run a moment after the recorded time."""
 MOST_FAILURES = 200
-"""Runs of one look; what is left is for the next."""
+"""Maximum number of failed runs in one tick. The next tick reads the rest."""
 WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
 
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts failed runs among the events that the job sensor sends. The end of a submitted job is told by the job.",
+    description="Stores an event for each failed run. The job sensor sends it. Jobs of the REST facade report their own end.",
 )
 def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
     # Dagster's own sensor for failures goes on after one that it could not tell of, and takes five at a time.
@@ -73,7 +73,7 @@ def _failure(instance: dg.DagsterInstance, record: dg.RunRecord, dagster_url: st
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Puts failed objects, and those that lost many rows, among the events that the job sensor sends.",
+    description="Stores an event for each object that failed or lost many rows. The job sensor sends it.",
 )
 def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
     now = datetime.now(UTC)
@@ -89,7 +89,7 @@ def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourcePara
 @dg.sensor(
     minimum_interval_seconds=SETTLE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Launches accepted jobs that were not launched, settles those whose run died, sends events that are left.",
+    description="Launches jobs that were not launched, finishes jobs whose run died, and sends events that are not sent yet.",
 )
 def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     settled = reconcile(
@@ -110,7 +110,7 @@ def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[P
 @dg.sensor(
     minimum_interval_seconds=MEASURE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Measures how much waits to be loaded, and how long.",
+    description="Measures how many objects wait to be loaded, and how long the oldest one waits.",
 )
 def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     waiting, oldest = backlog(platform.loader)
@@ -119,7 +119,7 @@ def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
 
 
 def states(instance: dg.DagsterInstance, run_ids: list[str]) -> Mapping[str, Run]:
-    """What Dagster knows of these runs."""
+    """Return the states that Dagster has for runs, by run ID."""
     runs = instance.get_runs(dg.RunsFilter(run_ids=run_ids)) if run_ids else []
     return {run.run_id: _state(run) for run in runs}
 

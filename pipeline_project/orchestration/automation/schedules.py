@@ -1,4 +1,4 @@
-"""What happens by the clock (UTC)."""
+"""Schedules, in UTC, and the jobs that they start."""
 
 import dagster as dg
 
@@ -13,11 +13,11 @@ CRONS = {DAILY: "0 5 * * *", MONTHLY: "30 5 1 * *", housekeeping.name: "0 3 * * 
 
 
 def refresh_jobs():  # the type of its result is private to dagster
-    """Refresh what the catalogue offers: each day all but the monthly ones, each month all."""
+    """Return the jobs that refresh results: each day all except the monthly ones, each month all."""
     operations = refreshed_operations()
     daily = [result_key(operation.name) for operation in operations if not operation.monthly]
     every = [result_key(operation.name) for operation in operations]
-    # In the same run, so that a blocking check that fails stops what would be computed from its table.
+    # Checks are in the same run, so that a failed blocking check stops the results that use its table.
     checks = dg.AssetSelection.checks(*(key for check in table_checks() for key in check.check_keys))
     return [
         dg.define_asset_job(

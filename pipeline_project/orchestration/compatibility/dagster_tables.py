@@ -1,9 +1,9 @@
-"""Brings Dagster's own tables to the state of this release.
+"""Migrate Dagster's own tables to this release.
 
 Run it as `python -m pipeline_project.orchestration.compatibility.dagster_tables DAGSTER_HOME`.
 
-Not `dagster instance migrate`: to print what the instance is it makes every part of it, and the launcher of heavy runs asks
-ECS about its task. Whoever migrates has no right to that, and no need of it.
+`dagster instance migrate` is not used. It creates every part of the instance in order to print it, and the launcher of
+heavy runs then asks ECS about its task. The migration task has no right to do that.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger("pipeline.dagster_tables")
 
 
 def migrate(home: Path) -> None:
-    """Make the tables, or change them. Those of a later Dagster stay: it was rolled back, and they serve the one before, too."""
+    """Create or change the tables. Tables of a later Dagster stay as they are: after a rollback, they still work."""
     with dg.DagsterInstance.from_config(str(home)) as instance:
         try:
             instance.upgrade()

@@ -1,8 +1,9 @@
-"""Dagster's PostgreSQL storage, with connections that are kept: it opens one for each event otherwise, which costs more
-than all the rest of a short run. And, on AWS, with a password that may be rotated while it runs.
+"""Dagster's PostgreSQL storage with pooled connections, and on AWS with a password that can be rotated at run time.
 
-All instances of a process share one pool, since Dagster makes a new instance for each tick of a sensor. And what a table
-has it is asked once: Dagster reads PostgreSQL's catalog before most of its statements, for the sake of older schemas.
+Without a pool, Dagster opens a connection for each event. That costs more than the rest of a short run. All instances of a
+process share one pool, because Dagster creates an instance for each tick of a sensor.
+
+Dagster reads PostgreSQL's catalog before most statements, to support older schemas. The storage caches positive results.
 """
 
 import os
@@ -23,14 +24,14 @@ from pipeline_project.orchestration.compatibility import internals
 from pipeline_project.settings import Settings
 
 KEPT = 4
-"""Connections of a process that stay open …"""
+"""Number of connections of a process that stay open."""
 OVERFLOW = 20
-"""… and those beyond, for as long as they are needed."""
+"""Maximum number of additional connections. They are closed after use."""
 RECYCLE_SECONDS = 600
 KEPT_SECONDS = 2
-"""How long a password is used without another look at the secret. Dagster itself tries five times to connect."""
+"""Time until the secret is read again. Dagster itself tries to connect five times."""
 EARLY_SECONDS = 300
-"""A PgTokenProvider asks anew so long before the end."""
+"""A PgTokenProvider fetches a new password this long before the old one expires."""
 SCHEMA_QUESTIONS = (
     "has_run_stats_index_cols",
     "has_bulk_actions_selector_cols",
@@ -42,16 +43,16 @@ SCHEMA_QUESTIONS = (
     "_has_asset_daemon_asset_evaluations_table",
     "_has_asset_key_col_on_connection",
 )
-"""Of the three storages, each of which has some."""
+"""Methods of the three storages that read the catalog. Each storage has some of them."""
 
 _engines: dict[tuple[int, str], Engine] = {}
-"""By process, as a fork must not use those of its parent, and address."""
+"""(process ID, address) -> engine. A forked process must not use the connections of its parent."""
 
 _yes: set[tuple[Any, ...]] = set()
 
 
 def _asked_once(question: Callable[..., bool], key: tuple[Any, ...]) -> Callable[..., bool]:
-    """The question, whose first yes is remembered. A no may become a yes with the next migration."""
+    """Return the function with its first True cached. A False can become True with the next migration."""
 
     def ask(*arguments: Any) -> bool:
         what = (*key, *(each for each in arguments if isinstance(each, str)))  # not the connection
@@ -63,7 +64,7 @@ def _asked_once(question: Callable[..., bool], key: tuple[Any, ...]) -> Callable
 
 
 class SecretPassword(PgTokenProvider):
-    """Gives each new connection the password that the secret holds now."""
+    """A provider of the current password in the secret, for each new connection."""
 
     def __init__(self, secrets: Any, name: str) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ class SecretPassword(PgTokenProvider):
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """Configured as its parent; or, with `secret: true`, by the secret that `PIPELINE_DAGSTER_SECRET` names."""
+    """The storage. It is configured like its parent or, with `secret: true`, by the secret of `PIPELINE_DAGSTER_SECRET`."""
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:

@@ -1,9 +1,8 @@
-"""Dagster's run queue, but that light ingest runs need not wait until the daemon looks at it: they start at once while
-there is room.
+"""Dagster's run queue, except that light ingestion runs start at once while there is room.
 
-They leave room: a full pool of runs from the queue fits beside them, for each pool. And as they are fewer than a pool holds,
-some of the ingest pool is left for what waits in the queue, heavy runs and backfills. So nothing starves, however steadily
-files arrive, and files need not wait for what takes long.
+Light runs leave room for the queue: each pool can be full of queued runs at the same time. Light runs are also fewer than
+the ingestion pool allows, so heavy runs and backfills in the queue always progress. Therefore no run starves, even if files
+arrive without a pause, and light runs do not wait for long runs.
 """
 
 from dagster import DagsterRun, DagsterRunStatus, QueuedRunCoordinator, RunsFilter
@@ -16,7 +15,7 @@ POOLS = (INGEST_POOL, ANALYTICS_POOL)
 
 
 class PromptRunCoordinator(QueuedRunCoordinator):
-    """Configured as its parent. The limits hold, but for moments in which two runs are submitted at once."""
+    """The coordinator. It is configured like its parent. Two submissions at the same moment can exceed a limit briefly."""
 
     def submit_run(self, context: SubmitRunContext) -> DagsterRun:
         run = context.dagster_run

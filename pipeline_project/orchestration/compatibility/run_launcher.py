@@ -1,6 +1,6 @@
-"""Dagster's default run launcher, with the one thing it lacks: run monitoring can ask it whether a run still has a process.
+"""Dagster's default run launcher, extended: run monitoring can check whether a run still has a process.
 
-Without it a run whose code server was killed stays "started" for ever, and what it was to load waits for it.
+Without this check, a run whose code server was killed stays "started" forever, and its objects wait for it.
 """
 
 import json
@@ -15,14 +15,14 @@ from dagster_shared.serdes import deserialize_value
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
-    """A run lives as long as the code server that started it knows of it."""
+    """The launcher. A run is active while the code server that started it knows the run."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """FAILED only if the code server answers and has no such run; one that is just away is asked again."""
+        """Return FAILED only if the code server answers and does not know the run. If it is away, it is asked again."""
         address = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
         if not address:
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, "the run does not say which code server started it")

@@ -1,7 +1,6 @@
-"""What runs say of themselves, as lines of JSON: in a warm worker, in a process or a task of its own, in the code server.
+"""Logs of runs as lines of JSON, from level INFO: in warm workers, in processes and tasks of runs, and in the code server.
 
-Dagster keeps every event in its database, and shows it in its UI; here is what an operator reads beside the platform's own
-lines, from INFO on.
+Dagster stores every event in its database and shows it in its UI. Operators read these lines next to the platform's own.
 """
 
 import logging
@@ -14,11 +13,11 @@ from pipeline_project.orchestration.compatibility import internals
 
 LOGGER = "pipeline.runs"
 META = "dagster_meta"
-"""The attribute under which Dagster tells what a record is about."""
+"""Attribute of a log record in which Dagster stores run, step and event."""
 
 
 class RunLines(logs.JsonLines):
-    """`run_id`, `job_name`, `step` and `event` as fields, in place of the text that Dagster makes of them."""
+    """A formatter with the fields `run_id`, `job_name`, `step` and `event` instead of Dagster's text."""
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
         about: dict[str, Any] = getattr(record, META, {})
@@ -46,10 +45,10 @@ def run_logger(_context: dg.InitLoggerContext) -> logging.Logger:
 
 
 def install() -> None:
-    """For every run of this process, and for this project's own loggers in it.
+    """Install the logger for all runs and all loggers of this process.
 
-    Dagster takes the loggers of definitions only for runs whose configuration names them; what it falls back to, coloured
-    text, is no setting.
+    Dagster uses the loggers of definitions only for runs whose configuration names them. Its fallback is coloured text, and
+    no setting changes it.
     """
     logs.configure()
     if not internals.are_known():

@@ -1,4 +1,4 @@
-"""Dagster's web server inside a middleware, which its own command line has no option for."""
+"""Dagster's web server with a middleware. Its own command line has no option for a middleware."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX
 from dagster_webserver.version import __version__
 
 LIVE_DATA_MILLISECONDS = 2_000
-"""How often the web UI asks for news of assets; the default of Dagster's command line."""
+"""Interval in which the web UI updates assets. It is the default of Dagster's command line."""
 
 
 def serve(workspace: Path, host: str, port: int, middleware: Callable[[Any], Any]) -> None:

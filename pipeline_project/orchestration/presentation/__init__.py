@@ -1,3 +1,3 @@
-"""How metadata looks in Dagster's web UI: column schemas, Markdown tables, pictures."""
+"""Presentation of metadata in Dagster's web UI: column schemas, Markdown tables, pictures."""
 
 __all__ = ["columns", "images", "markdown"]

@@ -1,4 +1,4 @@
-"""Pictures in metadata: Dagster shows those that Markdown holds as a whole."""
+"""Pictures in metadata. Dagster shows a picture if its content is part of the Markdown."""
 
 import base64
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ COLOURS = {
     "deleted": "#6a1b9a",
 }
 BAR, LABEL, LINE = 480, 110, 30
-"""Of the plot, in pixels: the longest bar, the space for its name, the height of a line."""
+"""Sizes in the plot, in pixels: the longest bar, the space for its name, the height of a line."""
 
 
 def image(kind: str, content: bytes) -> dg.MarkdownMetadataValue:
-    """`kind` as in `image/<kind>`."""
+    """Return Markdown with a picture. `kind` is the second part of its media type, for example `png`."""
     return dg.MetadataValue.md(f"![plot](data:image/{kind};base64,{base64.b64encode(content).decode()})")
 
 
 def counts_plot(sums: Mapping[str, int]) -> str:
-    """An SVG: a bar for what became of the records. By hand, as matplotlib would cost a small batch more than its load."""
+    """Return an SVG with a bar for each count. It is written by hand: matplotlib would take longer than a small load."""
     most = max(1, *(sums[name] for name in COLOURS))
     parts = []
     for number, (name, colour) in enumerate(COLOURS.items()):

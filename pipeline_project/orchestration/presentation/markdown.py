@@ -1,4 +1,4 @@
-"""Tables in metadata, as Dagster's UI shows them: of anything, and of what became of a batch's objects."""
+"""Markdown tables for metadata, as Dagster's UI shows them: general tables, and the outcomes of a batch."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,12 +6,12 @@ from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.ledger import COUNTS, Outcome
 
 LINES = 100
-"""Most objects that are listed; those that need somebody come first."""
+"""Maximum number of listed objects. Objects that need attention come first."""
 URGENCY = {"failed": 0, "loaded_with_rejects": 1, "superseded": 2}
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
-    """A Markdown table with a line for each object, the urgent ones first, and with the counts that any of them has."""
+    """Return a table with a line for each object, urgent ones first. Counts that are zero everywhere have no column."""
     ordered = sorted(outcomes, key=lambda outcome: (URGENCY.get(outcome.state, 3), outcome.key))
     counts = [name for name in COUNTS if any(getattr(outcome, name) for outcome in outcomes)]
     rows = [[outcome.key, outcome.state, *(getattr(outcome, name) for name in counts)] for outcome in ordered]
@@ -19,14 +19,14 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def faults_table(outcomes: Sequence[Outcome]) -> str:
-    """A Markdown table of what objects were refused for; empty if none was. By itself, as a sentence needs the width."""
+    """Return a table with the reasons of failed objects, or "" if none failed. The reasons need the whole width."""
     faults = [(outcome.key, outcome.fault) for outcome in outcomes if outcome.fault]
     rows = [(key, placed(fault.message, fault.line, fault.column)) for key, fault in faults]
     return _first_lines(["object", "reason"], sorted(rows)) if rows else ""
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Whatever the cells hold, the table keeps its shape."""
+    """Return a Markdown table. Special characters in cells are escaped, so that the table keeps its shape."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 

@@ -1,5 +1,7 @@
-"""Launches runs in warm workers (worker_server.py). What it cannot launch so, and heavy runs, start cold: in a process of
-their own on a laptop, in an ECS task of their own on AWS.
+"""A run launcher that starts runs in warm workers (server.py).
+
+Heavy runs start cold, and so do all runs while no worker is available: in a process of their own on a laptop, in an ECS task
+of their own on AWS.
 """
 
 import json
@@ -18,15 +20,15 @@ from pipeline_project.orchestration.names import HEAVY, WEIGHT_TAG
 from pipeline_project.orchestration.workers.protocol import NobodyListens, WorkersUnavailable, ask, is_remote, resolved
 
 WORKER_TAG = ".pipeline/worker"
-"""The address of the server whose worker has the run; empty for one that has started cold, as a run that is executed again
-begins with the tags of the one before it. Dagster's UI hides tags that begin with a dot."""
+"""Tag with the address of the server whose worker has the run. Empty for a run that started cold, because a re-executed run
+inherits the tags of the earlier run. Dagster's UI hides tags that begin with a dot."""
 
 
 class WarmRunLauncher(RunLauncher, ConfigurableClass):
-    """`socket` is the server's address; without it, or with an untested Dagster, all runs start cold.
+    """The launcher. `socket` is the address of the server. Without it, or with an untested Dagster, all runs start cold.
 
-    `cold` is the launcher that does it; unless given, Dagster's default (launcher.py). As with that one a run whose process
-    died fails and is not resumed: who executes it again, or the run that gets its objects, begins anew.
+    `cold` is the launcher for cold runs; the default is Dagster's own. A run whose process died fails and is not resumed, as
+    in Dagster's own launcher. A re-execution, or the next run with its objects, starts from the beginning.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
             if not internals.are_known():
                 raise WorkersUnavailable(f"they are not known to fit Dagster {dg.__version__}")
             address = resolved(self._address)
-            # Before the run starts: run monitoring must never find it without.
+            # Add the tag before the run starts: run monitoring must never find the run without its tag.
             self._instance.add_run_tags(run.run_id, {WORKER_TAG: address})
             ask(address, {"ask": "start", "run_id": run.run_id})
         except WorkersUnavailable as reason:
@@ -106,10 +108,11 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """A worker dies with its server; so a server that answers and does not know the run is proof of its end.
+        """Check whether the process of a run exists.
 
-        One on this machine at whose address nobody listens is being started anew. One on another does not come back: a
-        task that ended is replaced by one at another address. Silence alone proves nothing.
+        A worker dies with its server. If the server answers and does not know the run, the run has ended. If no server
+        listens on this machine, it is being restarted. A server on another machine does not come back, because its task is
+        replaced by a task with another address. A missing answer alone proves nothing.
         """
         address = self._worker(run)
         if address is None:
@@ -126,11 +129,11 @@ class WarmRunLauncher(RunLauncher, ConfigurableClass):
 
     @staticmethod
     def _worker(run: dg.DagsterRun | None) -> str | None:
-        """None: the run has started cold."""
+        """Return the address of the run's worker server. None if the run started cold."""
         return (run.tags.get(WORKER_TAG) or None) if run else None
 
 
 def _launcher(configured: Mapping[str, Any]) -> RunLauncher:
-    """As Dagster makes those that dagster.yaml names."""
-    config = json.dumps(configured.get("config", {}))  # which is YAML
+    """Create a launcher in the same way as Dagster creates those of dagster.yaml."""
+    config = json.dumps(configured.get("config", {}))  # JSON is valid YAML
     return ConfigurableClassData(configured["module"], configured["class"], config).rehydrate(as_type=RunLauncher)

@@ -1,7 +1,7 @@
-"""What launcher and worker server say to each other: one line of JSON each way, then the connection is closed.
+"""The protocol between launcher and worker server: one line of JSON in each direction, then the connection is closed.
 
-An address is the path of a unix socket, or `host:port` where the two are on different machines. Whoever can reach it can
-start runs, as with Dagster's code server: file modes guard the one, a security group the other.
+An address is the path of a unix socket, or `host:port` if the two are on different machines. Every program that reaches the
+address can start runs, as with Dagster's code server. File modes protect the socket, a security group protects the port.
 """
 
 import contextlib
@@ -12,19 +12,19 @@ import socket
 from typing import Any
 
 SECONDS = 5.0
-"""The server answers in milliseconds; whoever waits longer does without it."""
+"""Timeout of a request. The server normally answers within milliseconds."""
 REQUEST_SECONDS = 0.5
-"""A launcher says at once what it wants; one that does not holds up the others no longer than this."""
+"""Time in which a launcher must send its request. A silent launcher delays other launchers by at most this time."""
 LONGEST_LINE = 64 * 1024
 BACKLOG = 64
 
 
 class WorkersUnavailable(Exception):
-    """Nobody answers, or not what was asked."""
+    """The server does not answer, or it refuses the request."""
 
 
 class NobodyListens(WorkersUnavailable):
-    """There is nobody to connect to. Whoever is connected to, and silent, may be alive and busy."""
+    """No server listens at the address. A server that accepts a connection and stays silent can still be busy."""
 
 
 def is_remote(address: str) -> bool:
@@ -32,7 +32,7 @@ def is_remote(address: str) -> bool:
 
 
 def resolved(address: str) -> str:
-    """The address of the one machine that the name leads to now. During a deployment it may lead to another one later."""
+    """Return the address with the host's current IP address. After a deployment, the name can lead to another machine."""
     if not is_remote(address):
         return address
     host, port = _parts(address)
@@ -43,13 +43,13 @@ def resolved(address: str) -> str:
 
 
 def listen(address: str) -> socket.socket:
-    """A listener at the address."""
+    """Return a socket that listens at the address."""
     if is_remote(address):
         return socket.create_server(_parts(address), backlog=BACKLOG)
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(address)  # noqa: PTH108 an address is a text
+        os.unlink(address)  # noqa: PTH108 an address is a string
     listener = socket.socket(socket.AF_UNIX)
-    old = os.umask(0o177)  # whoever can write to it can start runs
+    old = os.umask(0o177)  # a program that can write to the socket can start runs
     try:
         listener.bind(address)
     finally:
@@ -59,7 +59,7 @@ def listen(address: str) -> socket.socket:
 
 
 def ask(address: str, message: dict[str, Any]) -> dict[str, Any]:
-    """The server's answer. Raises WorkersUnavailable, with the reason that it gives if it gives one."""
+    """Send a request and return the answer. Raises WorkersUnavailable, with the server's reason if it sends one."""
     try:
         connection = _connected(address)
     except OSError as error:
@@ -80,7 +80,7 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 def receive(connection: socket.socket) -> dict[str, Any] | None:
-    """One message; None at the end of the connection. Raises ValueError and OSError."""
+    """Return one message, or None at the end of the connection. Raises ValueError and OSError."""
     line = b""
     while not line.endswith(b"\n"):
         more = connection.recv(LONGEST_LINE)
@@ -93,7 +93,7 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
 
 
 def is_waiting(connection: socket.socket) -> bool:
-    """Whether who has said what it wants still waits for the answer: there is nothing more to read, and no end either."""
+    """Return whether the client still waits for its answer: it has sent nothing more and has not closed the connection."""
     return not select.select([connection], [], [], 0)[0]
 
 

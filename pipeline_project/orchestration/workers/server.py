@@ -1,10 +1,11 @@
-"""Keeps warm workers: a small single-threaded server that has imported everything and forks a process for runs to come.
+"""The server of warm workers: single-threaded, with everything imported. It forks processes in advance for future runs.
 
     launcher ──start──► server ──run id──► idle worker ──► run        SIGINT to the worker ends its run
-             ◄──pid───         ◄──done────                            a worker's death is told in the log of its run
+             ◄──pid───         ◄──done────                            a worker's death is recorded in the log of its run
 
-`python -m pipeline_project.orchestration.workers.server ADDRESS DAGSTER_HOME [MODULE]`. It opens no connection and starts
-no thread, since a fork would copy both broken; it ends when the project's code has changed, to be started anew with it.
+Run it as `python -m pipeline_project.orchestration.workers.server ADDRESS DAGSTER_HOME [MODULE]`. It opens no connection
+and starts no thread, because neither survives a fork. It exits when the project's code has changed, and its supervisor
+starts it again.
 """
 
 import contextlib
@@ -36,20 +37,20 @@ PACKAGE = "pipeline_project"
 # Libraries that would start a thread when they are imported: OpenBLAS (numpy), jemalloc (pyarrow).
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 SPARE = 2
-"""So many workers wait for runs …"""
+"""Number of workers that wait for runs."""
 MOST_SPARE = 4
-"""… and so many may, when runs have ended that others were made for."""
+"""Maximum number of waiting workers. More than SPARE can wait after several runs have ended."""
 TOP_UP_SECONDS = 2.0
-"""A new worker is made only then after one was taken: most runs are short, and their workers come back …"""
+"""Delay before a new worker replaces one that got a run. Most runs are short, and their workers return."""
 TOP_UP_SECONDS_IF_NONE = 0.3
-"""… but sooner if none is left. Not at once: the run comes first."""
+"""The same delay if no worker is left. The new run gets the CPU first."""
 PAUSE_SECONDS = 1.0
-"""After a worker that could not be made, or died while it waited: it may be something that the next would die of, too."""
+"""Pause after a fork failed, or after a waiting worker died. The next worker could fail for the same reason."""
 POLL_SECONDS = 0.2
 REMEMBERED = 1_000
-"""Ends of runs that are kept: run monitoring asks for them where they could not be reported."""
+"""Number of ended runs whose reason is kept. Run monitoring asks for a reason that could not be recorded in the run."""
 STALE_SECONDS = 1.0
-"""How often the project's files are looked at."""
+"""Interval in which the project's files are checked for changes."""
 CODE_CHANGED = 3
 
 log = logging.getLogger("pipeline.workers")
@@ -57,7 +58,7 @@ log = logging.getLogger("pipeline.workers")
 
 @dataclass
 class Worker:
-    """A forked process. `run_id` is what it executes; None: it starts, or waits."""
+    """A forked process. `run_id` is the run that it executes. None if it is starting or waiting."""
 
     pid: int
     channel: socket.socket
@@ -66,7 +67,7 @@ class Worker:
 
 
 class WorkerServer:
-    """Answers the launcher at `address`; its workers open `instance`."""
+    """The server at `address`. Its workers open `instance`."""
 
     def __init__(self, address: str, instance: InstanceRef) -> None:
         self._instance = instance
@@ -100,7 +101,7 @@ class WorkerServer:
                 key.data()
 
     def _end_after_runs(self, *_: object) -> None:
-        """What runs may end, as long as whoever sent SIGTERM waits. New runs are refused, and start cold."""
+        """Exit after the current runs, as long as the sender of SIGTERM waits. New runs are refused and start cold."""
         log.info("ending, after the runs that there are")
         self._is_ending, self._spare = True, 0
 
@@ -118,12 +119,12 @@ class WorkerServer:
             with connection:
                 connection.settimeout(REQUEST_SECONDS)
                 message = receive(connection)
-                # Who did not wait has started its run in another way.
+                # A launcher that did not wait has started its run in another way.
                 if message is not None and is_waiting(connection):
                     send(connection, self._handle(message))
-        except Exception as error:  # whatever it is, the runs of the others go on
+        except Exception as error:  # an error with one launcher must not affect other runs
             log.warning("a launcher was not answered: %r", error)
-            time.sleep(POLL_SECONDS)  # without a descriptor to accept it with, the same one comes again at once
+            time.sleep(POLL_SECONDS)  # without a free descriptor, the same connection would be reported again at once
         if self._is_stale():
             self._end_for_new_code()
 
@@ -171,7 +172,7 @@ class WorkerServer:
     def _top_up(self) -> None:
         try:
             self._make_worker()
-        except OSError as error:  # no memory, process or descriptor is left, just now
+        except OSError as error:  # no memory, process or descriptor is available at the moment
             log.warning("no worker could be made: %s", error)
             self._top_up_at = time.monotonic() + PAUSE_SECONDS
 
@@ -192,7 +193,7 @@ class WorkerServer:
         return worker
 
     def _fork(self, do: Callable[[], int]) -> int:
-        """A process that has nothing of the server's, does this and exits with its result; the id of the process."""
+        """Fork a process that closes everything of the server, runs `do` and exits with its result. Return its ID."""
         assert_forkable()
         parent = os.getpid()
         pid = os.fork()
@@ -216,7 +217,7 @@ class WorkerServer:
             each.close()
 
     def _hear(self, worker: Worker) -> None:
-        """A worker waits for its next run; at the end of the channel it dies, which is heard of by its signal."""
+        """Read a message of a worker: it waits for its next run. A closed channel means that it dies; SIGCHLD follows."""
         try:
             said = receive(worker.channel)
         except (OSError, ValueError):
@@ -226,13 +227,13 @@ class WorkerServer:
             worker.is_idle = False
             return
         if worker.run_id != said["done"]:
-            return  # it says that it is ready, and has been given a run already
+            return  # the worker was ready, but it has already got a run
         if worker.run_id is not None:
             self._remember(worker.run_id, "its worker had finished with it")
         worker.is_idle, worker.run_id = True, None
         if self._spare_workers() > max(self._spare, MOST_SPARE) or not self._spare:
             worker.is_idle = False
-            worker.channel.shutdown(socket.SHUT_WR)  # it may go
+            worker.channel.shutdown(socket.SHUT_WR)  # the worker exits
 
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -260,7 +261,10 @@ class WorkerServer:
             self._top_up_at = time.monotonic() + PAUSE_SECONDS
 
     def _report(self, run_id: str, end: str) -> None:
-        """In the run's log, at once: run monitoring asks only of runs that have begun. The server has no connection."""
+        """Record the end of a run at once, in a forked process. The server has no connection.
+
+        Run monitoring would not do it for a run that has not begun.
+        """
         try:
             self._fork(lambda: warm_worker.report_end(self._instance, run_id, end))
         except OSError as error:
@@ -281,14 +285,14 @@ class WorkerServer:
         return self._stale_at == float("inf")
 
     def _end_for_new_code(self) -> None:
-        """Once nothing runs any more. Until then runs are refused, and start in processes of their own."""
+        """Exit after the last run. Until then, new runs are refused and start in processes of their own."""
         self._spare = 0
         if not self._has_runs():
             sys.exit(CODE_CHANGED)
 
 
 def code_times() -> dict[str, float]:
-    """When each file of the project that is imported was last written."""
+    """Return the modification time of each imported file of the project."""
     files = (
         getattr(module, "__file__", None)
         for name, module in list(sys.modules.items())
@@ -297,12 +301,12 @@ def code_times() -> dict[str, float]:
     times = {}
     for file in filter(None, files):
         with contextlib.suppress(OSError):
-            times[file] = os.stat(file).st_mtime  # noqa: PTH116 two hundred of them, each second
+            times[file] = os.stat(file).st_mtime  # noqa: PTH116 about two hundred files each second
     return times
 
 
 def assert_forkable() -> None:
-    """A fork copies one thread; what the others held stays locked in the copy for ever."""
+    """Raise RuntimeError if the process has threads. A fork copies one thread, and locks of the others stay locked."""
     tasks = Path("/proc/self/task")
     threads = len(list(tasks.iterdir())) if tasks.exists() else 1
     if threads != 1:
@@ -310,7 +314,7 @@ def assert_forkable() -> None:
 
 
 def _import_storage(ref: InstanceRef) -> None:
-    """What an instance imports when it is made, without making it: that would open connections."""
+    """Import the modules of an instance without creating the instance, because that would open connections."""
     parts = (ref.storage_data, ref.run_storage_data, ref.event_storage_data, ref.compute_logs_data)
     for part in parts:
         if part is not None:
@@ -329,7 +333,7 @@ def main() -> None:
     instance = InstanceRef.from_dir(home)
     _import_storage(instance)
     gc.collect()
-    gc.freeze()  # a collection in a worker would write to, and so copy, every page
+    gc.freeze()  # otherwise, a garbage collection in a worker would write to every shared page, and so copy it
     log.info("ready at %s", address)
     WorkerServer(address, instance).serve()
 

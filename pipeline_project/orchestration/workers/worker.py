@@ -1,7 +1,7 @@
-"""What a forked worker does: wait for runs with everything at hand, and execute them as `dagster api execute_run` would.
+"""The work of a forked worker: wait for runs, and execute them like `dagster api execute_run`.
 
-It ends after a few runs, and at once after one that did not end well or left anything behind. If it ends before its run, one
-more forked process says so.
+A worker ends after some runs, and at once after a run that failed or left threads, child processes or another working
+directory behind. If a worker ends before its run, another forked process records the end of the run.
 """
 
 import contextlib
@@ -24,18 +24,18 @@ from pipeline_project.ingest.loading.apart import be_killed_early, die_with
 from pipeline_project.orchestration.workers.protocol import receive, send
 
 RUNS = 20
-"""A worker serves so many runs: what a run may leave behind in memory does not pile up."""
+"""Maximum number of runs of a worker. Memory that runs leave behind does not accumulate."""
 SETTLE_SECONDS = 0.5
-"""How long a run's threads may take to end after it."""
+"""Time in which the threads of a run must end after the run."""
 OUT_OF_MEMORY_SCORE = 500
-"""A worker that takes too much memory is ended by Linux before the server of the workers, or PostgreSQL."""
+"""Linux ends a worker that uses too much memory before it ends the worker server or PostgreSQL."""
 CANCELING = dg.DagsterRunStatus.CANCELING
 
 log = logging.getLogger("pipeline.workers")
 
 
 def work(channel: socket.socket, ref: InstanceRef) -> int:
-    """Serve runs until the server closes the channel; the process's exit status."""
+    """Serve runs until the server closes the channel. Return the exit code of the process."""
     try:
         with dg.DagsterInstance.from_ref(ref) as instance:
             _touch(instance)
@@ -50,13 +50,13 @@ def work(channel: socket.socket, ref: InstanceRef) -> int:
                 _touch(instance)
                 if not execute(instance, done) or _surroundings() != before:
                     return 0
-    except KeyboardInterrupt:  # meant for a run that has just ended
+    except KeyboardInterrupt:  # the signal was for a run that has just ended
         return 0
     return 0
 
 
 def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether the run succeeded. SIGINT and SIGTERM interrupt it, as they do in a process of its own."""
+    """Execute a run and return whether it succeeded. SIGINT and SIGTERM interrupt it, as in a process of its own."""
     ends: set[str] = set()
     with capture_interrupts():
         _execute_run_command_body(
@@ -66,7 +66,7 @@ def execute(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def become_a_process_of_its_own(parent: int) -> None:
-    """Forget what belongs to the server, and die with it."""
+    """Remove the signal handlers of the server, and die when the server dies."""
     die_with(parent)
     be_killed_early(OUT_OF_MEMORY_SCORE)
     signal.set_wakeup_fd(-1)
@@ -77,7 +77,7 @@ def become_a_process_of_its_own(parent: int) -> None:
 
 
 def report_end(ref: InstanceRef, run_id: str, end: str) -> int:
-    """Bring a run to its end whose worker has ended, unless it got there by itself; the process's exit status."""
+    """Record the end of a run whose worker died, unless the run has already ended. Return the exit code of the process."""
     with dg.DagsterInstance.from_ref(ref) as instance:
         run = instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -88,7 +88,7 @@ def report_end(ref: InstanceRef, run_id: str, end: str) -> int:
 
 
 def _touch(instance: dg.DagsterInstance) -> None:
-    """Open the connections that a run needs; or find out that PostgreSQL has been restarted, and drop the old ones."""
+    """Open the connections that a run needs. If PostgreSQL was restarted, this drops the broken connections."""
     with contextlib.suppress(Exception):
         instance.get_runs_count(dg.RunsFilter(run_ids=["none"]))
     with contextlib.suppress(Exception):
@@ -96,7 +96,7 @@ def _touch(instance: dg.DagsterInstance) -> None:
 
 
 def _surroundings() -> tuple[Any, ...]:
-    """What a run must leave as it was: threads, children, working folder."""
+    """Return what a run must leave unchanged: number of threads, child processes, working directory."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while threading.active_count() > 1 and time.monotonic() < deadline:
         time.sleep(0.01)

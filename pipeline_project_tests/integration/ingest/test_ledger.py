@@ -58,6 +58,16 @@ def column(admin: Connection, name: str, object_id: int) -> Any:
     return value
 
 
+def loaded(admin: Connection) -> None:
+    """Bring all objects to the state `loaded`, by the transitions that the ledger allows."""
+    admin.execute("""
+        UPDATE ingest.objects SET state = 'claimed', claimed_by = 'w', claim_expires_at = now()
+        WHERE state = 'discovered'""")
+    admin.execute("""
+        UPDATE ingest.objects SET state = 'loaded', claimed_by = NULL, claim_expires_at = NULL
+        WHERE state = 'claimed'""")
+
+
 @contextmanager
 def alive(database: FreshDatabase, worker: str) -> Iterator[None]:
     """Hold the lock that a living worker holds on its name."""
@@ -84,14 +94,6 @@ def test_the_oldest_wait_in_front_and_equal_ones_by_their_ids(
         assert [each.object_id for each in ledger.waiting(loader, limit)] == expected[:limit]
 
 
-def loaded(admin: Connection) -> None:
-    """Let all objects be loaded, by the transitions that the table admits."""
-    admin.execute(
-        "UPDATE ingest.objects SET state = 'claimed', claimed_by = 'w', claim_expires_at = now() WHERE state = 'discovered'"
-    )
-    admin.execute("UPDATE ingest.objects SET state = 'loaded', claimed_by = NULL, claim_expires_at = NULL")
-
-
 def test_a_claim_is_taken_over_when_it_expires_or_its_worker_is_dead(
     loader: Connection, admin: Connection, database: FreshDatabase, landing: Landing
 ) -> None:
@@ -99,9 +101,9 @@ def test_a_claim_is_taken_over_when_it_expires_or_its_worker_is_dead(
     ledger.discover(loader, objects)
 
     def claimed_by(worker: str) -> list[int]:
-        """Claim and open; how many attempts there were before."""
+        """Claim the object and open it, which is an attempt. Return the attempts before."""
         claimed = ledger.claim(loader, [one], worker=worker, run_id=None, seconds=3600)
-        ledger.open_objects(loader, [each.object_id for each in claimed], worker=worker, seconds=3600)
+        ledger.open_objects(loader, [each.object_id for each in claimed], worker=worker, seconds=60)
         return [each.attempts for each in claimed]
 
     with alive(database, "first"):
@@ -137,8 +139,8 @@ def test_the_last_attempt_fails_or_leaves_what_was_loaded(
     admin.execute("UPDATE ingest.objects SET loaded_as = %s", (loaded_as,))
     for attempt in range(1, MAX_ATTEMPTS + 1):
         [claimed] = ledger.claim(loader, [one], worker="w", run_id=None, seconds=3600)
+        ledger.open_objects(loader, [one], worker="w", seconds=60)
         assert claimed.loaded_before == (loaded_as is not None)
-        ledger.open_objects(loader, [one], worker="w", seconds=3600)
         states = ledger.retry_later(
             loader, [one], worker="w", max_attempts=MAX_ATTEMPTS, code="storage", message=f"attempt {attempt}"
         )

@@ -1,6 +1,6 @@
--- Gives objects to a worker. An object that is being loaded is locked by the transaction of its worker, however long that
--- takes, and is skipped. An object whose worker died while it had it open becomes a suspect. If the worker had opened several
--- objects together, none of them is known to be guilty, so the attempt does not count.
+-- Claims objects for a worker. Skips objects that another worker is loading: its transaction locks them.
+-- If a worker died while it had an object open, the object becomes a suspect. If that worker had opened several objects together,
+-- it is not known which of them caused the death, so the attempt does not count.
 -- Parameters: object_ids, worker, run_id, seconds.
 UPDATE ingest.objects SET
     state = 'claimed', claimed_by = %(worker)s, run_id = %(run_id)s,

@@ -1,4 +1,5 @@
--- Those of these objects that wait to be loaded, oldest first. Parameter: object_ids.
+-- Returns the objects that wait to be loaded, oldest first.
+-- Parameter: object_ids.
 SELECT object_id
 FROM ingest.objects
 WHERE object_id = ANY (%(object_ids)s)

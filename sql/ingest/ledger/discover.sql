@@ -1,5 +1,5 @@
--- Writes objects to the ledger unless they are there; returns the new ones. An event that comes after a listing adds what
--- only an event knows. It waits for nobody: an object that is being loaded is locked for as long as that takes.
+-- Adds objects to the ledger unless they exist, and returns the new IDs. An event that comes after a listing adds its sequencer.
+-- Never waits for a lock: an object that is being loaded can be locked for a long time.
 -- Parameters: arrays of equal length.
 WITH seen AS (
     SELECT * FROM unnest(
@@ -23,6 +23,6 @@ SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_b
        CASE WHEN source IS NULL THEN 'unroutable' ELSE 'discovered' END,
        CASE WHEN source IS NULL THEN clock_timestamp() END
 FROM seen
-ORDER BY object_id  -- so that two of these cannot wait for each other
+ORDER BY object_id  -- one order for all, so that two of these statements cannot deadlock
 ON CONFLICT DO NOTHING
 RETURNING object_id

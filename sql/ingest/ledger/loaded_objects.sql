@@ -1,2 +1,2 @@
--- Every object of a bucket of which something was loaded.
+-- Returns the objects of a bucket from which at least one record was loaded.
 SELECT object_id, key FROM ingest.objects WHERE bucket = %(bucket)s AND state IN ('loaded', 'loaded_with_rejects') ORDER BY key

@@ -1,2 +1,2 @@
--- The sources of which entities were ever loaded.
+-- Returns the sources from which entities were loaded.
 SELECT source FROM ingest.data_versions WHERE dataset = 'entities'

@@ -1,2 +1,3 @@
--- The state of each of these objects that the ledger knows.
+-- Returns the states of the objects that the ledger has.
+-- Parameter: object_ids.
 SELECT object_id, state FROM ingest.objects WHERE object_id = ANY (%(object_ids)s)

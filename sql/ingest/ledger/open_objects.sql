@@ -1,6 +1,6 @@
--- Notes which objects a worker opens now, in one statement and before it reads them. Each opening is an attempt.
--- An object that the worker had opened before and opens no longer loses that attempt again.
--- The claim lasts at least as long as the worker may take. Parameters: worker; opened and closed, arrays of ids; seconds.
+-- Records which objects a worker opens, in one statement, before it reads them. Each opening is an attempt.
+-- For an object in `closed`, the earlier attempt is taken back. The claim lasts at least `seconds` from now.
+-- Parameters: worker; opened and closed, arrays of IDs; seconds.
 UPDATE ingest.objects SET
     attempts = attempts + (object_id = ANY (%(opened)s::bigint[]))::integer - (opened_with IS NOT NULL)::integer,
     opened_with = CASE WHEN object_id = ANY (%(opened)s::bigint[]) THEN cardinality(%(opened)s::bigint[]) END,

@@ -1,4 +1,4 @@
--- Puts objects that a worker holds and has not finished back in line. An interrupted load does not count as an attempt.
+-- Releases objects that a worker holds and has not finished. An interrupted load does not count as an attempt.
 -- Parameters: worker; object_ids, or null for all.
 UPDATE ingest.objects SET
     state = 'discovered', attempts = attempts - (opened_with IS NOT NULL)::integer, opened_with = NULL,

@@ -1,6 +1,6 @@
--- Puts objects back in line, whatever became of them. Objects of unknown prefixes are routed first (reroute.sql).
--- An object that is being loaded now is left to its worker. A failed object may have left rejects, to be resolved.
--- A loaded object keeps its data if the replay is refused. An object that ended its process stays a suspect.
+-- Requeues finished objects. Objects that wait or are being loaded stay as they are. Unroutable objects need reroute.sql first.
+-- A loaded object keeps its data if the replay fails. Rejects of a failed object stay, for the load to resolve. A suspect stays a
+-- suspect.
 -- Parameter: object_ids.
 UPDATE ingest.objects SET
     state = 'discovered', attempts = 0, opened_with = NULL, replayed = replayed OR state <> 'superseded',

@@ -1,5 +1,5 @@
--- Gives a worker's objects back after a transient fault; those that were tried often enough have failed, or are as loaded as
--- they were before they were replayed.
+-- Releases a worker's objects after a transient error. After `max_attempts` attempts, an object fails. An object that was loaded
+-- before its replay returns to its earlier state instead.
 -- Parameters: object_ids, worker, max_attempts, error_code, error_message.
 UPDATE ingest.objects SET
     state = CASE WHEN attempts >= %(max_attempts)s THEN coalesce(loaded_as, 'failed') ELSE 'discovered' END,

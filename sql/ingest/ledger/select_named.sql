@@ -1,5 +1,6 @@
--- Those of some objects that a replay means. Parameters: object_ids. No restriction if null: source, which an unroutable
--- object does not have yet; key_prefix; day (of arrival, UTC).
+-- Returns the named objects that a replay selects.
+-- Parameters: object_ids. No restriction if null: source, which an unroutable object does not have yet; key_prefix; day of
+-- arrival (UTC).
 SELECT object_id, key, state, discovered_at
 FROM ingest.objects
 WHERE object_id = ANY (%(object_ids)s)

@@ -1,5 +1,5 @@
--- A page of the objects of one source that a replay means, oldest first, after the last object of the page before.
--- Parameters: source; after_at, after_id; limit. No restriction if null: key_prefix; day (of arrival, UTC).
+-- Returns a page of the objects of one source that a replay selects, oldest first, after the last object of the previous page.
+-- Parameters: source; after_at, after_id; limit. No restriction if null: key_prefix; day of arrival (UTC).
 SELECT object_id, key, state, discovered_at
 FROM ingest.objects
 WHERE source = %(source)s AND (discovered_at, object_id) > (%(after_at)s::timestamptz, %(after_id)s::bigint)

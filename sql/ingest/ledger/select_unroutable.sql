@@ -1,6 +1,6 @@
--- A page of the objects in one folder that no source was registered for, after the last object of the page before.
--- Parameters: after_key, after_id; until_key, the first text after all keys of the folder; limit.
--- No restriction if null: key_prefix; day (of arrival, UTC).
+-- Returns a page of unroutable objects in one folder, after the last object of the previous page.
+-- Parameters: after_key, after_id; until_key, the first text after all keys of the folder; limit. No restriction if null:
+-- key_prefix; day of arrival (UTC).
 SELECT object_id, key, state, discovered_at
 FROM ingest.objects
 WHERE state = 'unroutable'

@@ -1,4 +1,4 @@
--- Writes how an object ended, in the transaction that wrote its data.
+-- Writes the outcome of an object. Requires: the transaction that writes its data.
 UPDATE ingest.objects SET
     state = %(state)s, loaded_as = NULL, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
     opened_with = NULL, suspect = false,

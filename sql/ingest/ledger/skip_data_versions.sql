@@ -1,3 +1,3 @@
--- After a restore. Versions since the backup were given out, and answers of them are kept: in the cache, and by their ETags with
--- callers. More are left out than a database has loads between its backup and its loss.
+-- Raises all data versions after a restore. Versions after the backup were already used. Their results can be in the cache, and
+-- callers can hold their ETags. The step is larger than the number of loads between a backup and the loss of a database.
 UPDATE ingest.data_versions SET version = version + 1000000

@@ -1,7 +1,8 @@
--- Objects of one source that wait and belong to no active run, oldest first, locked until they are given to a batch.
--- An object whose run ended without it is tried again after a pause, which grows with each attempt. An object whose worker
--- died is free at once. Parameters: source; suspects, whether objects that a dead worker had open are meant, or the others;
--- live, the batches of active runs; pause, seconds; limit.
+-- Returns and locks waiting objects of one source that belong to no unfinished run, oldest first.
+-- If a run ended without loading an object, the object waits for a pause that grows with each attempt. If a worker died, its
+-- objects are available at once.
+-- Parameters: source; suspects, whether to return suspects or all other objects; live, the batches of unfinished runs; pause, in
+-- seconds; limit.
 SELECT object_id, (discovered_at AT TIME ZONE 'UTC')::date AS day, size
 FROM ingest.objects
 WHERE source = %(source)s AND (suspect OR opened_with IS NOT NULL) = %(suspects)s

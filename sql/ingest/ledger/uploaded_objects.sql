@@ -1,4 +1,5 @@
--- What became of certain contents of certain keys (arrays `keys` and `versions`, side by side) of one bucket.
+-- Returns the ledger rows of given contents of given keys of one bucket.
+-- Parameters: bucket; keys and versions, arrays of equal length.
 SELECT key, state, records, inserted, updated, unchanged, stale, rejected, deleted, error_message, error_line,
        error_column
 FROM ingest.objects

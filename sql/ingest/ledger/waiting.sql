@@ -1,4 +1,5 @@
--- Objects that wait to be loaded, oldest first: new ones, and those whose worker died or let its claim run out.
+-- Returns objects that wait to be loaded, oldest first: new objects, and objects whose claim expired or whose worker died.
+-- Parameter: limit.
 SELECT object_id, source, dataset, key, size
 FROM ingest.objects
 WHERE state = 'discovered'

@@ -1,2 +1,2 @@
--- The sources that have objects in line or in work. Every tick of every sensor asks this, so it must be cheap.
+-- Returns the sources with objects that wait or are being loaded. Runs in each tick of each sensor, so it must be fast.
 SELECT DISTINCT source FROM ingest.objects WHERE state IN ('discovered', 'claimed')

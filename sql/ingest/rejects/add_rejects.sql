@@ -1,4 +1,4 @@
--- Keeps the bad rows of an object. A replayed object brings its rejects anew: what was settled by hand stays so.
+-- Stores the invalid records of an object. A replay stores them again, but a reject that a person discarded stays discarded.
 INSERT INTO ingest.rejects AS r (
     object_id, ordinal, line, source, dataset, record_key, source_updated_at, object_modified_at,
     raw, raw_complete, errors, mapping_version)

@@ -1,4 +1,5 @@
--- Why rows of certain objects were rejected, most frequent first, each with one row to look at. Parameter: object_ids.
+-- Returns the reasons why rows were rejected, most frequent first, each with one example.
+-- Parameter: object_ids.
 SELECT error ->> 'field' AS field, error ->> 'message' AS message, count(*) AS rows,
        (array_agg(key || ', record ' || ordinal ORDER BY reject_id))[1] AS example
 FROM ingest.rejects

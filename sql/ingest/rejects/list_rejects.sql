@@ -1,4 +1,5 @@
--- Rejected rows, the latest first. Parameters: source, key_prefix and status may be null (all); limit.
+-- Returns rejects, the latest first.
+-- Parameters: limit. No restriction if null: source, key_prefix, status.
 SELECT r.reject_id, o.key, r.ordinal, r.line, r.record_key, r.status, r.errors
 FROM ingest.rejects r JOIN ingest.objects o USING (object_id)
 WHERE (%(source)s::text IS NULL OR r.source = %(source)s)

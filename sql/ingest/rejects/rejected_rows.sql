@@ -1,3 +1,4 @@
--- Rejects as they were sent, also those that a row of their own object has superseded since they were held: under the mapping
--- of today they may come later than that row. Parameter: reject_ids, of one object.
+-- Returns rejects as they were sent. Includes rejects that were superseded by another row of their object after they were locked:
+-- with today's mapping, their position can be greater.
+-- Parameter: reject_ids, of one object.
 SELECT ordinal, line, raw FROM ingest.rejects WHERE reject_id = ANY (%(reject_ids)s) ORDER BY ordinal

@@ -1,4 +1,4 @@
--- Writes that an object which was loaded before was refused now: what was loaded stays, and so do state and counts.
+-- Writes the error of an object that was loaded before and fails now. Its data, state and counts stay.
 UPDATE ingest.objects SET
     state = loaded_as, loaded_as = NULL, claimed_by = NULL, claim_expires_at = NULL, finished_at = clock_timestamp(),
     opened_with = NULL, suspect = false,

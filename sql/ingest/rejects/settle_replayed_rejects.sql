@@ -1,5 +1,6 @@
--- Moves replayed rows in their object's counts from rejected to what they are now, also those that another of them has
--- superseded meanwhile. Parameters: object_id; good, the ordinals that are; and the counts.
+-- Resolves replayed rejects, and moves them in the object's counts from rejected to their new outcome. Includes rejects that
+-- another one of them has superseded meanwhile.
+-- Parameters: object_id; good, the ordinals that are valid now; and the counts.
 WITH resolved AS (
     UPDATE ingest.rejects SET status = 'resolved', settled_at = now()
     WHERE object_id = %(object_id)s AND ordinal = ANY (%(good)s)

@@ -1,5 +1,5 @@
--- Bad rows of entities of which the probe found a newer good one to be there already.
--- Parameter: object_ids, those that are not refused.
+-- Supersedes rejects of entities for which the probe found a newer valid row. Reads: known.
+-- Parameter: object_ids, the objects that were not refused.
 UPDATE ingest.rejects r SET status = 'superseded', settled_at = now()
 FROM {known}
 CROSS JOIN LATERAL unnest({known}.{ids}, {known}.source_updated_ats, {known}.ordinals) AS said ({id}, source_updated_at, ordinal)

@@ -1,5 +1,5 @@
--- The rejected rows of certain contents of certain keys (arrays `keys` and `versions`, side by side) of one bucket, with
--- the first error of each.
+-- Returns the rejects of given contents of given keys of one bucket, with the first error of each.
+-- Parameters: bucket; keys and versions, arrays of equal length.
 SELECT key, ordinal, line, errors -> 0 ->> 'field' AS field, errors -> 0 ->> 'message' AS message
 FROM ingest.rejects
 JOIN ingest.objects USING (object_id)
