@@ -112,7 +112,9 @@ def folder() -> Path | None:
         return None
     found = Path(named).expanduser().resolve()
     if not found.is_dir():
-        raise PluginError(f"PIPELINE_PLUGINS: {found} is not a folder. Name a folder that exists, or unset the variable.")
+        raise PluginError(
+            f"PIPELINE_PLUGINS: {found} is not a folder. Name a folder that exists, or unset the variable."
+        )
     if not any((found / kind).is_dir() for kind in KINDS):
         raise PluginError(
             f"PIPELINE_PLUGINS: {found} has no plug-ins. Name the folder that holds {', '.join(f'{kind}/' for kind in KINDS)}."
@@ -156,7 +158,9 @@ def _package(root: Path) -> str:
     """Make the folder of plug-ins a package of its own name, without a change to the path of imports."""
     name = root.name
     if not name.isidentifier() or iskeyword(name):
-        raise PluginError(f"{root}: Python cannot import this name. Rename the folder: use letters, digits and underscores.")
+        raise PluginError(
+            f"{root}: Python cannot import this name. Rename the folder: use letters, digits and underscores."
+        )
     found = importlib.util.find_spec(name)
     if found is None:
         spec = PathFinder.find_spec(name, [str(root.parent)])

@@ -13,6 +13,7 @@ from pipeline_project import logs
 from pipeline_project.cli import ingest, operate
 from pipeline_project.cli.events import events
 from pipeline_project.cli.jobs import app as jobs
+from pipeline_project.cli.new import new
 from pipeline_project.cli.results import operations, query
 from pipeline_project.errors import PipelineError
 from pipeline_project.terminal import plain
@@ -26,6 +27,7 @@ app.command("replay")(ingest.replay_objects)
 app.command("discover")(ingest.discover_objects)
 app.command("query")(query)
 app.command("operations")(operations)
+app.command("new")(new)
 app.command("events")(events)
 app.command("health")(operate.health)
 app.command("verify")(operate.verify)
