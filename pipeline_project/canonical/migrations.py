@@ -4,7 +4,7 @@ with dbmate, which keeps its own record of what was applied (public.schema_migra
 
 import subprocess
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -22,9 +22,10 @@ MIGRATIONS = SQL / "migrations"
 MIGRATION_LOCK = 7_041_776
 
 
-def migrate(admin_conninfo: str, passwords: Mapping[Role, str], files: Path = MIGRATIONS) -> None:
+def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequence[Path] = (MIGRATIONS,)) -> None:
     """Create what is missing of owner role, database and schema; set the passwords of the three roles.
 
+    Migrations of several folders run in the order of their timestamps.
     `admin_conninfo` names the target database and a user who may create roles and databases (RDS' master user may).
     Repeating it changes nothing. Raises Permanent with dbmate's message when a migration fails.
     """
@@ -33,7 +34,7 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str], files: Path = MI
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))  # held until the connection closes
         _create(admin, database, "pipeline_owner", passwords["owner"], "LOGIN CREATEROLE")
-        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], files)
+        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], folders)
         _set_password(admin, "pipeline_loader", passwords["loader"])
         _set_password(admin, "pipeline_reader", passwords["reader"])
         with psycopg.connect(admin_conninfo, autocommit=True) as target_admin:
@@ -65,7 +66,7 @@ def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:
     admin.pgconn.change_password(role.encode(), password.encode())
 
 
-def _dbmate_up(host: str, port: str, database: str, password: str, files: Path) -> None:
+def _dbmate_up(host: str, port: str, database: str, password: str, folders: Sequence[Path]) -> None:
     url = (
         f"postgres://pipeline_owner:{quote(password, safe='')}@{host}:{port}/{quote(database, safe='')}?sslmode=prefer"
     )
@@ -73,8 +74,7 @@ def _dbmate_up(host: str, port: str, database: str, password: str, files: Path) 
         [
             Path(sysconfig.get_path("scripts")) / "dbmate",
             "--no-dump-schema",
-            "--migrations-dir",
-            files,
+            *(argument for folder in folders for argument in ("--migrations-dir", folder)),
             "migrate",
         ],
         env={"DATABASE_URL": url},

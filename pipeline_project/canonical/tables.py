@@ -3,7 +3,9 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from pipeline_project.canonical.relations import relations
 from pipeline_project.database import Connection
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.schema.sql_files import query
 
 
@@ -25,12 +27,14 @@ class Table(NamedTuple):
 
 
 TABLES = (
-    Table("canonical", "entities", "entities", "Current state of every customer, supplier and account."),
-    Table("canonical", "entity_versions", "entities", "The states before the current one, each with its validity."),
-    Table("canonical", "entity_relationships", "relationships", "Typed edges between entities, with validity."),
-    Table("canonical", "time_series_data", "metrics", "Values of metrics by entity and day, partitioned by month."),
-    Table("ingest", "objects", None, "The ledger: every object that was ever seen, and what became of it."),
-    Table("ingest", "rejects", None, "Rows that could not be loaded, as they were sent, with what is wrong with them."),
+    *(
+        Table(relation.schema, relation.name, dataset.name, relation.description)
+        for dataset in datasets().values()
+        for relation in relations(dataset)
+        if relation.kind == "table" and relation.primary_key  # confirmations have none, and are internal
+    ),
+    Table("ingest", "objects", None, "The ledger: every object that was discovered, and its state."),
+    Table("ingest", "rejects", None, "Records that could not be loaded, as they were sent, with their errors."),
 )
 [LEDGER] = [table for table in TABLES if table.name == "objects"]
 
