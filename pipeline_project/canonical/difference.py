@@ -74,6 +74,13 @@ class _Comparison:
 
     def _compare_tables(self, dataset: Dataset, tables: Sequence[Relation]) -> None:
         if not any(each.full_name in self._found for each in tables):
+            if dataset.partition_by is not None:
+                self._refuse(
+                    _place(dataset),
+                    f"{dataset.name} is partitioned by {dataset.partition_by}, and partitions are not made from a declaration.",
+                    "Declare the dataset without partition_by. Or write the table and a function for its partitions by hand.",
+                )
+                return
             self._add(dataset, *_create(dataset, tables))
             return
         for table in tables:
@@ -209,7 +216,8 @@ class _Comparison:
         comments = [_comment(f"SCHEMA {name}", text) for name, text in SCHEMAS.items() if schemas.get(name) != text]
         for relation in declared:
             if (found := self._found.get(relation.full_name)) is None:
-                self._refuse(relation.full_name, "The view is missing.", "Write its CREATE VIEW by hand.")
+                if not self._result.by_hand:  # else a reason for it was given
+                    self._refuse(relation.full_name, "The view is missing.", "Write its CREATE VIEW by hand.")
                 continue
             if found.comment != relation.description:
                 comments.append(_comment(f"{relation.kind.upper()} {relation.full_name}", relation.description))
@@ -238,8 +246,7 @@ def _create_table(table: Relation) -> str:
         *(f"UNIQUE ({', '.join(key)})" for key in table.unique),
         *(f"CHECK ({check})" for check in table.checks),
     ]
-    partitions = f" PARTITION BY RANGE ({table.partition_by})" if table.partition_by else ""
-    return f"CREATE TABLE {table.full_name} (\n    " + ",\n    ".join(lines) + f"\n){partitions};"
+    return f"CREATE TABLE {table.full_name} (\n    " + ",\n    ".join(lines) + "\n);"
 
 
 def _packing(column: Column) -> tuple[bool, int]:

@@ -48,7 +48,6 @@ class Relation:
     """Conditions of the rules, as CHECK has them."""
     privileges: tuple[str, ...] = ("SELECT",)
     """What the loader may do."""
-    partition_by: str | None = None
     shows: str | None = None
     """The name of the table whose columns a view shows. None for a view that is written by hand."""
 
@@ -152,7 +151,6 @@ def _versioned_table(dataset: Dataset, kind: Versioned) -> Relation:
         unique=(dataset.key,),
         checks=_checks(dataset),
         privileges=("SELECT", "INSERT", "UPDATE"),
-        partition_by=dataset.partition_by,
     )
 
 
@@ -262,7 +260,6 @@ def _latest_table(dataset: Dataset, kind: Latest) -> Relation:
         primary_key=dataset.key,
         checks=_checks(dataset),
         privileges=("SELECT", "INSERT", "UPDATE"),
-        partition_by=dataset.partition_by,
     )
 
 

@@ -15,6 +15,8 @@ class Column(NamedTuple):
     name: str
     type: str
     nullable: bool
+    description: str | None
+    """The comment, which the declaration of the dataset gives."""
 
 
 class Table(NamedTuple):

@@ -10,7 +10,7 @@ from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Permanent
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import aliases
-from pipeline_project.schema.templates import TemplateError, statement, statements
+from pipeline_project.schema.templates import statement, statements
 from pipeline_project.sources.registry import sources
 from pipeline_project.terminal import print_line, print_table
 
@@ -75,10 +75,7 @@ def show_sql(
     found = [each for each in names if wanted in (each, each.rpartition("/")[2])]
     if len(found) != 1:
         raise Permanent(f"There is no statement {wanted!r} for {name}. Name one of {', '.join(names)}.")
-    try:
-        sys.stdout.write(statement(found[0], dataset).decode())
-    except TemplateError as error:
-        raise Permanent(str(error)) from None
+    sys.stdout.write(statement(found[0], dataset).decode())
 
 
 def _dataset(name: str) -> Dataset:

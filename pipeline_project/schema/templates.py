@@ -52,7 +52,10 @@ def statements(dataset: Dataset) -> list[str]:
     other = "latest" if isinstance(dataset.kind, Versioned) else "versioned"
     names = []
     for path in sorted(SQL.glob("ingest/**/*.sql")):
-        if _NAME.search(path.read_text("utf-8")) and not path.stem.endswith(f"_{other}"):
+        used = set(_NAME.findall(path.read_text("utf-8")))
+        if "partition_by" in used and dataset.partition_by is None:
+            continue
+        if used and not path.stem.endswith(f"_{other}"):
             name = path.relative_to(SQL).with_suffix("").as_posix()
             names.append(name.removesuffix(f"_{dataset.kind_name}"))
     return names
