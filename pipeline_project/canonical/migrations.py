@@ -1,5 +1,6 @@
 """Brings a database to the current schema: bootstrap (owner role, database, passwords), then the files of sql/migrations
-with dbmate, which keeps its own record of what was applied (public.schema_migrations) and runs each file in a transaction.
+and of plug-ins with dbmate. It keeps its own record of what was applied (public.schema_migrations) and runs each file in a
+transaction.
 """
 
 import subprocess
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipeline_project.database import Role
 from pipeline_project.errors import Permanent
+from pipeline_project.plugins import PluginError, sql_folders
 from pipeline_project.schema.sql_files import SQL, query
 
 MIGRATIONS = SQL / "migrations"
@@ -22,13 +24,15 @@ MIGRATIONS = SQL / "migrations"
 MIGRATION_LOCK = 7_041_776
 
 
-def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequence[Path] = (MIGRATIONS,)) -> None:
+def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequence[Path] | None = None) -> None:
     """Create what is missing of owner role, database and schema; set the passwords of the three roles.
 
-    Migrations of several folders run in the order of their timestamps.
     `admin_conninfo` names the target database and a user who may create roles and databases (RDS' master user may).
-    Repeating it changes nothing. Raises Permanent with dbmate's message when a migration fails.
+    `folders` are by default that of the platform and those of plug-ins. Repeating it changes nothing. Raises Permanent with
+    dbmate's message when a migration fails.
     """
+    folders = [MIGRATIONS, *sql_folders("migrations")] if folders is None else folders
+    _refuse_equal_versions(folders)
     target = conninfo_to_dict(admin_conninfo)
     database = str(target["dbname"])
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
@@ -45,6 +49,18 @@ def create_database(admin_conninfo: str, database: str, *, owner: str, password:
     """Create what is missing of a database and its owner, and set the owner's password. Nothing is made in it."""
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         _create(admin, database, owner, password, "LOGIN")
+
+
+def _refuse_equal_versions(folders: Sequence[Path]) -> None:
+    """Raise PluginError for two files of one version. dbmate would apply only one of them."""
+    known: dict[str, Path] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.sql"))):
+        version = path.name.partition("_")[0]
+        first = known.setdefault(version, path)
+        if first != path:
+            raise PluginError(
+                f"two migrations have the version {version}: {first} and {path}. Give the newer file a later time in its name."
+            )
 
 
 def _create(
@@ -74,7 +90,8 @@ def _dbmate_up(host: str, port: str, database: str, password: str, folders: Sequ
         [
             Path(sysconfig.get_path("scripts")) / "dbmate",
             "--no-dump-schema",
-            *(argument for folder in folders for argument in ("--migrations-dir", folder)),
+            # It applies the files of all folders in the order of their names.
+            *(f"--migrations-dir={folder}" for folder in folders),
             "migrate",
         ],
         env={"DATABASE_URL": url},

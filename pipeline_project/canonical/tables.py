@@ -1,6 +1,7 @@
 """The tables that hold what was loaded, as other parts of the platform speak of them."""
 
 from collections.abc import Collection
+from functools import cache
 from typing import NamedTuple
 
 from pipeline_project.canonical.relations import relations
@@ -28,17 +29,20 @@ class Table(NamedTuple):
     description: str
 
 
-TABLES = (
-    *(
+LEDGER = Table("ingest", "objects", None, "The ledger: every object that was discovered, and its state.")
+REJECTS = Table("ingest", "rejects", None, "Records that could not be loaded, as they were sent, with their errors.")
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """Return all tables: those of the datasets, and those about all of them. Confirmations are internal and left out."""
+    of_datasets = [
         Table(relation.schema, relation.name, dataset.name, relation.description)
         for dataset in datasets().values()
         for relation in relations(dataset)
-        if relation.kind == "table" and relation.primary_key  # confirmations have none, and are internal
-    ),
-    Table("ingest", "objects", None, "The ledger: every object that was discovered, and its state."),
-    Table("ingest", "rejects", None, "Records that could not be loaded, as they were sent, with their errors."),
-)
-[LEDGER] = [table for table in TABLES if table.name == "objects"]
+        if relation.kind == "table" and relation.primary_key  # confirmations have none
+    ]
+    return (*of_datasets, LEDGER, REJECTS)
 
 
 def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from pipeline_project.cli.datasets import app as datasets
 from pipeline_project.cli.events import events
 from pipeline_project.cli.jobs import app as jobs
 from pipeline_project.cli.migrations import app as migrations
+from pipeline_project.cli.new import new
 from pipeline_project.cli.results import operations, query
 from pipeline_project.errors import PipelineError
 from pipeline_project.terminal import plain
@@ -28,6 +29,7 @@ app.command("replay")(ingest.replay_objects)
 app.command("discover")(ingest.discover_objects)
 app.command("query")(query)
 app.command("operations")(operations)
+app.command("new")(new)
 app.command("events")(events)
 app.command("health")(operate.health)
 app.command("verify")(operate.verify)

@@ -53,5 +53,5 @@ class Source:
 
     def record(self, dataset: str) -> type[Record]:
         """Return the model of one of its datasets: its own, or else that of the dataset."""
-        own = (model for model in self.records if issubclass(model, datasets()[dataset].record))
+        own = (model for model in self.records if dataset_of_model(model).name == dataset)
         return next(own, datasets()[dataset].record)

@@ -10,11 +10,10 @@ from pydantic.fields import FieldInfo
 
 from pipeline_project.analytics.catalogue import Operation
 from pipeline_project.analytics.lineage import column_lineage
-from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.canonical.tables import Table, tables
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
 from pipeline_project.schema.fields import aliases
-from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -56,10 +55,10 @@ def table_lineage(table: Table) -> dict[str, Any]:
 
 def result_lineage(operation: Operation) -> dict[str, Any]:
     """Columns of a result from those of the tables behind the views; a view is named after its table."""
-    keys = {table.name: table_key(table) for table in TABLES}
+    keys = {table.name: table_key(table) for table in tables()}
     lineage = {
         name: [dg.TableColumnDep(keys[each.view], each.column) for each in sorted(found) if each.view in keys]
-        for name, found in column_lineage(query(f"analytics/{operation.sql}")).items()
+        for name, found in column_lineage(operation.statement).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
 
