@@ -46,8 +46,31 @@ class Cell(NamedTuple):
     """Writes the cell of one record. Its text is not escaped yet. None: copy_text writes it."""
     refine: Callable[[Column], Column] | None
     """Turns the column of the fast path into COPY text. None: it is COPY text already."""
+    fallback: str | None
+    """What the cell holds if the record does not send the field."""
     escapes: bool
     """Whether the column can hold characters that COPY needs escaped."""
+
+
+class Cells:
+    """Columns that stand side by side. How each is written is decided here, once."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._plain = _getter([cell.name for cell in cells if cell.write is None])
+        self._written = [(place, cell.write) for place, cell in enumerate(cells) if cell.write is not None]
+        self._fallbacks = [(place, cell.fallback) for place, cell in enumerate(cells) if cell.fallback is not None]
+
+    def texts(self, values: Values) -> list[str]:
+        """Return the cells of one record as COPY text that is not escaped yet."""
+        texts = [
+            value if type(value) is str else NULL if value is None else copy_text(value)
+            for value in self._plain(values)
+        ]
+        for place, write in self._written:
+            texts.insert(place, write(values))
+        for place, fallback in self._fallbacks:
+            texts[place] = texts[place] or fallback
+        return texts
 
 
 class DatasetMapper(Mapper):
@@ -95,17 +118,16 @@ class DatasetMapper(Mapper):
         """Decide how each column is written: for single records, and for columns of many."""
         dataset = self.dataset
         rest = self.rest_column or (dataset.rest.name if dataset.rest else None)
-        self._key_cells = [self._cell(column) for column in dataset.key_columns]
+        self._key_columns = [self._cell(column) for column in dataset.key_columns]
+        self._key_cells = Cells(self._key_columns)
         # Each is a cell, or the field of a column of JSON: None for everything else that was sent.
         content = [
             None if column.name == rest else column.field if column.type == "jsonb" else self._cell(column)
             for column in dataset.content
         ]
-        cells = [each for each in content if isinstance(each, Cell)]
-        self._plain = _getter([cell.name for cell in cells if cell.write is None])
-        self._special = [(place, cell.write) for place, cell in enumerate(cells) if cell.write is not None]
+        self._content_cells = Cells([each for each in content if isinstance(each, Cell)])
         self._json = [(place, each) for place, each in enumerate(content) if not isinstance(each, Cell)]
-        self._ends_in_json = [place for place, _ in self._json] == [len(content) - 1]
+        self._ends_in_json = len(content) > 1 and [place for place, _ in self._json] == [len(content) - 1]
         self._runs = [list(run) for _, run in groupby(content, lambda each: isinstance(each, Cell))]
 
     def _role(self, field: str) -> Role:
@@ -115,21 +137,27 @@ class DatasetMapper(Mapper):
         name = column.field
         if name is None:
             raise TypeError(f"{self.dataset.name}: no field fills the column {column.name!r}")
-        if name == "deleted":
-            return Cell(name, lambda values: "t" if self._is_deleted(values) else "f", None, escapes=False)
         prefix = self._prefix if self._role(name) in (Role.OWN_ID, Role.REFERENCE) else ""
         fallback = self.source.fallbacks.get(name)
-        cell = Cell(name, None, None, escapes=column.type not in _WITHOUT_ESCAPES)
+        cell = Cell(
+            name,
+            None,
+            None,
+            fallback=None if fallback is None else prefix + fallback,
+            escapes=fallback is not None or column.type not in _WITHOUT_ESCAPES,
+        )
         if prefix:
-            cell = cell._replace(
+            return cell._replace(
                 write=lambda values: NULL if values[name] is None else prefix + values[name],
                 refine=lambda texts: [text and prefix + text for text in texts],
             )
-        elif column.type == "timestamptz":
-            cell = cell._replace(write=partial(_time, name), refine=lambda times: [time and time[1] for time in times])
-        elif column.type == "real":
-            cell = cell._replace(write=partial(_share, name))
-        return cell if fallback is None else _with_fallback(cell, prefix + fallback)
+        if name == "deleted":
+            return cell._replace(write=lambda values: "t" if values["deleted"] else "f")
+        if column.type == "timestamptz":
+            return cell._replace(write=partial(_time, name), refine=lambda times: [time and time[1] for time in times])
+        if column.type == "real":
+            return cell._replace(write=partial(_share, name))
+        return cell
 
     def _id_fields(self) -> Collection[str]:
         first = self.dataset.key_columns[0].field if self._own_id is None else self._own_id
@@ -137,72 +165,56 @@ class DatasetMapper(Mapper):
 
     # --- single records
 
-    def _is_deleted(self, values: Values) -> bool:
-        if values["deleted"] or self._deleted_if is None:
-            return values["deleted"]
-        name, end = self._deleted_if
-        return (value := values[name]) is not None and value.lower() == end
+    def _complete(self, record: Record) -> None:
+        if self._deleted_if is not None:
+            name, end = self._deleted_if
+            values = vars(record)
+            if (value := values[name]) is not None and value.lower() == end:
+                values["deleted"] = True
 
-    def _key(self, record: Record) -> str:
-        if len(self._key_cells) > 1:
-            return self._key_line(record)
-        return self._key_texts(record)[0]
-
-    def _key_line(self, record: Record) -> str:
-        return "\t".join(map(escape, self._key_texts(record)))
-
-    def _key_texts(self, record: Record) -> list[str]:
-        values = record.__dict__
-        return [_text(values[cell.name]) if cell.write is None else cell.write(values) for cell in self._key_cells]
+    def _key(self, record: Record) -> tuple[str, str]:
+        cells = self._key_cells.texts(record.__dict__)
+        if len(cells) == 1:
+            return cells[0], escape(cells[0])
+        line = "\t".join(map(escape, cells))
+        return line, line
 
     def _check(self, record: Record) -> list[FieldError]:
         values = record.__dict__
-        errors = [
-            FieldError(self._aliases[name][0][-1], "missing", f"is required: send {name}")
-            for name in self._to_check
-            if values[name] is None
-        ]
-        if self._rules:
-            deleted = self._is_deleted(values)
-            errors += [
-                FieldError(alias, rule.name, rule.message)
-                for rule, alias in self._rules
-                if not rule.holds(record, deleted)
-            ]
-        errors += [
-            FieldError(self._aliases[name][0][-1], *OUT_OF_RANGE)
-            for name in self._times
-            if values[name] is not None and not _is_in_range(values[name])
-        ]
+        errors: list[FieldError] = []
+        for name in self._to_check:
+            if values[name] is None:
+                errors.append(FieldError(self._aliases[name][0][-1], "missing", f"is required: send {name}"))
+        for rule, alias in self._rules:
+            if not rule.holds(values):
+                errors.append(FieldError(alias, rule.name, rule.message))
+        for name in self._times:
+            if values[name] is not None and not _is_in_range(values[name]):
+                errors.append(FieldError(self._aliases[name][0][-1], *OUT_OF_RANGE))
         return errors
 
     def _content(self, record: Record, others: dict[str, Any]) -> str:
-        values = record.__dict__
-        cells = [
-            value if type(value) is str else NULL if value is None else copy_text(value)
-            for value in self._plain(values)
-        ]
-        for place, write in self._special:
-            cells.insert(place, write(values))
+        cells = self._content_cells.texts(record.__dict__)
         line = "\t".join(cells)
         if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= max(len(cells), 1):
             cells = list(map(escape, cells))
             line = "\t".join(cells)
-        if self._ends_in_json and cells:
+        if self._ends_in_json:
             return f"{line}\t{self._json_text(self._json[0][1], record, others)}"
         for place, name in self._json:
             cells.insert(place, self._json_text(name, record, others))
         return "\t".join(cells)
 
     def _json_text(self, name: str | None, record: Record, others: dict[str, Any]) -> str:
-        if name is not None:
-            value = record.__dict__[name]
-            return NULL if value is None else escape(encode(value).decode())
         values = record.__dict__
-        attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
-        rest = self._everything_else(record, {**others, **attributes} if others else attributes)
+        if name is not None:
+            return NULL if values[name] is None else escape(encode(values[name]).decode())
+        if self._attributes:
+            attributes = {name: value for name in self._attributes if (value := values[name]) is not None}
+            others = {**others, **attributes} if others else attributes
+        rest = self._everything_else(record, others)
         # JSON escapes control characters itself. So only its backslashes are left for COPY.
-        return escape(encode(rest).decode()) if rest != {} else "{}"
+        return "{}" if rest == {} else escape(encode(rest).decode())
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
         if self._own_id is None or self.key_columns != (CANONICAL_ID,):
@@ -219,13 +231,13 @@ class DatasetMapper(Mapper):
         sent: dict[str, Column] = dict(zip(self._read, found.columns, strict=True))
         for name, text in self._default_texts.items():
             sent[name] = [value or text for value in sent[name]]
-        sent["deleted"] = deleted = self._deleted_texts(sent)
+        sent["deleted"] = self._deleted_texts(sent)
         left_out = self._complete_columns(sent)
         for name in self._always_sent:
             left_out += where("" in sent[name], (value == "" for value in sent[name]))
         for rule, _ in self._rules:
-            left_out += rule.broken(sent, deleted)
-        keys = [_refined(cell, sent) for cell in self._key_cells]
+            left_out += rule.broken(sent)
+        keys = [_refined(cell, sent) for cell in self._key_columns]
         columns = [column for run in self._runs for column in self._run(run, sent, found, left_out)]
         columns += self._further(found)
         return Texts(
@@ -291,29 +303,9 @@ def _getter(names: Sequence[str]) -> Callable[[Values], Sequence[Any]]:
     return itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names]
 
 
-def _with_fallback(cell: Cell, fallback: str) -> Cell:
-    name, write, refine, _ = cell
-
-    def written(values: Values) -> str:
-        if values[name] is None:
-            return fallback
-        return _text(values[name]) if write is None else write(values)
-
-    return Cell(
-        name,
-        written,
-        lambda texts: [text or fallback for text in (texts if refine is None else refine(texts))],
-        escapes=True,
-    )
-
-
 def _refined(cell: Cell, sent: Mapping[str, Column]) -> Column:
-    return sent[cell.name] if cell.refine is None else cell.refine(sent[cell.name])
-
-
-def _text(value: Any) -> str:
-    """A value as COPY text that is not escaped yet."""
-    return value if type(value) is str else copy_text(value)
+    column = sent[cell.name] if cell.refine is None else cell.refine(sent[cell.name])
+    return column if cell.fallback is None else [text or cell.fallback for text in column]
 
 
 def _time(name: str, values: Values) -> str:

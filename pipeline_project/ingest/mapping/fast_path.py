@@ -488,6 +488,11 @@ def _validators(model: type[Record]) -> set[str]:
     return {*found.field_validators, *found.validators, *found.model_validators, *found.root_validators}
 
 
+def is_bounded_type(hint: Any) -> bool:
+    """Check that a type of schema/fields.py bounds the numbers that a valid value can hold."""
+    return _reader(hint) not in (None, _structure)
+
+
 def _reader(hint: Any) -> Read | None:
     alternatives = [each for each in get_args(hint) if each is not NoneType] if NoneType in get_args(hint) else [hint]
     if len(alternatives) != 1:

@@ -11,13 +11,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
-from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath
+from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.mapping.struct_columns import Path
@@ -93,6 +93,8 @@ class Mapper:
         self._through_objects = [
             paths for paths in self._aliases.values() if any(path[0] in self._nested for path in paths)
         ]
+        hints = get_type_hints(self.model, include_extras=True)
+        self._unbounded = [name for name in self.model.model_fields if not is_bounded_type(hints[name])]
         ordinary = FastPath(self.model, self._aliases, self._read, defaults)
         self._fast_path = ordinary if ordinary.complete else None
 
@@ -130,20 +132,23 @@ class Mapper:
                 )
             )
         others = self._others(fields, record)
-        for name, value in chain(record.__dict__.items(), others.items()):
+        for name in self._unbounded:
+            if unstorable(record.__dict__[name]):
+                errors.append(FieldError(name, *NUMBER_TOO_LARGE))
+        for name, value in others.items():
             if type(value) not in _WITHOUT_NUMBERS and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
         content = self._content(record, others)
         # NUL has no place in PostgreSQL's texts. The JSON columns would hold it as an escape.
-        key = self._key(record)
+        key, key_line = self._key(record)
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
         (provenance,) = self._provenances(Chunk(ordinal, [data]), [0])
         line = (
-            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
+            f"{key_line}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
             f"{digest(content.encode())}\t{content}{provenance}"
         )
         return Row(key, updated_at, ordinal, line, record.__dict__)
@@ -212,10 +217,8 @@ class Mapper:
     def _complete(self, record: Any) -> None:
         """Fill fields of a valid record that are made of several fields."""
 
-    def _key(self, record: Any) -> str:
-        raise NotImplementedError
-
-    def _key_line(self, record: Any) -> str:
+    def _key(self, record: Any) -> tuple[str, str]:
+        """Return the key that tells a row from others, and the key columns as COPY text."""
         raise NotImplementedError
 
     def _check(self, record: Any) -> list[FieldError]:

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from operator import eq
 from typing import Any, ClassVar
 
-from pipeline_project.datasets.relationships import Relationship
 from pipeline_project.ingest.mapping.dataset_mapper import DatasetMapper
 from pipeline_project.ingest.mapping.mapper import where
 from pipeline_project.ingest.mapping.rows import FieldError
@@ -26,7 +25,8 @@ class RelationshipMapper(DatasetMapper):
     def _id_fields(self) -> Collection[str]:
         return ("parent_canonical_id", "parent_id")
 
-    def _complete(self, record: Relationship) -> None:
+    def _complete(self, record: Record) -> None:
+        super()._complete(record)
         values = vars(record)
         for end in ENDS:
             if values[f"{end}_canonical_id"] is None and (own := values[f"{end}_id"]) is not None:
