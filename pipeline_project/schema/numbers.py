@@ -20,6 +20,8 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]+
 
 def is_bounded(number: int | float | Decimal) -> bool:
     """Check that a number is within the bounds, so that any conversion takes little time and memory."""
+    if type(number) is int:
+        return number.bit_length() <= BITS_OF_INTEGER
     if isinstance(number, Decimal):
         return (
             number.is_finite()

@@ -120,6 +120,7 @@ class DatasetMapper(Mapper):
         rest = self.rest_column or (dataset.rest.name if dataset.rest else None)
         self._key_columns = [self._cell(column) for column in dataset.key_columns]
         self._key_cells = Cells(self._key_columns)
+        self._own_key = self._own_id if self.key_columns == (CANONICAL_ID,) else None
         # Each is a cell, or the field of a column of JSON: None for everything else that was sent.
         content = [
             None if column.name == rest else column.field if column.type == "jsonb" else self._cell(column)
@@ -173,9 +174,10 @@ class DatasetMapper(Mapper):
                 values["deleted"] = True
 
     def _key(self, record: Record) -> tuple[str, str]:
+        if self._own_key is not None:
+            key = self._prefix + record.__dict__[self._own_key]
+            return key, escape(key)
         cells = self._key_cells.texts(record.__dict__)
-        if len(cells) == 1:
-            return cells[0], escape(cells[0])
         line = "\t".join(map(escape, cells))
         return line, line
 
@@ -217,9 +219,9 @@ class DatasetMapper(Mapper):
         return "{}" if rest == {} else escape(encode(rest).decode())
 
     def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
-        if self._own_id is None or self.key_columns != (CANONICAL_ID,):
+        if self._own_key is None:
             return None
-        value = self._sent(self._own_id, fields)
+        value = self._sent(self._own_key, fields)
         if not isinstance(value, str | int) or isinstance(value, bool):
             return None
         text = str(value).strip()

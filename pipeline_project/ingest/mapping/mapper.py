@@ -146,7 +146,7 @@ class Mapper:
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
-        (provenance,) = self._provenances(Chunk(ordinal, [data]), [0])
+        (provenance,) = self._provenances([data])
         line = (
             f"{key_line}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
             f"{digest(content.encode())}\t{content}{provenance}"
@@ -190,7 +190,12 @@ class Mapper:
         lines = [
             f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}{provenance}"
             for key, time, ordinal, content, provenance in zip(
-                keys, time_texts, ordinals, contents, self._provenances(chunk, found.places), strict=True
+                keys,
+                time_texts,
+                ordinals,
+                contents,
+                self._provenances([chunk.records[place] for place in found.places]),
+                strict=True,
             )
         ]
         rows = Rows(keys, times, ordinals, lines)
@@ -233,9 +238,9 @@ class Mapper:
         """The same of many records, whose fields were read as columns."""
         raise NotImplementedError
 
-    def _provenances(self, chunk: Chunk, places: Sequence[int]) -> Iterable[str]:  # noqa: ARG002 of versioned datasets
+    def _provenances(self, records: Sequence[RawRecord]) -> Iterable[str]:
         """Return what follows the contents of records, outside their hash, as COPY text."""
-        return [""] * len(places)
+        return [""] * len(records)
 
     def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:  # noqa: ARG002
         """Return what tells whether records are already stored in this form. Only versioned datasets have it."""
@@ -258,7 +263,8 @@ class Mapper:
             return others
         taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
         flat = {name: value for name, value in others.items() if name not in sent}
-        return {**flat, **_rest(sent, self._nested, taken, ())}
+        flat.update(_rest(sent, self._nested, taken, ()))
+        return flat
 
     def _bad(
         self,
@@ -353,7 +359,7 @@ def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
     for path in paths:
         value: Any = fields
         for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = value.get(step) if type(value) is dict else None
         if value is not None:
             return path
     return None
@@ -361,16 +367,16 @@ def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
 
 def _rest(fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path) -> dict[str, Any]:
     """The fields without those at the `taken` paths. Objects of `nested` that have no other fields are left out."""
-    rest: dict[str, Any] = {}
-    for name, value in fields.items():
-        path = (*outer, name)
-        if path in taken:
+    rest = dict(fields)
+    for name, inner in nested.items():
+        if name not in rest:
             continue
-        if (inner := nested.get(name)) and isinstance(value, dict):
-            if others := _rest(value, inner, taken, path):
-                rest[name] = others
+        path = (*outer, name)
+        others = _rest(rest[name], inner, taken, path) if inner and type(rest[name]) is dict else rest[name]
+        if path in taken or (inner and others == {}):
+            del rest[name]
         else:
-            rest[name] = value
+            rest[name] = others
     return rest
 
 
