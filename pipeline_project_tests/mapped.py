@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row, Rows
 from pipeline_project.sources.registry import sources
 
@@ -14,13 +14,13 @@ POSITION = ObjectPosition(7, NOW)
 
 def mapped(record: Any, source: str = "legacy", dataset: str = "entities") -> Row | Bad:
     raw = record if isinstance(record, bytes) else json.dumps(record).encode()
-    return MAPPERS[dataset](sources()[source]).map(raw, 1, POSITION)
+    return mapper_for(sources()[source], dataset).map(raw, 1, POSITION)
 
 
 def columns(row: Row | Bad, source: str = "legacy", dataset: str = "entities") -> dict[str, str]:
     """The row's line, as PostgreSQL would read it."""
     assert isinstance(row, Row), row
-    mapper = MAPPERS[dataset](sources()[source])
+    mapper = mapper_for(sources()[source], dataset)
     unescape = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
     values = []
     for text in row.line.split("\t"):

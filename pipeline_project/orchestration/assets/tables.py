@@ -32,7 +32,12 @@ def log_tables(context: dg.AssetExecutionContext, connection: Connection, datase
     rows = row_estimates(connection, touched)
     for table in touched:
         schema = [
-            dg.TableColumn(column.name, column.type, constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=column.description,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
             for column in columns(connection, table)
         ]
         metadata = {"dagster/row_count": rows[table.name], "dagster/column_schema": dg.TableSchema(schema)}

@@ -8,6 +8,7 @@ import pytest
 from pipeline_project.analytics.catalogue import operations
 from pipeline_project.canonical.checks import Check, checks
 from pipeline_project.canonical.tables import tables
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.assets.analytics import refreshed_operations, tables_read
@@ -80,6 +81,8 @@ def test_columns_tell_where_they_come_from() -> None:
         "str",
         "datetime",
     )
+    descriptions = {column.name: column.description for column in schema.columns}
+    assert descriptions["revenue"] == datasets()["entities"].record.model_fields["revenue"].description
     up = GRAPH.get(ENTITIES).metadata["dagster/column_lineage"].deps_by_column
     assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
 

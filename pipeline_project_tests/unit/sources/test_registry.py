@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from pipeline_project import sources as package
-from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.schema.fields import aliases
 from pipeline_project.sources import crm, erp, legacy
 from pipeline_project.sources.registry import route, sources
@@ -62,7 +62,7 @@ def test_spellings_are_paths_the_preferred_first() -> None:
 @pytest.mark.parametrize("name", sources())
 def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
     for dataset in get_args(str):
-        mapper = MAPPERS[dataset](sources()[name])
+        mapper = mapper_for(sources()[name], dataset)
         assert mapper.id_aliases()
         assert len(set(mapper.columns)) == len(mapper.columns)
 
