@@ -43,7 +43,7 @@ NEXT: dict[Kind, str] = {
     ),
     "dataset": (
         "Declare the fields in {folder}/datasets/{name}.py.\n"
-        "Write the migration of its table to {folder}/migrations/.\n"
+        "Make its table: pipeline migrations make {name} --folder {folder}/migrations\n"
         "A source sends its records to <source>-data/{name}/ in the landing bucket."
     ),
     "operation": (
