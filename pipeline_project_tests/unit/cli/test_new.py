@@ -10,7 +10,7 @@ import pytest
 from pipeline_project.cli.new import WRITTEN, Kind, write
 from pipeline_project.errors import Permanent
 
-NAMES: dict[Kind, str] = {"source": "shop", "dataset": "parcels", "operation": "by_country"}
+NAMES: dict[Kind, str] = {"source": "kiosk", "dataset": "parcels", "operation": "by_country"}
 
 
 @pytest.mark.slow
@@ -36,7 +36,7 @@ def test_it_refuses_to_overwrite_and_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_one_leaves_what_a_folder_has_once(tmp_path: Path) -> None:
-    write("source", "shop", tmp_path / "company")
+    write("source", "kiosk", tmp_path / "company")
     (tmp_path / "company" / "conftest.py").write_text("mine\n", "utf-8")
     write("operation", "weights", tmp_path / "company")
     assert (tmp_path / "company" / "conftest.py").read_text("utf-8") == "mine\n"
@@ -68,4 +68,4 @@ def test_a_name_that_cannot_be_used_is_refused(kind: Kind, name: str, told: str,
 
 def test_a_folder_that_python_cannot_import_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="Python cannot import a folder 'my-company'"):
-        write("source", "shop", tmp_path / "my-company")
+        write("source", "kiosk", tmp_path / "my-company")
