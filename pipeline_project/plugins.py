@@ -72,7 +72,8 @@ def sql_folders(kind: Literal["checks", "migrations"]) -> list[Path]:
         found += map(Path, value.__path__)
     if (root := folder()) and (root / kind).is_dir():
         found.append(root / kind)
-    return found
+    # A package may be found by several ways.
+    return list(dict.fromkeys(path.resolve() for path in found))
 
 
 def by_name(kind: Kind, declared: Iterable[tuple[N, Path]]) -> Mapping[str, N]:

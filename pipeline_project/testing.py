@@ -12,9 +12,6 @@ send them, in the folder `samples/` of the plug-ins, each under the key that it 
 
 import re
 import secrets
-import subprocess
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +23,7 @@ import psycopg
 import pytest
 from pglast import ast, parse_sql
 from pglast.parser import ParseError
+from psycopg.conninfo import make_conninfo
 
 from pipeline_project import plugins
 from pipeline_project.analytics.catalogue import InvalidParameters, Operation, operations
@@ -37,14 +35,12 @@ from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.decoding import Envelope, chunks
 from pipeline_project.ingest.inspection import preview
 from pipeline_project.ingest.mapping import Bad, ObjectPosition, mapper_for
-from pipeline_project.local.postgres import PostgresServer, free_port, wheel_binaries
+from pipeline_project.local.postgres import throw_away_server
 from pipeline_project.schema.fields import aliases
 from pipeline_project.sources.registry import route, sources
 
 SECONDS = 60
-"""The longest wait for a server that starts, and for one statement."""
-VOLATILE_SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-"""A test keeps nothing, so the server need not survive a crash."""
+"""The longest time for one statement."""
 PARAMETER = re.compile(r"%\((\w+)\)s")
 NAME = re.compile("[a-z][a-z0-9_]{0,62}")
 
@@ -59,31 +55,16 @@ class Databases(NamedTuple):
 @contextmanager
 def migrated_database() -> Iterator[Databases]:
     """Start a PostgreSQL of its own with all migrations, those of plug-ins too. It is gone after the block."""
-    password = secrets.token_urlsafe(16)
     roles: tuple[Role, ...] = ("owner", "loader", "reader")
     passwords: dict[Role, str] = {role: secrets.token_urlsafe(16) for role in roles}
-    with tempfile.TemporaryDirectory(prefix="contract-", ignore_cleanup_errors=True) as folder:
-        server = PostgresServer(wheel_binaries(), Path(folder) / "data", free_port())
-        server.initialise(password)
-        with (Path(folder) / "server.log").open("wb") as log:
-            process = subprocess.Popen(server.command(VOLATILE_SERVER), stdout=log, stderr=log)  # noqa: S603 our own command
-        try:
-            deadline = time.monotonic() + SECONDS
-            while not server.is_ready(password):
-                assert process.poll() is None and time.monotonic() < deadline, log.name
-                time.sleep(0.05)
-            migrate(server.conninfo(password, dbname="contract"), passwords)
-            loader, reader = (
-                Database(
-                    lambda role=role: server.conninfo(passwords[role], dbname="contract", user=f"pipeline_{role}"),
-                    f"pipeline-{role}",
-                )
-                for role in roles[1:]
-            )
-            yield Databases(loader, reader)
-        finally:
-            process.kill()
-            process.wait()
+    with throw_away_server() as server:
+        migrate(make_conninfo(server, dbname="contract"), passwords)
+
+        def of(role: Role) -> Database:
+            login = {"dbname": "contract", "user": f"pipeline_{role}", "password": passwords[role]}
+            return Database(lambda: make_conninfo(server, **login), f"pipeline-{role}")
+
+        yield Databases(of("loader"), of("reader"))
 
 
 class ContractTests:

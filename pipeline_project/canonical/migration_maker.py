@@ -19,6 +19,7 @@ from pipeline_project.canonical.difference import difference
 from pipeline_project.canonical.migrations import MIGRATIONS, migrate
 from pipeline_project.database import Connection, Role
 from pipeline_project.errors import Permanent
+from pipeline_project.plugins import sql_folders
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.sql_files import query
 
@@ -40,7 +41,8 @@ def make(admin_conninfo: str, name: str, declared: Iterable[Dataset], folder: Pa
         raise Permanent(
             f"{name!r} is no name of a migration. Use lower-case letters, digits and underscores, for example add_segment."
         )
-    folders = list(dict.fromkeys([MIGRATIONS, folder]))
+    folders = list(dict.fromkeys([MIGRATIONS, *sql_folders("migrations"), folder.resolve()]))
+    folder.mkdir(parents=True, exist_ok=True)
     datasets = list(declared)
     with _migrated(admin_conninfo, folders) as connection:
         found = difference(connection, datasets)

