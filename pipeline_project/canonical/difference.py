@@ -107,6 +107,7 @@ class _Comparison:
                 f"If you renamed it: ALTER TABLE {table.full_name} RENAME COLUMN {name} TO …; if you removed it: "
                 f"ALTER TABLE {table.full_name} DROP COLUMN {name}; in a migration by hand, with its views.",
             )
+        self._refuse_order(dataset, table, found)
         for column in table.columns:
             name, type_name = column.name, self._type_names[column.type]
             if name not in found.columns:
@@ -125,6 +126,19 @@ class _Comparison:
                     f"{table.full_name}.{name} is {'nullable' if column.not_null else 'NOT NULL'}, and the declaration differs.",
                     f"Write by hand: ALTER TABLE {table.full_name} ALTER COLUMN {name} {change} NOT NULL; "
                     "after every row has a value.",
+                )
+
+    def _refuse_order(self, dataset: Dataset, table: Relation, found: FoundRelation) -> None:
+        """Refuse a new field above a stored one: it would change the content hash of each row."""
+        names = [column.name for column in dataset.content]
+        new = [name for name in names if name not in found.columns]
+        last = max((place for place, name in enumerate(names) if name in found.columns), default=-1)
+        for name in new:
+            if table.name == dataset.table and names.index(name) < last:
+                self._refuse(
+                    _place(dataset, name),
+                    f"The new field {name} is above {names[last]}, so that every stored row would have another content hash.",
+                    f"Declare it by hand below {names[last]}.",
                 )
 
     def _add_column(self, dataset: Dataset, table: Relation, column: Column) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from pipeline_project.canonical.difference import difference
@@ -19,8 +20,10 @@ EXPORT = [
     {"id": 1, "name": "A", "revenue": 10, "updated_at": "2024-01-01", "colour": "red"},
     {"id": 2, "name": "B", "region": "EMEA", "updated_at": "2024-01-01"},
     {"id": 3, "_deleted": True, "updated_at": "2024-01-01"},
-    {"id": 4, "name": "D", "total_orders": 7},
+    {"id": 4, "name": "D", "total_orders": 7, "updated_at": "2024-01-01"},
 ]
+STORED = "SELECT entity_id, version, name, updated_at FROM canonical.entities ORDER BY canonical_id"
+HASHES = "SELECT content_hash FROM canonical.entities"
 CACHES = (registry.datasets, templates.statement, templates._values, mapper_for)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -48,16 +51,35 @@ def add_segment(database: FreshDatabase, declare: pytest.MonkeyPatch) -> None:
         connection.commit()
 
 
+def test_no_entity_is_changed_if_the_new_mapping_reads_each_record_again(
+    database: FreshDatabase, landing: Landing, rows: Rows, declare: pytest.MonkeyPatch
+) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", EXPORT))
+    rows("UPDATE canonical.entities SET mapping_version = 0 RETURNING 1")
+    before, hashes = rows(STORED), rows(HASHES)
+    add_segment(database, declare)
+    # Other bytes, so that no probe finds the records.
+    spaced = msgspec.json.format(msgspec.json.encode(EXPORT), indent=2)
+    ingest(database.loader, landing, landing.put("legacy-data/b", spaced))
+    assert rows(STORED) == before
+    assert rows("SELECT count(*) FROM canonical.entity_versions") == [(0,)]
+    assert not {*rows(HASHES)} & {*hashes}, (
+        "the hash of the new mapping is stored, so that later records need no comparison"
+    )
+    changed = [{**record, "updated_at": "2024-02-01", "region": "APAC"} for record in EXPORT]
+    ingest(database.loader, landing, landing.put("legacy-data/c", changed))
+    assert rows("SELECT DISTINCT version, region FROM canonical.entities") == [(2, "APAC")]
+
+
 def test_no_entity_is_changed_by_an_attribute_and_its_value_arrives_everywhere(
     database: FreshDatabase, landing: Landing, rows: Rows, declare: pytest.MonkeyPatch
 ) -> None:
     ingest(database.loader, landing, landing.put("legacy-data/a", EXPORT))
-    before = rows("SELECT entity_id, version, name, updated_at FROM canonical.entities ORDER BY canonical_id")
+    before = rows(STORED)
     assert len(before) == len(EXPORT)
     add_segment(database, declare)
     ingest(database.loader, landing, landing.put("legacy-data/b", EXPORT))
-    assert rows("SELECT entity_id, version, name, updated_at FROM canonical.entities ORDER BY canonical_id") == before
-    assert rows("SELECT count(*) FROM canonical.entity_versions") == [(0,)]
+    assert rows(STORED) == before
 
     retail = {**EXPORT[0], "segment": "retail", "updated_at": "2024-02-01"}
     public = {**retail, "segment": "public", "updated_at": "2024-03-01"}

@@ -17,12 +17,13 @@ from pipeline_project.canonical.relations import analytics_views, declared_relat
 from pipeline_project.cli import migrations as command
 from pipeline_project.cli.main import app
 from pipeline_project.datasets.entities import ENTITIES, Entity
-from pipeline_project.datasets.metrics import METRICS
+from pipeline_project.datasets.metrics import METRICS, Metric
 from pipeline_project.datasets.registry import BUILT_IN
 from pipeline_project.datasets.relationships import RELATIONSHIPS
 from pipeline_project.errors import Permanent
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Count, Label, field
+from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import Rule, required_unless_deleted
 from pipeline_project_tests.declared_datasets import CONTACTS, RATINGS, SEGMENTED_ENTITIES, Rating
 from pipeline_project_tests.fix_ingest import Rows
@@ -131,6 +132,16 @@ def test_a_new_dataset_of_each_kind_gets_everything_that_it_needs(database: Fres
             assert connection.execute(f"SELECT * FROM analytics.{view}".encode()).fetchall() == []
 
 
+class Counted(Record):
+    """A base that declares a field before those of the dataset."""
+
+    unit: Label | None = field("What is counted", "unit")
+
+
+class EarlyMetric(Metric, Counted):
+    """A metric whose new field is above those that are stored."""
+
+
 class Ranking(Rating):
     """A record with a field that no column can be named after."""
 
@@ -156,6 +167,10 @@ REFUSED: Mapping[str, tuple[Dataset, str]] = {
     "a changed key": (
         dataclasses.replace(RELATIONSHIPS, key=RELATIONSHIPS.key[:-1]),
         "The keys of canonical.entity_relationships are",
+    ),
+    "a field above those that are stored": (
+        dataclasses.replace(METRICS, record=EarlyMetric),
+        "The new field unit is above deleted",
     ),
     "partitions of a new table": (
         dataclasses.replace(RATINGS, partition_by="first_day"),

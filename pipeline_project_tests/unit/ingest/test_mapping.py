@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.mapping.mappers import mapper_for
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.rows import Bad, Row
 from pipeline_project_tests.mapped import NOW, columns, mapped, rules
 

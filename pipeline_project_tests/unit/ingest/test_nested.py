@@ -13,11 +13,11 @@ from pydantic import create_model
 
 from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding.json_records import Chunk
-from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
 from pipeline_project.ingest.mapping.mapper import Mapper
+from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
 from pipeline_project.schema.fields import Text, aliased
 from pipeline_project.sources.registry import sources
-from pipeline_project_tests.mapped import told
+from pipeline_project_tests.mapped import new_mapper, told
 
 POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
 SPELLINGS = st.lists(st.sampled_from("abc"), min_size=1, max_size=5).map(".".join)
@@ -33,7 +33,7 @@ def mapper(fields: list[list[str]]) -> Mapper:
     hint: Any = Text
     spelt: Any = {name: (hint | None, aliased(*aliases)) for name, aliases in zip(names, fields, strict=False)}
     model = create_model("Model", __base__=Entity, **spelt)
-    return mapper_for(dataclasses.replace(sources()["legacy"], records=(model,)), "entities")
+    return new_mapper(dataclasses.replace(sources()["legacy"], records=(model,)), "entities")
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
