@@ -176,8 +176,8 @@ def model(files: Sequence[tuple[int, File]]) -> Tables:
     """What the files say, object ids beside them."""
     result: Tables = defaultdict(list)
     said: dict[tuple[str, str], dict[int, tuple[Position, int, Said]]] = {}
-    good_rows: dict[str, list[tuple[Position, int]]] = {}
-    rejects: list[tuple[int, int, str | None, Position]] = []
+    good_rows: dict[tuple[str, str | None], list[tuple[Position, int]]] = {}
+    rejects: list[tuple[int, int, str | None, Position, str]] = []
     for object_id, file in files:
         bad = [row for row in file.rows if row.fault]
         code = file.refusal
@@ -191,7 +191,13 @@ def model(files: Sequence[tuple[int, File]]) -> Tables:
                     # What is wrong with its time has none.
                     own = row if row.fault == "negative" else Said(row.number, row.value, None)
                     rejects.append(
-                        (object_id, ordinal, key if known else None, own.position(file.modified_at, object_id))
+                        (
+                            object_id,
+                            ordinal,
+                            key if known else None,
+                            own.position(file.modified_at, object_id),
+                            file.dataset,
+                        )
                     )
             elif code is None:
                 position = row.position(file.modified_at, object_id)
@@ -200,7 +206,7 @@ def model(files: Sequence[tuple[int, File]]) -> Tables:
                 if object_id not in said_of_key or said_of_key[object_id][:2] < assertion[:2]:
                     said_of_key[object_id] = assertion
                 if file.dataset in VERSIONED:
-                    good_rows.setdefault(key, []).append(assertion[:2])
+                    good_rows.setdefault((file.dataset, key), []).append(assertion[:2])
         state = "failed" if code else "loaded_with_rejects" if bad else "loaded"
         result["objects"].append((object_id, state, code, None if code else len(file.rows), None if code else len(bad)))
     for (dataset, key), assertions in sorted(said.items()):
@@ -216,9 +222,9 @@ def model(files: Sequence[tuple[int, File]]) -> Tables:
             ordinal,
             key,
             position[0],
-            "superseded" if any(good > (position, ordinal) for good in good_rows.get(key or "", [])) else "open",
+            "superseded" if any(good > (position, ordinal) for good in good_rows.get((dataset, key), [])) else "open",
         )
-        for object_id, ordinal, key, position in sorted(rejects)
+        for object_id, ordinal, key, position, dataset in sorted(rejects)
     ]
     result["objects"].sort()
     result["confirmations"].sort()

@@ -41,6 +41,8 @@ def copy_text(value: Any) -> str:
         if "." in text and text[-1] == "0":
             text = text.rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
+    if type(value) is bool:
+        return "t" if value else "f"
     if isinstance(value, date):
         return value.isoformat()
     return str(value)

@@ -56,6 +56,7 @@ class Cells:
     """Columns that stand side by side. How each is written is decided here, once."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
+        self.escapes = any(cell.escapes for cell in cells)
         self._plain = _getter([cell.name for cell in cells if cell.write is None])
         self._written = [(place, cell.write) for place, cell in enumerate(cells) if cell.write is not None]
         self._fallbacks = [(place, cell.fallback) for place, cell in enumerate(cells) if cell.fallback is not None]
@@ -63,7 +64,7 @@ class Cells:
     def texts(self, values: Values) -> list[str]:
         """Return the cells of one record as COPY text that is not escaped yet."""
         texts = [
-            value if type(value) is str else NULL if value is None else copy_text(value)
+            value if type(value) is str else NULL if value is None else "f" if value is False else copy_text(value)
             for value in self._plain(values)
         ]
         for place, write in self._written:
@@ -128,7 +129,7 @@ class DatasetMapper(Mapper):
         ]
         self._content_cells = Cells([each for each in content if isinstance(each, Cell)])
         self._json = [(place, each) for place, each in enumerate(content) if not isinstance(each, Cell)]
-        self._ends_in_json = len(content) > 1 and [place for place, _ in self._json] == [len(content) - 1]
+        self._ends_in_json = [place for place, _ in self._json] == [len(content) - 1]
         self._runs = [list(run) for _, run in groupby(content, lambda each: isinstance(each, Cell))]
 
     def _role(self, field: str) -> Role:
@@ -152,8 +153,6 @@ class DatasetMapper(Mapper):
                 write=lambda values: NULL if values[name] is None else prefix + values[name],
                 refine=lambda texts: [text and prefix + text for text in texts],
             )
-        if name == "deleted":
-            return cell._replace(write=lambda values: "t" if values["deleted"] else "f")
         if column.type == "timestamptz":
             return cell._replace(write=partial(_time, name), refine=lambda times: [time and time[1] for time in times])
         if column.type == "real":
@@ -197,12 +196,13 @@ class DatasetMapper(Mapper):
 
     def _content(self, record: Record, others: dict[str, Any]) -> str:
         cells = self._content_cells.texts(record.__dict__)
-        line = "\t".join(cells)
-        if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= max(len(cells), 1):
-            cells = list(map(escape, cells))
+        if self._content_cells.escapes:
             line = "\t".join(cells)
-        if self._ends_in_json:
-            return f"{line}\t{self._json_text(self._json[0][1], record, others)}"
+            if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= len(cells):
+                cells = list(map(escape, cells))
+                line = "\t".join(cells)
+            if self._ends_in_json:
+                return f"{line}\t{self._json_text(self._json[0][1], record, others)}"
         for place, name in self._json:
             cells.insert(place, self._json_text(name, record, others))
         return "\t".join(cells)

@@ -146,10 +146,9 @@ class Mapper:
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
-        (provenance,) = self._provenances([data])
         line = (
             f"{key_line}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
-            f"{digest(content.encode())}\t{content}{provenance}"
+            f"{digest(content.encode())}\t{content}{self._provenance(data)}"
         )
         return Row(key, updated_at, ordinal, line, record.__dict__)
 
@@ -238,8 +237,12 @@ class Mapper:
         """The same of many records, whose fields were read as columns."""
         raise NotImplementedError
 
+    def _provenance(self, record: RawRecord) -> str:  # noqa: ARG002 of versioned datasets
+        """Return what follows the content of a record, outside its hash, as COPY text."""
+        return ""
+
     def _provenances(self, records: Sequence[RawRecord]) -> Iterable[str]:
-        """Return what follows the contents of records, outside their hash, as COPY text."""
+        """Return the same of many records."""
         return [""] * len(records)
 
     def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:  # noqa: ARG002
@@ -258,13 +261,12 @@ class Mapper:
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
         """All that was sent and that no field of the model took."""
         others = record.__pydantic_extra__ or {}
-        sent = {name: fields[name] for name in self._nested if name in fields}
-        if not sent:
+        if self._nested.keys().isdisjoint(fields):
             return others
         taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
-        flat = {name: value for name, value in others.items() if name not in sent}
-        flat.update(_rest(sent, self._nested, taken, ()))
-        return flat
+        rest = dict(others)
+        _keep_rest(rest, fields, self._nested, taken, ())
+        return rest
 
     def _bad(
         self,
@@ -368,19 +370,24 @@ def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
     return None
 
 
-def _rest(fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path) -> dict[str, Any]:
-    """The fields without those at the `taken` paths. Objects of `nested` that have no other fields are left out."""
-    rest = dict(fields)
+def _keep_rest(
+    rest: dict[str, Any], fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path
+) -> None:
+    """Keep in `rest` what fields of `nested` hold beside the `taken` paths. An object that holds nothing else is left out."""
     for name, inner in nested.items():
-        if name not in rest:
+        if name not in fields:
             continue
-        path = (*outer, name)
-        others = _rest(rest[name], inner, taken, path) if inner and type(rest[name]) is dict else rest[name]
-        if path in taken or (inner and others == {}):
-            del rest[name]
+        rest.pop(name, None)
+        value, path = fields[name], (*outer, name)
+        if path in taken:
+            continue
+        if inner and type(value) is dict:
+            others = dict(value)
+            _keep_rest(others, value, inner, taken, path)
+            if others:
+                rest[name] = others
         else:
-            rest[name] = others
-    return rest
+            rest[name] = value
 
 
 def _plain_date(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """The mapper of datasets that keep their history: digests of records, probe keys, control totals and the quality score."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
 from itertools import chain, compress
 from typing import Any
@@ -49,6 +49,7 @@ class VersionedMapper(DatasetMapper):
         # By how many of the model's fields were not sent.
         fields = len(self._aliases.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
+        self._version = f"\t{source.mapping_version}\t"
         self._seeded = hashlib.sha256(f"{source.name} {dataset.name} {source.mapping_version} ".encode())
 
     def _content(self, record: Record, others: dict[str, Any]) -> str:
@@ -80,16 +81,17 @@ class VersionedMapper(DatasetMapper):
                 for name, column in zip(self._total_columns, columns, strict=True)
             }
 
-    def _provenances(self, records: Sequence[RawRecord]) -> Iterator[str]:
-        version = f"\t{self.source.mapping_version}\t"
-        return (version + hashed.hexdigest()[:32] for hashed in self._digests(records))
+    def _provenance(self, record: RawRecord) -> str:
+        return self._version + self._digest(record).hexdigest()[:32]
 
-    def _digests(self, records: Iterable[RawRecord]) -> Iterator[Any]:
-        """Return the SHA-256 of the seed and each record. The seed was hashed once."""
-        for record in records:
-            hashed = self._seeded.copy()
-            hashed.update(record)
-            yield hashed
+    def _provenances(self, records: Sequence[RawRecord]) -> Iterable[str]:
+        return map(self._provenance, records)
+
+    def _digest(self, record: RawRecord) -> Any:
+        """Return the SHA-256 of the seed and a record. The seed was hashed once."""
+        hashed = self._seeded.copy()
+        hashed.update(record)
+        return hashed
 
     def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:
         """Return the probe keys of the records that the fast path can read. The others have to be mapped.
@@ -119,5 +121,5 @@ class VersionedMapper(DatasetMapper):
             times,
             np.array(places, np.int64) + chunk.first_ordinal,
             np.full(len(places), object_place),
-            [hashed.digest() for hashed in self._digests(chunk.records[place] for place in places)],
+            [self._digest(chunk.records[place]).digest() for place in places],
         )

@@ -82,7 +82,9 @@ def in_csv(records: list[dict[str, Any]]) -> bytes:
 
 def in_parquet(records: list[dict[str, Any]]) -> bytes:
     out = BytesIO()
-    pq.write_table(pa.Table.from_pylist(records), out)
+    # pyarrow takes the columns of the first record alone.
+    names = dict.fromkeys(name for record in records for name in record)
+    pq.write_table(pa.Table.from_pylist([{name: record.get(name) for name in names} for record in records]), out)
     return out.getvalue()
 
 
