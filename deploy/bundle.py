@@ -1,11 +1,14 @@
 """`python -m deploy.bundle` builds the zip of the API's Lambda function, without Docker.
 
 In it are the pinned packages of requirements/api.txt as wheels for the target, the parts of `pipeline_project` that the
-API imports, and `sql/analytics`, all byte-compiled. boto3 is not: the Lambda runtime has it, and so has the emulator's
-interpreter. The same sources give the same bytes, and a bundle that is up to date is left alone.
+API imports, `sql/analytics`, and the datasets and operations of the folder of plug-ins
+(`PIPELINE_PLUGINS`), all byte-compiled.
+boto3 is not: the Lambda runtime has it, and so has the emulator's interpreter. The same sources give the same bytes,
+and a bundle that is up to date is left alone.
 """
 
 import argparse
+import ast
 import hashlib
 import os
 import platform
@@ -18,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.elf import stripped
+from pipeline_project import plugins
 from pipeline_project.errors import Permanent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,8 +34,11 @@ SOURCES = (
     "pipeline_project/aws.py",
     "pipeline_project/health.py",
     "pipeline_project/logs.py",
-    "pipeline_project/schema/__init__.py",
-    "pipeline_project/schema/sql_files.py",
+    "pipeline_project/plugins.py",
+    "pipeline_project/schema",
+    "pipeline_project/datasets",
+    "pipeline_project/canonical/__init__.py",
+    "pipeline_project/canonical/relations.py",
     "pipeline_project/analytics",
     "pipeline_project/results",
     "pipeline_project/jobs",
@@ -39,6 +46,8 @@ SOURCES = (
     "pipeline_project/api",
     "sql/analytics",
 )
+BUNDLED_KINDS = ("datasets", "operations")
+"""The plug-ins that the API needs: the views that a query may read, and the operations."""
 # `manylinux2014` resolves to an old psycopg without a word; the runtimes of Python 3.12 on have glibc 2.34.
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # Written by the installer with times and paths of this machine, or of no use in Lambda.
@@ -116,11 +125,49 @@ def source_files() -> list[Path]:
     return sorted(found)
 
 
+def plugin_files() -> dict[str, Path]:
+    """Return the files of the plug-ins' datasets and operations by their path in the bundle. Others do not concern the API.
+
+    Permanent names an import that the bundle cannot serve.
+    """
+    folder = plugins.folder()
+    if folder is None:
+        return {}
+    found = [folder / "__init__.py", *(path for kind in BUNDLED_KINDS for path in (folder / kind).rglob("*"))]
+    found = [each for each in found if each.suffix in {".py", ".sql"} and each.is_file()]
+    for each in found:
+        if each.suffix == ".py":
+            _refuse_imports(each, folder.name)
+    base = plugins.BUNDLED.relative_to(ROOT)
+    return {(base / folder.name / each.relative_to(folder)).as_posix(): each for each in sorted(found)}
+
+
+def _refuse_imports(path: Path, package: str) -> None:
+    """Raise Permanent for an import of what the bundle does not hold."""
+    bundled = {each.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for each in source_files()}
+    parts = {each.removesuffix(".__init__") for each in bundled} | {f"{package}.{kind}" for kind in BUNDLED_KINDS}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        modules = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for module in modules:
+            is_ours = module.partition(".")[0] in ("pipeline_project", package)
+            inside = any(module.startswith(f"{package}.{kind}.") for kind in BUNDLED_KINDS)
+            if is_ours and module not in parts and not inside:
+                raise Permanent(
+                    f"{path}:{getattr(node, 'lineno', 1)}: the API function does not hold {module}. Import only "
+                    f"pipeline_project.analytics, pipeline_project.schema, {package}.datasets and {package}.operations."
+                )
+
+
 def _fingerprint(target: Target) -> str:
     digest = hashlib.sha256(target.tag().encode())
     for path in [Path(__file__), ROOT / "deploy" / "elf.py", REQUIREMENTS, *source_files()]:
         content = path.read_bytes()
         digest.update(f"\n{path.relative_to(ROOT).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    for name, path in plugin_files().items():
+        content = path.read_bytes()
+        digest.update(f"\n{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 
@@ -146,6 +193,13 @@ def _install(tree: Path, target: Target) -> None:
 def _copy_sources(tree: Path) -> None:
     for path in source_files():
         destination = tree / path.relative_to(ROOT)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, destination)
+    # Always there: without the folder, the function would look for installed plug-ins at each cold start.
+    (tree / plugins.BUNDLED.relative_to(ROOT)).mkdir(parents=True)
+    (tree / plugins.BUNDLED.relative_to(ROOT) / "README").write_text("The plug-ins of this bundle.\n", "utf-8")
+    for name, path in plugin_files().items():
+        destination = tree / name
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, destination)
 

@@ -47,7 +47,14 @@ class FromEnvironment(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(f"{PREFIX}{path.rstrip('`').upper()}: {reason}") from None
 
 
-class Settings(FromEnvironment, frozen=True, kw_only=True):
+class PluginSettings(FromEnvironment, frozen=True, kw_only=True):
+    """Where a company's own declarations are. They are needed where there is no platform, too."""
+
+    plugins: str | None = None
+    """A folder of plug-ins, as docs/extending.md describes. Its code runs with the rights of the platform."""
+
+
+class Settings(PluginSettings, frozen=True, kw_only=True):
     """Where the parts are and how much they may take. Sizes are bytes, times are seconds."""
 
     environment: str = "local"

@@ -19,9 +19,8 @@ import pyarrow.parquet as pq
 from pipeline_project.ingest.decoding import formats
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.json_records import Envelope
-from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.sources.registry import sources
 
 POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
@@ -109,12 +108,11 @@ def cases() -> Iterator[tuple[str, str, bytes]]:
 
 def outcome(dataset: str, data: bytes) -> list[str]:
     """For each record `loaded`, or the rule and field that it breaks. Both ways of mapping have to agree."""
-    mapper = MAPPERS[dataset](sources()[GOOD[dataset][0]])
+    mapper = mapper_for(sources()[GOOD[dataset][0]], dataset)
     found: list[str] = []
     for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):
         places = range(len(chunk.records))
-        if isinstance(mapper, EntityMapper):
-            mapper.probe_keys(chunk, POSITION, 1)
+        mapper.probe_keys(chunk, POSITION, 1)
         alone = [mapper.map(chunk.records[i], chunk.first_ordinal + i, POSITION, chunk.flaws.get(i)) for i in places]
         many = mapper.map_all(chunk, places, POSITION)
         rows = [each for each in alone if isinstance(each, Row)]
@@ -174,7 +172,7 @@ LONGEST_SHARE = 0.05
 
 def seconds(data: bytes) -> float:
     """CPU time to decode and map."""
-    mapper = MAPPERS["entities"](sources()["crm"])
+    mapper = mapper_for(sources()["crm"], "entities")
     begin = time.process_time()
     try:
         for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):

@@ -4,23 +4,32 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.datasets.registry import datasets
+from pipeline_project.ingest.mapping.mapper import Mapper
+from pipeline_project.ingest.mapping.mappers import mapper_class
 from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row, Rows
 from pipeline_project.sources.registry import sources
+from pipeline_project.sources.source import Source
 
 NOW = datetime(2025, 1, 10, 12, tzinfo=UTC)
 POSITION = ObjectPosition(7, NOW)
 
 
+def new_mapper(source: Source, dataset: str) -> Mapper:
+    """A mapper that has seen no record yet."""
+    declared = datasets()[dataset]
+    return mapper_class(declared)(source, declared)
+
+
 def mapped(record: Any, source: str = "legacy", dataset: str = "entities") -> Row | Bad:
     raw = record if isinstance(record, bytes) else json.dumps(record).encode()
-    return MAPPERS[dataset](sources()[source]).map(raw, 1, POSITION)
+    return new_mapper(sources()[source], dataset).map(raw, 1, POSITION)
 
 
 def columns(row: Row | Bad, source: str = "legacy", dataset: str = "entities") -> dict[str, str]:
     """The row's line, as PostgreSQL would read it."""
     assert isinstance(row, Row), row
-    mapper = MAPPERS[dataset](sources()[source])
+    mapper = new_mapper(sources()[source], dataset)
     unescape = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
     values = []
     for text in row.line.split("\t"):

@@ -2,6 +2,9 @@
 guard.py. Lists of what is allowed and never of what is not: whatever PostgreSQL learns next is refused until it is listed.
 """
 
+from pipeline_project.canonical.relations import analytics_views
+from pipeline_project.datasets.registry import datasets
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -9,28 +12,10 @@ def _words(text: str) -> frozenset[str]:
 
 SCHEMA = "analytics"
 
-# The views and their columns.
+# The views and their columns, from the declaration of the datasets.
 RELATIONS = {
-    "data_version": _words("data_version changed_at"),
-    "entities": _words("""
-        canonical_id source source_id entity_type name status industry region country customer_tier revenue employees
-        lifetime_value total_spent total_orders attributes metadata quality_score version source_updated_at created_at
-        updated_at
-    """),
-    "entity_relationships": _words("""
-        parent_canonical_id child_canonical_id relationship_type valid_from valid_to source attributes
-    """),
-    "entity_versions": _words("""
-        canonical_id source version deleted entity_type name status industry region country customer_tier revenue
-        employees lifetime_value total_spent total_orders attributes valid_from valid_to recorded_at
-    """),
-    "objects": _words("""
-        object_id key source dataset state size records inserted updated unchanged stale rejected deleted discovered_at
-        started_at finished_at
-    """),
-    "reject_counts": _words("source dataset status rejects latest"),
-    "schema_version": _words("schema_version"),
-    "time_series_data": _words("canonical_id metric_type metric_date value quality tags source"),
+    name: frozenset(column.name for column in view.columns)
+    for name, view in analytics_views(datasets().values()).items()
 }
 
 # Those that change only with a load or a migration.

@@ -4,7 +4,8 @@ docs/operations.md. No database here (execution.py) and no parameter models (par
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from pipeline_project.analytics import parameters as p
 from pipeline_project.errors import Permanent
+from pipeline_project.plugins import by_name, plugged
+from pipeline_project.schema.sql_files import query
 
 
 class UnknownOperation(Permanent):
@@ -33,7 +36,9 @@ class InvalidParameters(Permanent):
 
 @dataclass(frozen=True)
 class Operation:
-    """`sql` names a file below sql/analytics/. `lasting`: the answer stays the same as long as nothing is loaded, and
+    """`sql` names a file below sql/analytics/. A plug-in gives the path of its own file.
+
+    `lasting`: the answer stays the same as long as nothing is loaded, and
     may be kept. `long`: too slow to answer inline, always a job, and not refreshed by new data. `monthly`: refreshed each month
     instead of each day and by new data.
 
@@ -47,14 +52,24 @@ class Operation:
     summary: str
     description: str
     parameters: type[p.Parameters]
-    sql: str
+    sql: str | Path
     example: Mapping[str, Any] = field(default_factory=dict)
     lasting: bool = True
     long: bool = False
     monthly: bool = False
     must_exist: str | None = None
-    known: str | None = None
+    known: str | Path | None = None
     nested_loops: bool = True
+
+    @cached_property
+    def statement(self) -> bytes:
+        """The SQL that gives its rows."""
+        return _text(self.sql)
+
+    @cached_property
+    def known_statement(self) -> bytes | None:
+        """The SQL that lists what `must_exist` can name."""
+        return None if self.known is None else _text(self.known)
 
     def validate(self, given: Any) -> p.Parameters:
         """The parameters with defaults filled in. Raises InvalidParameters, naming each field and what is allowed."""
@@ -76,7 +91,11 @@ class Operation:
         return {"field": name, "rule": detail["type"], "message": message}
 
 
-_ALL = (
+def _text(sql: str | Path) -> bytes:
+    return sql.read_bytes() if isinstance(sql, Path) else query(f"analytics/{sql}")
+
+
+BUILT_IN = (
     Operation(
         name="database_info",
         summary="What the database holds: tables, columns with their types, row counts, sizes, schema version.",
@@ -216,12 +235,16 @@ _ALL = (
     ),
 )
 
-OPERATIONS: Mapping[str, Operation] = MappingProxyType({operation.name: operation for operation in _ALL})
+
+@cache
+def operations() -> Mapping[str, Operation]:
+    """Return all operations by name: those of the platform, and those of plug-ins."""
+    return by_name("operations", [*((each, Path(__file__)) for each in BUILT_IN), *plugged("operations", Operation)])
 
 
 def operation(name: str) -> Operation:
     """The operation of this name. Raises UnknownOperation."""
     try:
-        return OPERATIONS[name]
+        return operations()[name]
     except (KeyError, TypeError):
-        raise UnknownOperation(f"no such operation; there are {', '.join(OPERATIONS)}") from None
+        raise UnknownOperation(f"no such operation; there are {', '.join(operations())}") from None

@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from pipeline_project.analytics.catalogue import OPERATIONS, Operation
+from pipeline_project.analytics.catalogue import BUILT_IN, Operation
 
 HEAD = """# Operations
 
@@ -18,10 +18,8 @@ decimals, ratios are rounded to six places, rows come in the same order each tim
 
 
 def markdown() -> str:
-    listing = "\n".join(
-        f"- [`{operation.name}`](#{operation.name}): {operation.summary}" for operation in OPERATIONS.values()
-    )
-    return "\n".join([HEAD, listing, *map(_section, OPERATIONS.values())])
+    listing = "\n".join(f"- [`{operation.name}`](#{operation.name}): {operation.summary}" for operation in BUILT_IN)
+    return "\n".join([HEAD, listing, *map(_section, BUILT_IN)])
 
 
 def _section(operation: Operation) -> str:

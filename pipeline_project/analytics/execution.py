@@ -216,7 +216,7 @@ def _begin(
 @contextmanager
 def _stream(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
     """A statement of the platform's own."""
-    statement, arguments = query(f"analytics/{operation.sql}"), parameters.model_dump(mode="json")
+    statement, arguments = operation.statement, parameters.model_dump(mode="json")
     field = operation.must_exist
     named = arguments[field] if field and field in parameters.model_fields_set else None
     if isinstance(named, list):
@@ -241,8 +241,8 @@ def _refuse_unknown(connection: Connection, operation: Operation, named: str | l
     """Raise InvalidParameters for a name that gave no rows or, of a list, for those that are not there; not where there is
     nothing at all that could be named."""
     message = "names nothing that is there"
-    if operation.known:
-        known = [name for (name,) in connection.execute(query(f"analytics/{operation.known}"))]
+    if operation.known_statement:
+        known = [name for (name,) in connection.execute(operation.known_statement)]
         if not known:
             return
         if isinstance(named, list):

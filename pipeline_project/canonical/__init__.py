@@ -1,3 +1,3 @@
 """The canonical database as a whole: its migrations, its tables, and the checks of what was loaded."""
 
-__all__ = ["checks", "migrations", "tables"]
+__all__ = ["catalogue", "checks", "difference", "migration_maker", "migrations", "relations", "tables"]

@@ -1,17 +1,22 @@
 """The checks of what was loaded: each a statement in sql/checks/ that gives the offending rows, and none if all is well.
 
+Plug-ins have folders of their own (plugins.py).
+
 The comment above the statement says what it is about: `-- table: …`, `-- severity: error|warn`, `-- blocking: yes` where
 analytics would mislead, then what its rows are.
 """
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.canonical.tables import Table, tables
 from pipeline_project.database import Database
-from pipeline_project.schema.sql_files import SQL, query
+from pipeline_project.plugins import PluginError, by_name, sql_folders
+from pipeline_project.schema.sql_files import SQL
 
+BUILT_IN = SQL / "checks"
 Severity = Literal["error", "warn"]
 SHOWN = 50
 COUNTED = 10_000
@@ -23,6 +28,7 @@ class Check:
     """A check by the name of its file. `blocking`: what is computed from the table would mislead."""
 
     name: str
+    file: Path
     table: Table
     severity: Severity
     blocking: bool
@@ -39,8 +45,10 @@ class Finding:
 
 
 def checks() -> list[Check]:
-    """All of them, by name."""
-    return [_parse(path.stem, path.read_text("utf-8")) for path in sorted((SQL / "checks").glob("*.sql"))]
+    """Return all checks, sorted by name: those of the platform and those of plug-ins."""
+    paths = [path for folder in (BUILT_IN, *sql_folders("checks")) for path in folder.glob("*.sql")]
+    found = by_name("checks", [(_parse(path), path) for path in paths])
+    return [found[name] for name in sorted(found)]
 
 
 def run(database: Database, check: Check) -> Finding:
@@ -49,7 +57,7 @@ def run(database: Database, check: Check) -> Finding:
         connection.read_only = True
         # A server-side cursor: a check that fails for a million rows must not bring them here.
         with connection.cursor("offending") as cursor:
-            cursor.execute(query(f"checks/{check.name}"))
+            cursor.execute(check.file.read_bytes())
             rows = cursor.fetchmany(SHOWN)
             count = len(rows)
             while count < COUNTED and (more := cursor.fetchmany(1_000)):
@@ -58,17 +66,23 @@ def run(database: Database, check: Check) -> Finding:
         return Finding(columns, rows, min(count, COUNTED))
 
 
-def _parse(name: str, text: str) -> Check:
+def _parse(path: Path) -> Check:
+    text = path.read_text("utf-8")
     comments = [line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--")]
     stated = dict(
         re.split(r":\s*", line, maxsplit=1) for line in comments if re.match(r"(table|severity|blocking):", line)
     )
-    tables = {f"{table.schema}.{table.name}": table for table in TABLES}
-    if stated.get("table") not in tables or stated.get("severity") not in get_args(Severity):
-        raise ValueError(f"sql/checks/{name}.sql must state a table of {sorted(tables)} and a severity")
+    known = {f"{table.schema}.{table.name}": table for table in tables()}
+    if stated.get("table") not in known:
+        raise PluginError(
+            f"{path}:1: the check names no table. Begin with `-- table: …`, one of {', '.join(sorted(known))}."
+        )
+    if stated.get("severity") not in get_args(Severity):
+        raise PluginError(f"{path}:2: the check names no severity. Write `-- severity: error` or `-- severity: warn`.")
     return Check(
-        name=name,
-        table=tables[stated["table"]],
+        name=path.stem,
+        file=path,
+        table=known[stated["table"]],
         severity=cast("Severity", stated["severity"]),
         blocking=stated.get("blocking") == "yes",
         description=" ".join(line for line in comments if line.split(":")[0] not in stated),

@@ -1,10 +1,11 @@
 """Brings a database to the current schema: bootstrap (owner role, database, passwords), then the files of sql/migrations
-with dbmate, which keeps its own record of what was applied (public.schema_migrations) and runs each file in a transaction.
+and of plug-ins with dbmate. It keeps its own record of what was applied (public.schema_migrations) and runs each file in a
+transaction.
 """
 
 import subprocess
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipeline_project.database import Role
 from pipeline_project.errors import Permanent
+from pipeline_project.plugins import PluginError, sql_folders
 from pipeline_project.schema.sql_files import SQL, query
 
 MIGRATIONS = SQL / "migrations"
@@ -22,18 +24,21 @@ MIGRATIONS = SQL / "migrations"
 MIGRATION_LOCK = 7_041_776
 
 
-def migrate(admin_conninfo: str, passwords: Mapping[Role, str], files: Path = MIGRATIONS) -> None:
+def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequence[Path] | None = None) -> None:
     """Create what is missing of owner role, database and schema; set the passwords of the three roles.
 
     `admin_conninfo` names the target database and a user who may create roles and databases (RDS' master user may).
-    Repeating it changes nothing. Raises Permanent with dbmate's message when a migration fails.
+    `folders` are by default that of the platform and those of plug-ins. Repeating it changes nothing. Raises Permanent with
+    dbmate's message when a migration fails.
     """
+    folders = [MIGRATIONS, *sql_folders("migrations")] if folders is None else folders
+    _refuse_equal_versions(folders)
     target = conninfo_to_dict(admin_conninfo)
     database = str(target["dbname"])
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         admin.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))  # held until the connection closes
         _create(admin, database, "pipeline_owner", passwords["owner"], "LOGIN CREATEROLE")
-        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], files)
+        _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], folders)
         # The migrations grant this once. A database that was restored from a backup has them applied, and no grants.
         grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO pipeline_loader, pipeline_reader")
         admin.execute(grant.format(sql.Identifier(database)))
@@ -47,6 +52,18 @@ def create_database(admin_conninfo: str, database: str, *, owner: str, password:
     """Create what is missing of a database and its owner, and set the owner's password. Nothing is made in it."""
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         _create(admin, database, owner, password, "LOGIN")
+
+
+def _refuse_equal_versions(folders: Sequence[Path]) -> None:
+    """Raise PluginError for two files of one version. dbmate would apply only one of them."""
+    known: dict[str, Path] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.sql"))):
+        version = path.name.partition("_")[0]
+        first = known.setdefault(version, path)
+        if first != path:
+            raise PluginError(
+                f"two migrations have the version {version}: {first} and {path}. Give the newer file a later time in its name."
+            )
 
 
 def _create(
@@ -68,7 +85,7 @@ def _set_password(admin: psycopg.Connection, role: str, password: str) -> None:
     admin.pgconn.change_password(role.encode(), password.encode())
 
 
-def _dbmate_up(host: str, port: str, database: str, password: str, files: Path) -> None:
+def _dbmate_up(host: str, port: str, database: str, password: str, folders: Sequence[Path]) -> None:
     url = (
         f"postgres://pipeline_owner:{quote(password, safe='')}@{host}:{port}/{quote(database, safe='')}?sslmode=prefer"
     )
@@ -76,8 +93,8 @@ def _dbmate_up(host: str, port: str, database: str, password: str, files: Path) 
         [
             Path(sysconfig.get_path("scripts")) / "dbmate",
             "--no-dump-schema",
-            "--migrations-dir",
-            files,
+            # It applies the files of all folders in the order of their names.
+            *(f"--migrations-dir={folder}" for folder in folders),
             "migrate",
         ],
         env={"DATABASE_URL": url},

@@ -1,9 +1,12 @@
 """The tables that hold what was loaded, as other parts of the platform speak of them."""
 
 from collections.abc import Collection
+from functools import cache
 from typing import NamedTuple
 
+from pipeline_project.canonical.relations import relations
 from pipeline_project.database import Connection
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.schema.sql_files import query
 
 
@@ -13,6 +16,8 @@ class Column(NamedTuple):
     name: str
     type: str
     nullable: bool
+    description: str | None
+    """The comment, which the declaration of the dataset gives."""
 
 
 class Table(NamedTuple):
@@ -24,15 +29,20 @@ class Table(NamedTuple):
     description: str
 
 
-TABLES = (
-    Table("canonical", "entities", "entities", "Current state of every customer, supplier and account."),
-    Table("canonical", "entity_versions", "entities", "The states before the current one, each with its validity."),
-    Table("canonical", "entity_relationships", "relationships", "Typed edges between entities, with validity."),
-    Table("canonical", "time_series_data", "metrics", "Values of metrics by entity and day, partitioned by month."),
-    Table("ingest", "objects", None, "The ledger: every object that was ever seen, and what became of it."),
-    Table("ingest", "rejects", None, "Rows that could not be loaded, as they were sent, with what is wrong with them."),
-)
-[LEDGER] = [table for table in TABLES if table.name == "objects"]
+LEDGER = Table("ingest", "objects", None, "The ledger: every object that was discovered, and its state.")
+REJECTS = Table("ingest", "rejects", None, "Records that could not be loaded, as they were sent, with their errors.")
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """Return all tables: those of the datasets, and those about all of them. Confirmations are internal and left out."""
+    of_datasets = [
+        Table(relation.schema, relation.name, dataset.name, relation.description)
+        for dataset in datasets().values()
+        for relation in relations(dataset)
+        if relation.kind == "table" and relation.primary_key  # confirmations have none
+    ]
+    return (*of_datasets, LEDGER, REJECTS)
 
 
 def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str, int]:

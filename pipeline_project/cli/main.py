@@ -11,8 +11,11 @@ from rich.console import Console
 
 from pipeline_project import logs
 from pipeline_project.cli import ingest, operate
+from pipeline_project.cli.datasets import app as datasets
 from pipeline_project.cli.events import events
 from pipeline_project.cli.jobs import app as jobs
+from pipeline_project.cli.migrations import app as migrations
+from pipeline_project.cli.new import new
 from pipeline_project.cli.results import operations, query
 from pipeline_project.errors import PipelineError
 from pipeline_project.terminal import plain
@@ -26,6 +29,7 @@ app.command("replay")(ingest.replay_objects)
 app.command("discover")(ingest.discover_objects)
 app.command("query")(query)
 app.command("operations")(operations)
+app.command("new")(new)
 app.command("events")(events)
 app.command("health")(operate.health)
 app.command("verify")(operate.verify)
@@ -34,6 +38,8 @@ app.command("restored")(operate.restored)
 app.command("serve")(operate.serve)
 app.add_typer(ingest.rejects, name="rejects")
 app.add_typer(ingest.systems, name="sources")
+app.add_typer(datasets, name="datasets")
+app.add_typer(migrations, name="migrations")
 app.add_typer(jobs, name="jobs")
 if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
     from pipeline_project.cli.local import app as local

@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from pipeline_project import aws
-from pipeline_project.analytics import plots
-from pipeline_project.analytics.catalogue import OPERATIONS, InvalidParameters, operation
+from pipeline_project.analytics import catalogue, plots
+from pipeline_project.analytics.catalogue import InvalidParameters, operation
 from pipeline_project.analytics.execution import Column, Row, Rows, execute
 from pipeline_project.database import Database
 from pipeline_project.results.encoders import Format, as_text, encoder
@@ -50,7 +50,7 @@ def query(
 def operations() -> None:
     """What can be asked, with its parameters."""
     listing = Table("operation", "parameters", "")
-    for each in OPERATIONS.values():
+    for each in catalogue.operations().values():
         listing.add_row(each.name, ", ".join(each.parameters.model_fields), each.summary)
     console().print(listing)
 

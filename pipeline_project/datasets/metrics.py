@@ -27,4 +27,5 @@ METRICS = Dataset(
     key=("canonical_id", "metric_type", "metric_date"),
     partition_by="metric_date",
     rules=(required_unless_deleted("value", "is required: a metric has a value"),),
+    mapper="pipeline_project.ingest.mapping.metric_mapper:MetricMapper",
 )

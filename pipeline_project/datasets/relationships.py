@@ -34,4 +34,5 @@ RELATIONSHIPS = Dataset(
     table="entity_relationships",
     key=("source", "parent_canonical_id", "child_canonical_id", "relationship_type", "valid_from"),
     rules=(not_before("valid_to", "valid_from", "lies before valid_from"),),
+    mapper="pipeline_project.ingest.mapping.relationship_mapper:RelationshipMapper",
 )

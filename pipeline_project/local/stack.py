@@ -15,6 +15,9 @@ from typing import Any, NoReturn, TypeVar
 
 import yaml
 
+from pipeline_project import plugins
+from pipeline_project.analytics.catalogue import operations
+from pipeline_project.canonical.checks import checks
 from pipeline_project.errors import PipelineError, Transient
 from pipeline_project.local import deployment, die_with_parent, disk
 from pipeline_project.local.console import GivenUp, StepConsole
@@ -23,6 +26,7 @@ from pipeline_project.local.postgres import HOST, PostgresServer
 from pipeline_project.local.state import State
 from pipeline_project.local.supervision import PortTaken, Program, Supervisor, end_leftovers
 from pipeline_project.settings import Settings
+from pipeline_project.sources.registry import sources
 
 WORKERS = "pipeline_project.orchestration.workers.server"
 TABLES = "pipeline_project.orchestration.compatibility.dagster_tables"
@@ -125,6 +129,10 @@ class Stack:
 
     def start(self) -> Settings:
         """Start everything; returns when it is ready. PipelineError says which part is not, and why."""
+        if folder := plugins.folder():
+            self._console.note(f"with the plug-ins of {folder}")
+        # A plug-in that cannot be used is reported before any part starts.
+        sources(), operations(), checks()
         for attempt in range(1, PORT_ATTEMPTS + 1):
             try:
                 return self._start()

@@ -94,7 +94,9 @@ class Dataset:
     partition_by: str | None = field(default=None, compare=False)
     """A column of days. The table is partitioned by their months."""
     deleted_if: tuple[str, str] | None = field(default=None, compare=False)
-    """A field, and its value (in lower case) that marks a tombstone, beside `_deleted`."""
+    """A field of text, and its value (in lower case) that marks a tombstone, beside `_deleted`."""
+    mapper: str | None = field(default=None, compare=False)
+    """A class with hooks for what no declaration can say, as `module:Class`. None: the mapper is derived alone."""
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]

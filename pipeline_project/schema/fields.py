@@ -76,7 +76,8 @@ def _day(value: Any) -> Any:
 
 def _plain_number(value: Any) -> Any:
     """Refuse what Python would take (1_000, ١, and true for 1), and numbers whose conversion takes long."""
-    number = _number(value.strip() if isinstance(value, str) else value)
+    kind = type(value)
+    number = value if kind is Decimal or kind is int else _number(value.strip() if kind is str else value)
     if number is None and isinstance(value, bool | str):
         raise PydanticCustomError(
             "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"

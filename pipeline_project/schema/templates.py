@@ -11,6 +11,8 @@ remain parameters. The names:
 | `{state columns}`, `{key columns}` | columns with their types, for a staging table |
 | `{key}`, `{t.key}`, `{i.key}` | the columns of the key (kind `latest`) |
 | `{identity}` | the columns of the key, and the source (kind `latest`) |
+| `{view}`, `{versions_view}` | the views of the table and of its earlier versions in the schema `analytics` |
+| `{visible}`, `{v.visible}` | the columns of the content that views show: all but `deleted` |
 | `{touch}` | the assignment of `updated_at`, where the table has it (kind `latest`) |
 | `{partition_by}` | the column of days whose months are partitions |
 | `{id}`, `{ids}` | the surrogate key, and the column of an array of them (kind `versioned`) |
@@ -50,7 +52,10 @@ def statements(dataset: Dataset) -> list[str]:
     other = "latest" if isinstance(dataset.kind, Versioned) else "versioned"
     names = []
     for path in sorted(SQL.glob("ingest/**/*.sql")):
-        if _NAME.search(path.read_text("utf-8")) and not path.stem.endswith(f"_{other}"):
+        used = set(_NAME.findall(path.read_text("utf-8")))
+        if "partition_by" in used and dataset.partition_by is None:
+            continue
+        if used and not path.stem.endswith(f"_{other}"):
             name = path.relative_to(SQL).with_suffix("").as_posix()
             names.append(name.removesuffix(f"_{dataset.kind_name}"))
     return names
@@ -74,6 +79,7 @@ def expand(template: str, dataset: Dataset) -> str:
 @cache
 def _values(dataset: Dataset) -> dict[str, str]:
     state = [column.name for column in dataset.content]
+    visible = [name for name in state if name != "deleted"]
     values = {
         "dataset": dataset.name,
         "table": f"canonical.{dataset.table}",
@@ -81,6 +87,9 @@ def _values(dataset: Dataset) -> dict[str, str]:
         "state": _listed(state),
         "state columns": _defined(dataset.content),
         "key columns": _defined(dataset.key_columns),
+        "view": f"analytics.{dataset.table}",
+        "visible": _listed(visible),
+        "v.visible": _listed(visible, "v."),
     }
     for alias in ("c", "s", "old", "excluded", "i", "e"):
         values[f"{alias}.state"] = _listed(state, f"{alias}.")
@@ -90,6 +99,7 @@ def _values(dataset: Dataset) -> dict[str, str]:
             "id": dataset.kind.id,
             "ids": f"{dataset.kind.id}s",
             "versions": dataset.kind.versions,
+            "versions_view": f"analytics.{dataset.kind.subject}_versions",
             "blocks": dataset.kind.blocks,
             "confirmations": dataset.kind.confirmations,
             **{each: f"{each}_{dataset.name}" for each in ("late", "peeked", "known", "timeline")},

@@ -4,22 +4,25 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 import pipeline_project.sources
 from pipeline_project.datasets.registry import datasets
+from pipeline_project.plugins import by_name, plugged
 from pipeline_project.sources.source import Source
 
 
 @cache
 def sources() -> Mapping[str, Source]:
-    """All sources by name: the `SOURCE` of each module in this package that has one."""
+    """Return all sources by name: the `SOURCE` of each module in this package that has one, and those of plug-ins."""
     modules = (
         importlib.import_module(f"{pipeline_project.sources.__name__}.{module.name}")
         for module in pkgutil.iter_modules(pipeline_project.sources.__path__)
     )
-    found = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
-    return MappingProxyType({source.name: source for source in sorted(found, key=lambda source: source.name)})
+    built_in = [(module.SOURCE, Path(str(module.__file__))) for module in modules if hasattr(module, "SOURCE")]
+    found = by_name("sources", [*built_in, *plugged("sources", Source)])
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def route(key: str) -> tuple[Source, str] | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline_project.datasets.registry import dataset_of_model, datasets
+from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.record import Record
 
 
@@ -18,13 +19,13 @@ class Source:
     records: tuple[type[Record], ...] = ()
     """Subclasses of the record models of datasets, with the source's aliases. Other datasets keep their own models."""
     fallbacks: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Values of entity fields that a record does not send, for example `{"entity_type": "customer"}`."""
+    """Values of fields that a record does not send, for example `{"entity_type": "customer"}`."""
     mapping_version: int
     """Raise it with every change to the aliases: records that were read with another version are mapped again."""
     reject_threshold: float = 0.5
     """An object with a larger share of invalid records fails as a whole."""
     totals: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Control totals in an envelope's `summary`: the name there -> the numeric entity field that it sums up."""
+    """Control totals in an envelope's `summary`: the name there -> the numeric field that it sums up."""
 
     def __post_init__(self) -> None:
         # With an underscore, an ID of one source could begin as those of another do, and be taken for one of them.
@@ -48,10 +49,13 @@ class Source:
         return f"{self.name}-data"
 
     def totals_of(self, dataset: str) -> Mapping[str, str]:
-        """Return the control totals that records of a dataset are summed up for."""
-        return self.totals if dataset == "entities" else {}
+        """Return the control totals of a dataset: those of its fields, if it keeps its history."""
+        if not isinstance(datasets()[dataset].kind, Versioned):
+            return {}
+        fields = self.record(dataset).model_fields
+        return {name: field for name, field in self.totals.items() if field in fields}
 
     def record(self, dataset: str) -> type[Record]:
         """Return the model of one of its datasets: its own, or else that of the dataset."""
-        own = (model for model in self.records if issubclass(model, datasets()[dataset].record))
+        own = (model for model in self.records if dataset_of_model(model).name == dataset)
         return next(own, datasets()[dataset].record)

@@ -14,7 +14,7 @@ NAME = PACKAGE.name
 LAYERS = (
     ("errors", "printable"),
     ("settings", "client", "logs", "terminal"),
-    ("aws", "database", "tracing"),
+    ("aws", "database", "plugins", "tracing"),
     ("health", "schema"),
     ("datasets",),
     ("sources",),
@@ -27,6 +27,7 @@ LAYERS = (
     ("orchestration", "api"),
     ("definitions", "local", "operate"),
     ("cli",),
+    ("testing",),
 )
 # The same inside of a package: its folders, and the modules that are in none.
 INNER_LAYERS = {

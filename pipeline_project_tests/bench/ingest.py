@@ -31,8 +31,8 @@ from pipeline_project.ingest.decoding.json_records import Chunk
 from pipeline_project.ingest.ledger.objects import ObjectSeen
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import _batches, open_object
+from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import ObjectPosition
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
@@ -186,7 +186,7 @@ def load(database: Database, paths: list[Path], second: int, dataset: str = "ent
 
 def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None:
     """What the pipeline would stage, as a file for COPY."""
-    mapper = EntityMapper(sources()["crm"])
+    mapper = mapper_for(sources()["crm"], "entities")
     position = ObjectPosition(object_id, BEGINNING + timedelta(seconds=edition))
     encode = msgspec.json.Encoder().encode
     with path.open("w", encoding="utf-8") as file:
@@ -199,7 +199,7 @@ def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None
 
 def floor(bench: BenchServer, name: str, rows: Path) -> float:
     """Seconds that psql takes to stage and merge rows that are canonical already, in one transaction."""
-    columns = ", ".join(EntityMapper(sources()["crm"]).columns)
+    columns = ", ".join(mapper_for(sources()["crm"], "entities").columns)
     merge = (SQL / "ingest" / "merge_entities.sql").read_text("utf-8").replace("%(repeats)s", "false")
     staging = (SQL / "ingest" / "staging_entities.sql").read_text("utf-8")
     script = rows.with_suffix(".sql")

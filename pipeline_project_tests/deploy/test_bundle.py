@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from deploy import bundle
+from pipeline_project import plugins
 from pipeline_project.errors import Permanent
 
 # What the Lambda runtime itself has.
@@ -181,3 +183,53 @@ def test_libraries_that_an_environment_shares_stay_as_they_are(tmp_path: Path) -
     bundle._strip_libraries(tree)
     assert shared.read_bytes() == program
     assert len((tree / "library.so").read_bytes()) < len(program)
+
+
+COMPANY = bundle.ROOT / "examples" / "company"
+KNOWN_IN_THE_BUNDLE = """
+import importlib.metadata
+import sys
+real = importlib.metadata.entry_points
+def entry_points(**chosen):  # pydantic looks for its own
+    assert "pipeline_project" not in chosen.get("group", ""), "a cold start looks for installed plug-ins"
+    return real(**chosen)
+importlib.metadata.entry_points = entry_points
+sys.path.append(sys.argv[1])
+from pipeline_project.analytics.catalogue import operation
+from pipeline_project.analytics.guard import check
+print(operation("invoice_totals").statement.decode())
+check("SELECT amount FROM invoices")
+"""
+
+
+@pytest.fixture
+def with_company(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PIPELINE_PLUGINS", str(COMPANY))
+    plugins.folder.cache_clear()
+    yield
+    plugins.folder.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_company")
+def test_the_bundle_takes_the_folder_of_plugins_along(tmp_path: Path) -> None:
+    output = tmp_path / "api.zip"
+    assert bundle.build(output, bundle.HOST)
+    assert not bundle.build(output, bundle.HOST)
+    with zipfile.ZipFile(output) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    command = [sys.executable, "-I", "-S", "-c", KNOWN_IN_THE_BUNDLE, str(tmp_path / "unpacked")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == (COMPANY / "operations" / "invoice_totals.sql").read_text("utf-8").strip()
+
+
+def test_an_operation_that_imports_what_the_function_does_not_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme" / "operations").mkdir(parents=True)
+    module = tmp_path / "acme" / "operations" / "totals.py"
+    module.write_text("import json\nfrom pipeline_project.ingest import ledger\n", "utf-8")
+    monkeypatch.setattr(plugins, "folder", lambda: tmp_path / "acme")
+    with pytest.raises(Permanent, match=r"totals\.py:2: the API function does not hold pipeline_project\.ingest"):
+        bundle.plugin_files()

@@ -220,7 +220,7 @@ def test_what_a_dead_letter_told_of_is_found_by_the_listing_and_a_redrive_does_n
 RELEASE = """
 import json, sys
 import pipeline_project
-from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.analytics import catalogue
 from pipeline_project.analytics.execution import execute
 from pipeline_project.canonical.checks import checks, run
 from pipeline_project.database import Database
@@ -236,7 +236,8 @@ files = {
 }
 outcomes = ingest(database, landing, *(landing.put(key, content) for key, content in files.items()))
 states = {key: outcome.state for key, outcome in outcomes.items()}
-for operation in OPERATIONS.values():
+# The release before has a constant.
+for operation in (getattr(catalogue, "OPERATIONS", None) or catalogue.operations()).values():
     if not any(field.is_required() for field in operation.parameters.model_fields.values()):
         with execute(Database(lambda: reader), operation, operation.validate({}), timeout_seconds=60) as rows:
             list(rows)
@@ -276,7 +277,7 @@ def test_notes_of_rows_become_blocks(postgres: SharedServer, tmp_path: Path) -> 
     notes = """SELECT entity_id, object_id, source_updated_at, object_modified_at, ordinal, mapping_version
         FROM canonical.entity_confirmations ORDER BY entity_id, object_id"""
     try:
-        migrate(postgres.admin(name), postgres.passwords, before)
+        migrate(postgres.admin(name), postgres.passwords, [before])
         with psycopg.connect(postgres.admin(name), autocommit=True) as connection:
             connection.execute("""
                 INSERT INTO canonical.entities (canonical_id, source, entity_type, deleted, name, attributes,
@@ -320,10 +321,10 @@ def test_upgrade_with_data_while_the_previous_release_goes_on(previous_release: 
         return states
 
     try:
-        migrate(postgres.admin(name), postgres.passwords, previous_release / "sql" / "migrations")
+        migrate(postgres.admin(name), postgres.passwords, [previous_release / "sql" / "migrations"])
         outcomes = [release(previous_release, "before")]
         migrate(postgres.admin(name), postgres.passwords)
-        migrate(postgres.admin(name), postgres.passwords, previous_release / "sql" / "migrations")
+        migrate(postgres.admin(name), postgres.passwords, [previous_release / "sql" / "migrations"])
         outcomes.append(release(previous_release, "meanwhile"))
         outcomes.append(release(ROOT, "after"))
         with psycopg.connect(postgres.admin(name)) as connection:

@@ -1,5 +1,6 @@
 """`/openapi.json` and `/docs`. What makes them is imported when they are asked for: other cold starts do not pay for it."""
 
+from pipeline_project.analytics.catalogue import operations
 from pipeline_project.api.http.replies import Links, Reply
 from pipeline_project.api.http.requests import Request
 from pipeline_project.api.services import Services
@@ -12,7 +13,11 @@ def openapi(request: Request, services: Services) -> Reply:
     from pipeline_project.api.documentation.openapi import document  # noqa: PLC0415
 
     request.query()
-    return Reply(200, document(Links(request, services.settings).to("") or "/"), {"Cache-Control": "max-age=300"})
+    return Reply(
+        200,
+        document(Links(request, services.settings).to("") or "/", operations().values()),
+        {"Cache-Control": "max-age=300"},
+    )
 
 
 def docs(request: Request, services: Services) -> Reply:
@@ -20,6 +25,6 @@ def docs(request: Request, services: Services) -> Reply:
     from pipeline_project.api.documentation.openapi import document  # noqa: PLC0415
 
     request.query()
-    text = page(document(Links(request, services.settings).to("") or "/"))
+    text = page(document(Links(request, services.settings).to("") or "/", operations().values()))
     headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "max-age=300"}
     return Reply(200, text, headers, "text/html; charset=utf-8")

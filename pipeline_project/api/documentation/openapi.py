@@ -1,13 +1,14 @@
 """The OpenAPI 3.1 document, made from the catalogue and the same constants that the routes use.
 
-docs/openapi.json is this document for the address `/`; a test holds the two together and the routes against it.
+docs/openapi.json is this document for the address `/` and the built-in operations. A test compares the two, and the routes.
 """
 
 import json
 import sys
+from collections.abc import Collection
 from typing import Any
 
-from pipeline_project.analytics.catalogue import OPERATIONS, Operation
+from pipeline_project.analytics.catalogue import BUILT_IN, Operation
 from pipeline_project.api.http.problems import ALL_KINDS, CONTENT_TYPE, GATEWAY_KINDS
 from pipeline_project.api.http.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.http.requests import IDEMPOTENCY_KEY
@@ -20,8 +21,8 @@ EVERYWHERE = {400, 401, *(kind.status for kind in GATEWAY_KINDS.values())}
 """Statuses of problems that any route may answer with, or the gateway in its place."""
 
 
-def document(server: str) -> Json:
-    """The document of an API at this address."""
+def document(server: str, offered: Collection[Operation]) -> Json:
+    """Return the document of an API at this address that offers these operations."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -38,9 +39,9 @@ def document(server: str) -> Json:
         "paths": _paths(),
         "components": {
             "securitySchemes": {"api_key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}},
-            "parameters": _parameters(),
+            "parameters": _parameters(offered),
             "headers": _headers(),
-            "schemas": _schemas(),
+            "schemas": _schemas(offered),
         },
     }
 
@@ -241,14 +242,14 @@ def _problem(status: int) -> Json:
     return _with_headers(found, ("Retry-After",)) if status in (429, 503, 504) else found
 
 
-def _parameters() -> Json:
+def _parameters(offered: Collection[Operation]) -> Json:
     def query(name: str, description: str, schema: Json, **more: Any) -> Json:
         return {"name": name, "in": "query", "description": description, "schema": schema, **more}
 
     def header(name: str, description: str, schema: Json) -> Json:
         return {"name": name, "in": "header", "description": description, "schema": schema}
 
-    operations = {"type": "string", "enum": list(OPERATIONS)}
+    operations = {"type": "string", "enum": [each.name for each in offered]}
     moment = {"type": "string", "format": "date-time"}
     return {
         "operation": query("operation", "What to ask", operations, required=True),
@@ -319,7 +320,7 @@ def _headers() -> Json:
     }
 
 
-def _schemas() -> Json:
+def _schemas(offered: Collection[Operation]) -> Json:
     text: Json = {"type": "string"}
     number: Json = {"type": "integer", "minimum": 0}
     moment: Json = {"type": "string", "format": "date-time"}
@@ -352,7 +353,7 @@ def _schemas() -> Json:
     )
     faults = _list(_object({"field": text, "rule": text, "message": text}))
     return {
-        "Question": {"oneOf": [_question(each) for each in OPERATIONS.values()]},
+        "Question": {"oneOf": [_question(each) for each in offered]},
         "Answer": _object(
             {
                 "operation": text,
@@ -456,4 +457,4 @@ def _or_null(schema: Json) -> Json:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(document("/"), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document("/", BUILT_IN), indent=2, ensure_ascii=False) + "\n")

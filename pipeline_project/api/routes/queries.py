@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pipeline_project.analytics.catalogue import OPERATIONS, Operation, operation
+from pipeline_project.analytics import catalogue
+from pipeline_project.analytics.catalogue import Operation, operation
 from pipeline_project.api.http.problems import Problem
 from pipeline_project.api.http.replies import Reply
 from pipeline_project.api.http.requests import Request, parse_json
@@ -15,7 +16,7 @@ from pipeline_project.jobs.model import Reason
 def operations(request: Request, _services: Services) -> Reply:
     """The catalogue."""
     request.query()
-    return Reply(200, {"operations": [_described(each) for each in OPERATIONS.values()]})
+    return Reply(200, {"operations": [_described(each) for each in catalogue.operations().values()]})
 
 
 def _described(each: Operation) -> dict[str, Any]:

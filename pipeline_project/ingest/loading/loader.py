@@ -34,7 +34,6 @@ from pipeline_project.ingest.loading.time_limit import TimeLimit, TimeLimits
 from pipeline_project.ingest.mapping import (
     DIGITS_OF_TOTAL,
     Bad,
-    EntityMapper,
     FieldError,
     ProbeKeys,
     Rows,
@@ -296,7 +295,7 @@ class _Load:
 
     def _probe_projection(self, piece: MicroBatch) -> ProbeKeys:
         mapper = self._mapper
-        if not isinstance(mapper, EntityMapper):
+        if not self._versioned:
             return joined([])
         if probe_backoff := self._probe_backoff.get((self._source.name, self._dataset)):
             self._probe_backoff[self._source.name, self._dataset] = probe_backoff - 1
@@ -336,8 +335,8 @@ class _Load:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, self._note_bad(opened, each, line)))
-            if self._has_totals and isinstance(self._mapper, EntityMapper):
-                self._sum_up(self._mapper, opened, chunk, mapped.bad)
+            if self._has_totals:
+                self._sum_up(opened, chunk, mapped.bad)
             rows.setdefault(opened, Rows()).extend(mapped.rows)
         if whole:
             for opened in rows:
@@ -350,12 +349,12 @@ class _Load:
             first_keys += each.keys[: FIRST_KEYS - len(first_keys)]
         return accepted, bad
 
-    def _sum_up(self, mapper: EntityMapper, opened: Opened, chunk: Chunk, bad: Sequence[Bad]) -> None:
+    def _sum_up(self, opened: Opened, chunk: Chunk, bad: Sequence[Bad]) -> None:
         """Add to the object's control totals its good records."""
         ordinals = {each.ordinal for each in bad}
         places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in ordinals]
         with localcontext(prec=DIGITS_OF_TOTAL):
-            for column, more in mapper.sums(chunk, places, opened.position).items():
+            for column, more in self._mapper.sums(chunk, places, opened.position).items():
                 opened.totals[column] = opened.totals.get(column, Decimal(0)) + more
 
     def _note_bad(self, opened: Opened, bad: Bad, line: int | None) -> Bad:

@@ -3,12 +3,11 @@
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined, to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
-from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL, EntityMapper
+from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL
 
 __all__ = [
     "DIGITS_OF_TOTAL",
     "Bad",
-    "EntityMapper",
     "FieldError",
     "ObjectPosition",
     "ProbeKeys",

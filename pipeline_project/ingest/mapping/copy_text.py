@@ -41,6 +41,8 @@ def copy_text(value: Any) -> str:
         if "." in text and text[-1] == "0":
             text = text.rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
+    if type(value) is bool:
+        return "t" if value else "f"
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
@@ -82,8 +84,12 @@ def depth(value: Any) -> int:
 
 def unstorable(value: Any) -> bool:
     """Whether a number in it would be spelled out over megabytes, or not at all."""
-    if type(value) is Decimal or type(value) is int:
+    kind = type(value)
+    if kind is Decimal or kind is int:
         return not is_bounded(value)
-    if type(value) is dict:
-        return any(map(unstorable, value.values()))
-    return type(value) is list and any(map(unstorable, value))
+    if kind is dict:
+        value = value.values()
+    elif kind is not list:
+        return False
+    # Texts are the most, and a call for each would take longer than all else.
+    return any(unstorable(each) for each in value if type(each) is not str)

@@ -316,6 +316,8 @@ class FastPath:
             and not any(_has_more_to_say(model, name, defaults.get(name)) for name in self._names)
             # Told as it was sent, and the model would tell it in full.
             and _times not in readers[self._width :]
+            # Only columns are checked for missing values.
+            and not any(model.model_fields[name].is_required() for name in self._names[self._width :])
             and all(len(path) <= 2 for path in paths)
             and len(set(paths)) == len(paths)
             and self._outer.isdisjoint([*(path[0] for path in paths if len(path) == 1), *self._names[self._width :]])
@@ -324,6 +326,9 @@ class FastPath:
         # Of an attribute it would be seen in the result.
         self._numbers = [i for i, reader in enumerate(readers[: self._width]) if reader in _NUMBERS]
         self._spelled = {path[0] for path in paths}
+        self._content = [
+            place for place, name in enumerate(self._names) if name not in NO_CONTENT and name not in defaults
+        ]
         # What the records before had: those to come are likely to have the same.
         self._expected = self._nested
 
@@ -349,7 +354,7 @@ class FastPath:
             read = [list(compress(column, kept)) for column in read]
             columns = {path: list(compress(column, kept)) for path, column in columns.items()}
             rests = list(compress(rests, kept))
-        content = [column for name, column in zip(self._names, read, strict=True) if name not in NO_CONTENT]
+        content = [read[place] for place in self._content]
         gaps = [column for column in content if not all(column)]
         return FastColumns(
             places,
@@ -481,6 +486,11 @@ def _has_more_to_say(model: type[Record], name: str, known_default: Any) -> bool
 def _validators(model: type[Record]) -> set[str]:
     found = model.__pydantic_decorators__
     return {*found.field_validators, *found.validators, *found.model_validators, *found.root_validators}
+
+
+def is_bounded_type(hint: Any) -> bool:
+    """Check that a type of schema/fields.py bounds the numbers that a valid value can hold."""
+    return _reader(hint) not in (None, _structure)
 
 
 def _reader(hint: Any) -> Read | None:

@@ -8,17 +8,20 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from itertools import chain
 from types import NoneType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
-from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath
+from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
+from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.mapping.struct_columns import Path
+from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Time, aliases, in_utc
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
@@ -72,17 +75,14 @@ class Mapper:
     give the same row.
     """
 
-    dataset: str
-    key_columns: tuple[str, ...]
-    content_columns: tuple[str, ...]
-    fields: tuple[str, ...]
-    """Those of the model that have columns of their own. What else is sent is kept together."""
-    defaults: ClassVar[Mapping[str, Any]] = {}
-    """What some of them are where they are not sent; of all others that is null."""
-
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, dataset: Dataset, defaults: Mapping[str, Any]) -> None:
+        """`defaults`: values of fields that a record does not send. All other fields are null then."""
         self.source = source
-        self.model = source.record(self.dataset)
+        self.dataset = dataset
+        self.model = source.record(dataset.name)
+        self.key_columns = tuple(column.name for column in dataset.key_columns)
+        self.content_columns = tuple(column.name for column in dataset.content)
+        self._read = ("updated_at", *dataset.fields)
         self._aliases = {name: aliases(name, field) for name, field in self.model.model_fields.items()}
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested: _Steps = {}
@@ -93,7 +93,9 @@ class Mapper:
         self._through_objects = [
             paths for paths in self._aliases.values() if any(path[0] in self._nested for path in paths)
         ]
-        ordinary = FastPath(self.model, self._aliases, ("updated_at", *self.fields), self.defaults)
+        hints = get_type_hints(self.model, include_extras=True)
+        self._unbounded = [name for name in self.model.model_fields if not is_bounded_type(hints[name])]
+        ordinary = FastPath(self.model, self._aliases, self._read, defaults)
         self._fast_path = ordinary if ordinary.complete else None
 
     @property
@@ -106,7 +108,7 @@ class Mapper:
 
     def id_aliases(self) -> Collection[str]:
         """The names that a record's id may have."""
-        return frozenset(path[0] for path in self._aliases["source_id"])
+        return frozenset(path[0] for name in self._id_fields() for path in self._aliases[name])
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
         """The row, or what is wrong. Never raises for a bad record. `flaw` is what the decoder found."""
@@ -120,6 +122,7 @@ class Mapper:
             record = self._validated(fields)
         except ValidationError as error:
             return self._bad(raw, ordinal, position, self._field_errors(error), fields, self._time_of_bad(fields))
+        self._complete(record)
         updated_at = position.modified_at if record.updated_at is None else record.updated_at
         errors = self._check(record)
         if updated_at > position.modified_at and updated_at > position.modified_at + FUTURE:
@@ -129,21 +132,23 @@ class Mapper:
                 )
             )
         others = self._others(fields, record)
-        for name, value in chain(record.__dict__.items(), others.items()):
+        for name in self._unbounded:
+            if unstorable(record.__dict__[name]):
+                errors.append(FieldError(name, *NUMBER_TOO_LARGE))
+        for name, value in others.items():
             if type(value) not in _WITHOUT_NUMBERS and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
         content = self._content(record, others)
         # NUL has no place in PostgreSQL's texts. The JSON columns would hold it as an escape.
-        key = self._key(record)
+        key, key_line = self._key(record)
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
             return self._bad(raw, ordinal, position, [error], fields, updated_at)
-        (provenance,) = self._provenances(Chunk(ordinal, [data]), [0])
         line = (
-            f"{self._key_line(record)}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
-            f"{digest(content.encode())}\t{content}{provenance}"
+            f"{key_line}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
+            f"{digest(content.encode())}\t{content}{self._provenance(data)}"
         )
         return Row(key, updated_at, ordinal, line, record.__dict__)
 
@@ -184,7 +189,12 @@ class Mapper:
         lines = [
             f"{key}\t{source}\t{time}\t{place_line}\t{ordinal}\t{digest(content.encode())}\t{content}{provenance}"
             for key, time, ordinal, content, provenance in zip(
-                keys, time_texts, ordinals, contents, self._provenances(chunk, found.places), strict=True
+                keys,
+                time_texts,
+                ordinals,
+                contents,
+                self._provenances([chunk.records[place] for place in found.places]),
+                strict=True,
             )
         ]
         rows = Rows(keys, times, ordinals, lines)
@@ -204,10 +214,15 @@ class Mapper:
 
     # --- what the datasets differ in
 
-    def _key(self, record: Any) -> str:
+    def _id_fields(self) -> Collection[str]:
+        """The fields whose names show that a line of a CSV file is its header."""
         raise NotImplementedError
 
-    def _key_line(self, record: Any) -> str:
+    def _complete(self, record: Any) -> None:
+        """Fill fields of a valid record that are made of several fields."""
+
+    def _key(self, record: Any) -> tuple[str, str]:
+        """Return the key that tells a row from others, and the key columns as COPY text."""
         raise NotImplementedError
 
     def _check(self, record: Any) -> list[FieldError]:
@@ -222,9 +237,21 @@ class Mapper:
         """The same of many records, whose fields were read as columns."""
         raise NotImplementedError
 
-    def _provenances(self, chunk: Chunk, places: Sequence[int]) -> Iterable[str]:  # noqa: ARG002 of entities only
-        """What stands behind the contents of records, outside of their hash, as COPY text."""
-        return [""] * len(places)
+    def _provenance(self, record: RawRecord) -> str:  # noqa: ARG002 of versioned datasets
+        """Return what follows the content of a record, outside its hash, as COPY text."""
+        return ""
+
+    def _provenances(self, records: Sequence[RawRecord]) -> Iterable[str]:
+        """Return the same of many records."""
+        return [""] * len(records)
+
+    def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:  # noqa: ARG002
+        """Return what tells whether records are already stored in this form. Only versioned datasets have it."""
+        return joined([])
+
+    def sums(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> dict[str, Decimal]:  # noqa: ARG002
+        """Return the sums of valid records that there are control totals for. Only versioned datasets have any."""
+        return {}
 
     # --- common parts
 
@@ -234,12 +261,12 @@ class Mapper:
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
         """All that was sent and that no field of the model took."""
         others = record.__pydantic_extra__ or {}
-        sent = {name: fields[name] for name in self._nested if name in fields}
-        if not sent:
+        if self._nested.keys().isdisjoint(fields):
             return others
         taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
-        flat = {name: value for name, value in others.items() if name not in sent}
-        return {**flat, **_rest(sent, self._nested, taken, ())}
+        rest = dict(others)
+        _keep_rest(rest, fields, self._nested, taken, ())
+        return rest
 
     def _bad(
         self,
@@ -272,8 +299,9 @@ class Mapper:
             value = value[step]
         return None if value is fields else value
 
-    def _key_of_bad(self, fields: dict[str, Any]) -> str | None:  # noqa: ARG002 only entities can tell
-        return None
+    def _key_of_bad(self, fields: dict[str, Any]) -> str | None:
+        """Return the key of an invalid record, if it can be read."""
+        raise NotImplementedError
 
     def _field_errors(self, error: ValidationError) -> list[FieldError]:
         return [
@@ -292,8 +320,11 @@ def where(any_is: bool, faults: Iterable[object]) -> list[int]:
 
 
 def digest(content: bytes) -> str:
-    """The first 128 bits of its SHA-256, in hex."""
-    return hashlib.sha256(content).hexdigest()[:32]
+    """Return the first 128 bits of the SHA-256, in hex.
+
+    Empty columns at the end do not count: a column that is added after all others leaves the hashes of stored rows as they are.
+    """
+    return hashlib.sha256(content.rstrip(b"\t")).hexdigest()[:32]
 
 
 def _fields(data: bytes, nested: _Steps) -> dict[str, Any] | FieldError:
@@ -333,25 +364,30 @@ def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
     for path in paths:
         value: Any = fields
         for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
+            value = value.get(step) if type(value) is dict else None
         if value is not None:
             return path
     return None
 
 
-def _rest(fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path) -> dict[str, Any]:
-    """The fields without those at the `taken` paths. Objects of `nested` that have no other fields are left out."""
-    rest: dict[str, Any] = {}
-    for name, value in fields.items():
-        path = (*outer, name)
+def _keep_rest(
+    rest: dict[str, Any], fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path
+) -> None:
+    """Keep in `rest` what fields of `nested` hold beside the `taken` paths. An object that holds nothing else is left out."""
+    for name, inner in nested.items():
+        if name not in fields:
+            continue
+        rest.pop(name, None)
+        value, path = fields[name], (*outer, name)
         if path in taken:
             continue
-        if (inner := nested.get(name)) and isinstance(value, dict):
-            if others := _rest(value, inner, taken, path):
+        if inner and type(value) is dict:
+            others = dict(value)
+            _keep_rest(others, value, inner, taken, path)
+            if others:
                 rest[name] = others
         else:
             rest[name] = value
-    return rest
 
 
 def _plain_date(match: re.Match[str]) -> str:

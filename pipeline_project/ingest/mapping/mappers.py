@@ -1,22 +1,29 @@
-"""Which mapper maps which dataset."""
+"""Finds the mapper of a source and a dataset."""
 
-from collections.abc import Mapping
+import pkgutil
 from functools import cache
 
+from pipeline_project.datasets.registry import datasets
+from pipeline_project.ingest.mapping.dataset_mapper import DatasetMapper
 from pipeline_project.ingest.mapping.mapper import Mapper
-from pipeline_project.ingest.mapping.metric_mapper import MetricMapper
-from pipeline_project.ingest.mapping.relationship_mapper import RelationshipMapper
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
+from pipeline_project.ingest.mapping.versioned_mapper import VersionedMapper
+from pipeline_project.schema.dataset import Dataset, Versioned
 from pipeline_project.sources.source import Source
-
-MAPPERS: Mapping[str, type[Mapper]] = {
-    "entities": EntityMapper,
-    "relationships": RelationshipMapper,
-    "metrics": MetricMapper,
-}
 
 
 @cache
 def mapper_for(source: Source, dataset: str) -> Mapper:
-    """Made once: looking through the models takes longer than mapping a small object."""
-    return MAPPERS[dataset](source)
+    """Return the mapper of a dataset's records. It is cached: reading the models takes longer than mapping a small file."""
+    declared = datasets()[dataset]
+    return mapper_class(declared)(source, declared)
+
+
+def mapper_class(dataset: Dataset) -> type[DatasetMapper]:
+    """Return the class that the dataset names, or else the class of its kind. TypeError if it names something else."""
+    usual = VersionedMapper if isinstance(dataset.kind, Versioned) else DatasetMapper
+    if dataset.mapper is None:
+        return usual
+    found = pkgutil.resolve_name(dataset.mapper)
+    if not (isinstance(found, type) and issubclass(found, usual)):
+        raise TypeError(f"dataset {dataset.name!r}: {dataset.mapper} is no subclass of {usual.__name__}")
+    return found

@@ -10,10 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline_project.analytics.catalogue import OPERATIONS, Operation
+from pipeline_project.analytics.catalogue import Operation, operations
 from pipeline_project.analytics.execution import Column, Row, execute
 from pipeline_project.analytics.plots import plot
-from pipeline_project.canonical.tables import LEDGER, TABLES, Table
+from pipeline_project.canonical.tables import LEDGER, Table, tables
 from pipeline_project.orchestration.names import ANALYTICS, ANALYTICS_POOL, OWNERS, result_key, table_key
 from pipeline_project.orchestration.presentation.columns import result_lineage
 from pipeline_project.orchestration.presentation.images import image
@@ -22,7 +22,6 @@ from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.results.encoders import Format, as_text
 from pipeline_project.results.store import Manifest, refresh
-from pipeline_project.schema.sql_files import query
 from pipeline_project.settings import Settings
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
@@ -50,7 +49,7 @@ def refreshed_operations() -> list[Operation]:
     """Those that can be run with nothing but defaults."""
     return [
         operation
-        for operation in OPERATIONS.values()
+        for operation in operations().values()
         if not any(field.is_required() for field in operation.parameters.model_fields.values())
     ]
 
@@ -61,8 +60,8 @@ def analytics_assets() -> list[dg.AssetsDefinition]:
 
 def tables_read(operation: Operation) -> list[Table]:
     """The tables behind the views that its SQL reads: a view is named after its table."""
-    named = set(re.findall(rb"analytics\.(\w+)", query(f"analytics/{operation.sql}")))
-    return [table for table in TABLES if table.name.encode() in named]
+    named = set(re.findall(rb"analytics\.(\w+)", operation.statement))
+    return [table for table in tables() if table.name.encode() in named]
 
 
 def refresh_sensor() -> dg.AutomationConditionSensorDefinition:

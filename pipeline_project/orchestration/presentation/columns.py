@@ -10,10 +10,10 @@ from pydantic.fields import FieldInfo
 
 from pipeline_project.analytics.catalogue import Operation
 from pipeline_project.analytics.lineage import column_lineage
-from pipeline_project.canonical.tables import TABLES, Table
+from pipeline_project.canonical.tables import Table, tables
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.orchestration.names import ingest_key, landing_key, table_key
 from pipeline_project.schema.fields import aliases
-from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -55,10 +55,10 @@ def table_lineage(table: Table) -> dict[str, Any]:
 
 def result_lineage(operation: Operation) -> dict[str, Any]:
     """Columns of a result from those of the tables behind the views; a view is named after its table."""
-    keys = {table.name: table_key(table) for table in TABLES}
+    keys = {table.name: table_key(table) for table in tables()}
     lineage = {
         name: [dg.TableColumnDep(keys[each.view], each.column) for each in sorted(found) if each.view in keys]
-        for name, found in column_lineage(query(f"analytics/{operation.sql}")).items()
+        for name, found in column_lineage(operation.statement).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(lineage)}
 
@@ -70,7 +70,13 @@ def _written(name: str, field: FieldInfo) -> list[str]:
 
 def _column(name: str, field: FieldInfo) -> dg.TableColumn:
     constraints = dg.TableColumnConstraints(nullable=not field.is_required())
-    return dg.TableColumn(name, _type_name(field), constraints=constraints)
+    return dg.TableColumn(name, _type_name(field), description=_description(name, field), constraints=constraints)
+
+
+def _description(name: str, field: FieldInfo) -> str | None:
+    """The dataset describes the field. A source that only has its own names for the field does not repeat the description."""
+    declared = datasets()["entities"].record.model_fields
+    return field.description or (declared[name].description if name in declared else None)
 
 
 def _type_name(field: FieldInfo) -> str:

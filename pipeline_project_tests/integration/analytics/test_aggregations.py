@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline_project.analytics.allowed import RELATIONS
-from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.analytics.catalogue import BUILT_IN
 from pipeline_project.analytics.parameters import CustomerMetric, Dimension, MoneyMetric
 from pipeline_project_tests.analytics_rows import (
     alive,
@@ -320,7 +320,7 @@ def test_database_info(database: FreshDatabase) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(OPERATIONS) - {"database_info", "relationship_network", "custom_complex_query"})
+    "name", sorted({each.name for each in BUILT_IN} - {"database_info", "relationship_network", "custom_complex_query"})
 )
 def test_an_empty_database_gives_columns_and_no_rows(database: FreshDatabase, name: str) -> None:
     assert ask(database.reader, name) == []

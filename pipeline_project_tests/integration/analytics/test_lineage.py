@@ -2,15 +2,14 @@
 
 import pytest
 
-from pipeline_project.analytics.catalogue import OPERATIONS, Operation
+from pipeline_project.analytics.catalogue import Operation, operations
 from pipeline_project.analytics.execution import execute
 from pipeline_project.analytics.lineage import column_lineage
-from pipeline_project.schema.sql_files import query
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 WITH_DEFAULTS = [
     operation
-    for operation in OPERATIONS.values()
+    for operation in operations().values()
     if not any(each.is_required() for each in operation.parameters.model_fields.values())
 ]
 COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'analytics'"
@@ -24,7 +23,7 @@ def lineage(sql: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("operation", WITH_DEFAULTS, ids=lambda operation: operation.name)
 def test_every_column_of_a_result_is_told_of(operation: Operation, database: FreshDatabase) -> None:
-    found = column_lineage(query(f"analytics/{operation.sql}"))
+    found = column_lineage(operation.statement)
     with execute(database.reader, operation, operation.validate({}), timeout_seconds=60) as rows:
         assert list(found) == [column.name for column in rows.columns]
     with database.reader.connect() as connection:

@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 import pytest
 
-from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.analytics.catalogue import operations
 from pipeline_project.api.services import Services
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -150,7 +150,7 @@ def test_no_cache_asks_the_database_again(api: Caller, database: FreshDatabase) 
 
 
 def test_a_long_operation_is_never_answered_at_once(api: Caller) -> None:
-    [name, *_] = [each.name for each in OPERATIONS.values() if each.long]
+    [name, *_] = [each.name for each in operations().values() if each.long]
     refused = api("GET", f"/analytics?operation={name}")
     assert (refused.status, refused.json["code"]) == (422, "not_inline")
     promoted = api("POST", "/analytics", {"operation": name})
@@ -169,7 +169,7 @@ def test_operations(api: Caller) -> None:
     for each in listed.values():
         answer = api("POST", "/analytics", each["example"])
         # In an empty database there is nothing that an example could name.
-        asked = OPERATIONS[each["name"]]
+        asked = operations()[each["name"]]
         expected = (422,) if asked.must_exist and not asked.known else (200, 202)
         assert answer.status in expected, (each["name"], answer.text)
 

@@ -9,8 +9,8 @@ from itertools import permutations, product
 
 import pytest
 
+from pipeline_project_tests.convergence import READ, Bench, File, Said, model
 from pipeline_project_tests.fix_postgres import FreshDatabase
-from pipeline_project_tests.integration.ingest.test_convergence import READ, Bench, File, Said, model
 from pipeline_project_tests.landing import Landing
 
 UPLOADED = (0, 0, 1, 1)
@@ -47,7 +47,7 @@ def files(dataset: str) -> list[File]:
 def test_equal_times_end_the_same_in_every_order(bench: Bench, dataset: str) -> None:
     landing = Landing()
     sent = [(landing.put(file.key, file.content(), second=file.second), file) for file in files(dataset)]
-    expected = vars(model([(seen.object_id, file) for seen, file in sent]))
+    expected = model([(seen.object_id, file) for seen, file in sent])
     for order in permutations(seen for seen, _ in sent):
         bench.empty()
         for each in order:
@@ -60,7 +60,7 @@ def test_equal_times_end_the_same_in_every_order(bench: Bench, dataset: str) -> 
 def test_equal_times_end_the_same_when_objects_are_loaded_together_or_again(bench: Bench) -> None:
     landing = Landing()
     sent = [(landing.put(file.key, file.content(), second=file.second), file) for file in files("entities")]
-    expected = vars(model([(seen.object_id, file) for seen, file in sent]))
+    expected = model([(seen.object_id, file) for seen, file in sent])
     for first, *others in permutations([seen for seen, _ in sent], 3):
         bench.empty()
         bench.ingest(landing, bench.discover(others))

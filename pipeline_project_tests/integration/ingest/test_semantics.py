@@ -13,7 +13,7 @@ from pipeline_project.ingest.ledger.objects import ObjectSeen
 from pipeline_project.ingest.ledger.replays import Objects
 from pipeline_project.ingest.loading import worker
 from pipeline_project.ingest.mapping import rows as loadable
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
+from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.sources.erp import SOURCE as ERP
 from pipeline_project.sources.legacy import SOURCE as LEGACY
 from pipeline_project_tests.fix_ingest import Rows, register
@@ -356,7 +356,7 @@ def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not places
         return loadable.Mapped(loadable.Rows(), [])
 
-    monkeypatch.setattr(EntityMapper, "map_all", map_all)
+    monkeypatch.setattr(Mapper, "map_all", map_all)
 
 
 def test_each_load_raises_the_data_version_with_its_data(database: FreshDatabase, landing: Landing, rows: Rows) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from pipeline_project.canonical.tables import TABLES
+from pipeline_project.canonical.tables import tables
 from pipeline_project.cli.metrics import figures
 from pipeline_project.database import Connection, Database
 from pipeline_project.definitions import definitions
@@ -116,7 +116,7 @@ def test_uploads_become_rows(
     assert metadata["dagster/uri"] == f"s3://{platform.settings.landing_bucket}/crm-data/"
     told = {"bytes", "seconds", "records per second", "longest lag in seconds", "objects failed"}
     assert all(metadata[name] > 0 for name in told)
-    assert table_key(TABLES[0]) in {event.asset_key for event in run.get_asset_materialization_events()}
+    assert table_key(tables()[0]) in {event.asset_key for event in run.get_asset_materialization_events()}
     [observation] = run.get_asset_observation_events()
     observed = observation.asset_observation_data.asset_observation
     assert observed.asset_key == landing_key("crm")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.mapping.mappers import MAPPERS
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.rows import Bad, Row
 from pipeline_project_tests.mapped import NOW, columns, mapped, rules
 
@@ -83,7 +83,7 @@ def test_a_long_id_of_wide_letters_is_taken() -> None:
     ],
 )
 def test_records_that_are_no_records(raw: bytes, rule: str) -> None:
-    for dataset in MAPPERS:
+    for dataset in datasets():
         assert rules(mapped(raw, dataset=dataset)) == [("", rule)]
 
 

@@ -13,11 +13,11 @@ from pydantic import create_model
 
 from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding.json_records import Chunk
+from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.schema.fields import Text, aliased
 from pipeline_project.sources.registry import sources
-from pipeline_project_tests.mapped import told
+from pipeline_project_tests.mapped import new_mapper, told
 
 POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
 SPELLINGS = st.lists(st.sampled_from("abc"), min_size=1, max_size=5).map(".".join)
@@ -27,13 +27,13 @@ OBJECTS = st.recursive(LEAVES, lambda inner: st.dictionaries(st.sampled_from("ab
 RECORDS = st.dictionaries(st.sampled_from(["a", "b", "c", "d", "a.b", "a.b.c"]), OBJECTS, max_size=4)
 
 
-def mapper(fields: list[list[str]]) -> EntityMapper:
+def mapper(fields: list[list[str]]) -> Mapper:
     """Map texts under these spellings: one to a column, others to attributes."""
     names = ["industry", "sent_first", "sent_second"]
     hint: Any = Text
     spelt: Any = {name: (hint | None, aliased(*aliases)) for name, aliases in zip(names, fields, strict=False)}
     model = create_model("Model", __base__=Entity, **spelt)
-    return EntityMapper(dataclasses.replace(sources()["legacy"], records=(model,)))
+    return new_mapper(dataclasses.replace(sources()["legacy"], records=(model,)), "entities")
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -14,11 +14,11 @@ from pydantic import Field, field_validator
 from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding.json_records import Chunk
 from pipeline_project.ingest.mapping import fast_path as ordinary
+from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.schema.fields import Count, Label, Time, aliased
 from pipeline_project.sources.registry import sources
-from pipeline_project_tests.mapped import Told, told
+from pipeline_project_tests.mapped import Told, new_mapper, told
 
 POSITION = ObjectPosition(7, datetime(2025, 6, 1, tzinfo=UTC))
 NAMES = [
@@ -98,11 +98,11 @@ RECORDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=12).map(
 
 
 @pytest.fixture(scope="module", params=["crm", "legacy"])
-def mapper(request: pytest.FixtureRequest) -> EntityMapper:
-    return EntityMapper(sources()[request.param])
+def mapper(request: pytest.FixtureRequest) -> Mapper:
+    return new_mapper(sources()[request.param], "entities")
 
 
-def ordinary_rows(mapper: EntityMapper, raws: list[bytes]) -> list[Told]:
+def ordinary_rows(mapper: Mapper, raws: list[bytes]) -> list[Told]:
     assert mapper._fast_path is not None
     return told(mapper._rows(mapper._fast_path.read(raws, range(len(raws))), Chunk(3, raws), POSITION))
 
@@ -117,7 +117,7 @@ def ordinary_rows(mapper: EntityMapper, raws: list[bytes]) -> list[Told]:
         {"id": "", "customer_id": 3, "name": "C"},
     ]
 )
-def test_the_short_way_gives_what_the_models_give(mapper: EntityMapper, records: list[dict[str, Any]]) -> None:
+def test_the_short_way_gives_what_the_models_give(mapper: Mapper, records: list[dict[str, Any]]) -> None:
     raws = [msgspec.json.encode(record) for record in records]
     for short in ordinary_rows(mapper, raws):
         long = mapper.map(raws[short.ordinal - 3], short.ordinal, POSITION)
@@ -125,7 +125,7 @@ def test_the_short_way_gives_what_the_models_give(mapper: EntityMapper, records:
         assert [short] == told(long)
 
 
-def test_ordinary_records_go_the_short_way(mapper: EntityMapper) -> None:
+def test_ordinary_records_go_the_short_way(mapper: Mapper) -> None:
     identity, revenue = {"crm": ("customer_id", "annual_revenue"), "legacy": ("id", "revenue")}[mapper.source.name]
     record = {identity: "C1", "name": "Alder Works", revenue: 1.5, "status": "active", "notes": None}
     record["updated_at"] = "2025-01-31T10:00:00Z"
@@ -135,7 +135,7 @@ def test_ordinary_records_go_the_short_way(mapper: EntityMapper) -> None:
 
 
 def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> None:
-    mapper = EntityMapper(sources()["erp"])
+    mapper = new_mapper(sources()["erp"], "entities")
     raws = [
         b'{"businessId": 1, "businessName": "A", "financials": {"annualRevenue": 1.50, "currency": "EUR"}, "hrData": {}}',
         b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "hrData": {"employeeCount": 3}}',
@@ -153,7 +153,7 @@ def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> 
 
 def test_a_path_as_the_name_of_a_column_goes_the_short_way() -> None:
     """As a CSV has it, which has no nested objects."""
-    mapper = EntityMapper(sources()["erp"])
+    mapper = new_mapper(sources()["erp"], "entities")
     raws = [
         b'{"businessId": "1", "businessName": "A", "financials.annualRevenue": "1.50", "hrData.employeeCount": "3"}',
         b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "financials.annualRevenue": 9}',
@@ -166,7 +166,7 @@ def test_a_path_as_the_name_of_a_column_goes_the_short_way() -> None:
 
 
 def test_records_that_spell_their_fields_in_different_ways_go_the_short_way() -> None:
-    mapper = EntityMapper(sources()["crm"])
+    mapper = new_mapper(sources()["crm"], "entities")
     raws = [
         b'{"customer_id": 1, "company_name": "A"}',
         b'{"id": 2, "name": "B"}',
@@ -176,7 +176,7 @@ def test_records_that_spell_their_fields_in_different_ways_go_the_short_way() ->
 
 
 def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
-    mapper = EntityMapper(sources()["crm"])
+    mapper = new_mapper(sources()["crm"], "entities")
     good = b'{"id": 1, "name": "A", "revenue": 1.5}'
     odd = [
         *(b"{", b"[]", b'{"id": 2, "name": "B", "revenue": "1e3"}', b'{"id": " 3 ", "name": "C"}', b'{"id": 5}'),
@@ -189,7 +189,7 @@ def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
 def test_structs_are_made_for_a_bounded_number_of_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table may have thousands of columns. All of them are kept."""
     monkeypatch.setattr(ordinary, "MOST_FIELDS", 5)
-    mapper = EntityMapper(sources()["crm"])
+    mapper = new_mapper(sources()["crm"], "entities")
     raw = msgspec.json.encode({"id": 1, "name": "A", **{f"x{number}": number for number in range(20)}})
     (row,) = ordinary_rows(mapper, [raw])
     assert '"x19":19' in row.line
@@ -222,7 +222,7 @@ class Timed(Entity):
 
 @pytest.mark.parametrize("model", [Validated, Bounded, Flagged, Defaulted, Timed])
 def test_a_model_that_says_more_than_types_is_asked_itself(model: type[Entity]) -> None:
-    mapper = EntityMapper(dataclasses.replace(sources()["legacy"], records=(model,)))
+    mapper = new_mapper(dataclasses.replace(sources()["legacy"], records=(model,)), "entities")
     raw = b'{"id": 1, "name": "A", "country": "de", "employees": 11, "signed_up": "2025-01-01"}'
     many, alone = mapper.map_all(Chunk(1, [raw]), [0], POSITION), mapper.map(raw, 1, POSITION)
     assert [*told(many.rows), *many.bad] == (told(alone) if isinstance(alone, Row) else [alone])

@@ -9,15 +9,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.decoding.json_records import UNREADABLE, Chunk, decode
 from pipeline_project.ingest.mapping import fast_path as ordinary
-from pipeline_project.ingest.mapping.mappers import MAPPERS
 from pipeline_project.ingest.mapping.probe_keys import to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, Row
 from pipeline_project.ingest.mapping.struct_columns import Path, Projection, is_missing
-from pipeline_project.ingest.mapping.versioned_mapper import EntityMapper
 from pipeline_project.sources.registry import sources
-from pipeline_project_tests.mapped import NOW, POSITION, columns, mapped, told
+from pipeline_project_tests.mapped import NOW, POSITION, columns, mapped, new_mapper, told
 
 texts = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
     [
@@ -253,13 +252,13 @@ def test_many_relationships_at_once_give_what_each_alone_gives(raws: list[bytes]
     ],
 )
 def test_they_go_the_short_way(dataset: str, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    mapper = MAPPERS[dataset](sources()["legacy"])
+    mapper = new_mapper(sources()["legacy"], dataset)
     monkeypatch.setattr(mapper, "map", None)
     assert len(mapper.map_all(Chunk(1, [raw, raw]), range(2), POSITION).rows.keys) == 2
 
 
 def assert_as_alone(dataset: str, raws: list[bytes], source: str = "legacy") -> None:
-    mapper = MAPPERS[dataset](sources()[source])
+    mapper = new_mapper(sources()[source], dataset)
     mapped = mapper.map_all(Chunk(3, raws), range(len(raws)), POSITION)
     alone = [mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)]
     assert sorted(told(mapped.rows), key=lambda row: row.ordinal) == [
@@ -282,7 +281,7 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
 def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
-    mapper = EntityMapper(sources()[source])
+    mapper = new_mapper(sources()[source], "entities")
     peeks = mapper.probe_keys(Chunk(3, raws), POSITION, object_place=9)
     rows = copied(to_binary_copy(peeks))
     assert sorted(key.decode() for *_, key in rows) == sorted(peeks.keys)
@@ -313,7 +312,7 @@ def test_what_few_fields_say_does_not_depend_on_what_was_read_before(blocks: lis
 
 
 def test_a_key_that_is_there_twice_is_left_out() -> None:
-    mapper = EntityMapper(sources()["crm"])
+    mapper = new_mapper(sources()["crm"], "entities")
     raws = [b'{"id": %d, "name": "%d"}' % (each % 3, each) for each in range(4)]
     peeks = without_repeated_keys(mapper.probe_keys(Chunk(3, raws), POSITION, object_place=1))
     assert (peeks.keys, peeks.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
@@ -325,7 +324,7 @@ def test_a_key_that_is_there_twice_is_left_out() -> None:
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6))
 def test_control_totals_are_what_mapping_the_records_gives(raws: list[bytes]) -> None:
-    mapper = EntityMapper(sources()["erp"])
+    mapper = new_mapper(sources()["erp"], "entities")
     alone = {place: mapper.map(raw, 3 + place, POSITION) for place, raw in enumerate(raws)}
     good = {place: row.fields for place, row in alone.items() if isinstance(row, Row)}
     with localcontext(prec=60):
@@ -353,7 +352,7 @@ def moment(microseconds: bytes) -> datetime:
 @given(
     raw=st.binary(max_size=80) | raw_records(),
     source=st.sampled_from(["crm", "erp", "legacy"]),
-    dataset=st.sampled_from(list(MAPPERS)),
+    dataset=st.sampled_from(list(datasets())),
 )
 def test_no_record_raises(raw: bytes, source: str, dataset: str) -> None:
     row = mapped(raw, source, dataset)

@@ -5,31 +5,29 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline_project.analytics.catalogue import OPERATIONS
+from pipeline_project.analytics.catalogue import operations
 from pipeline_project.canonical.checks import Check, checks
-from pipeline_project.canonical.tables import TABLES
+from pipeline_project.canonical.tables import tables
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.assets.analytics import refreshed_operations, tables_read
 from pipeline_project.orchestration.assets.checks import BUCKET_CHECK, SEVERITIES
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
-from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import sources
 
 REPOSITORY = defs.get_repository_def()
 GRAPH = REPOSITORY.asset_graph
-[ENTITIES] = [table_key(table) for table in TABLES if table.name == "entities"]
+[ENTITIES] = [table_key(table) for table in tables() if table.name == "entities"]
 
 
 def test_lineage_runs_from_the_bucket_to_the_results() -> None:
     for source in sources():
         assert GRAPH.get(ingest_key(source)).parent_keys == {landing_key(source)}
-    for table in TABLES:
+    for table in tables():
         assert GRAPH.get(table_key(table)).parent_keys == {ingest_key(source) for source in sources()}
     for operation in refreshed_operations():
-        views = {
-            table.name for table in TABLES if f"analytics.{table.name}" in query(f"analytics/{operation.sql}").decode()
-        }
+        views = {table.name for table in tables() if f"analytics.{table.name}" in operation.statement.decode()}
         parents = {key.to_user_string().partition("__")[2] for key in GRAPH.get(result_key(operation.name)).parent_keys}
         assert views and parents == {*views, "objects"}, operation.name
 
@@ -44,8 +42,10 @@ def test_every_asset_is_described(key: dg.AssetKey) -> None:
 
 def test_every_operation_that_has_defaults_is_an_asset() -> None:
     names = {key.to_user_string() for key in GRAPH.get_all_asset_keys()}
-    missing = {name for name in OPERATIONS if f"analytics__{name}" not in names}
-    assert missing <= {"relationship_network", "custom_complex_query"}
+    missing = {name for name in operations() if f"analytics__{name}" not in names}
+    refreshed = {operation.name for operation in refreshed_operations()}
+    assert missing == set(operations()) - refreshed
+    assert {"relationship_network", "custom_complex_query"} <= missing
 
 
 def test_every_check_is_there_and_says_what_it_is_about() -> None:
@@ -81,6 +81,8 @@ def test_columns_tell_where_they_come_from() -> None:
         "str",
         "datetime",
     )
+    descriptions = {column.name: column.description for column in schema.columns}
+    assert descriptions["revenue"] == datasets()["entities"].record.model_fields["revenue"].description
     up = GRAPH.get(ENTITIES).metadata["dagster/column_lineage"].deps_by_column
     assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
 
@@ -173,4 +175,5 @@ def test_each_day_all_results_but_the_monthly_ones() -> None:
 
     assert result_key("data_integrity_analysis") in refreshed("daily_refresh")
     monthly_only = refreshed("monthly_refresh") - refreshed("daily_refresh")
-    assert monthly_only == {result_key("multi_dimensional_analytics")}
+    assert monthly_only == {result_key(each.name) for each in refreshed_operations() if each.monthly}
+    assert result_key("multi_dimensional_analytics") in monthly_only

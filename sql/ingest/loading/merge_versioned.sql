@@ -1,6 +1,7 @@
 -- Merges the incoming entities: inserts new ones, replaces older states (which go to entity_versions in the same statement)
--- and confirms unchanged ones. Rows that do not simply come after all that is known go to the late rows, for
--- place_late_versioned.sql. Returns a row for each outcome: new, changed, unchanged, same, late.
+-- and confirms unchanged ones. An unchanged row that an older mapping read gets the digest of its newest record.
+-- Rows that do not simply come after all that is known go to the late rows, for place_late_versioned.sql.
+-- Returns a row for each outcome: new, changed, unchanged, same, late.
 -- Parameter: repeats, as in probe_versioned.sql.
 -- Nobody else writes this source meanwhile: the loader holds its lock.
 WITH stored AS (
@@ -11,7 +12,7 @@ WITH stored AS (
     WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {incoming})::text[]) OFFSET 0
 ),
 classified AS MATERIALIZED (
-    SELECT i.*, e.{id},
+    SELECT i.*, e.{id}, e.mapping_version < i.mapping_version AS older_mapping,
            CASE
                WHEN i.late THEN 'late'
                WHEN e.{id} IS NULL THEN 'new'
@@ -25,6 +26,10 @@ classified AS MATERIALIZED (
                    SELECT FROM {versions} v
                    WHERE v.{id} = e.{id} AND v.object_id = i.object_id) THEN 'late'
                WHEN i.content_hash = e.content_hash THEN 'unchanged'
+               -- A mapping with one attribute more hashes the same content differently.
+               WHEN e.mapping_version < i.mapping_version AND EXISTS (
+                   SELECT FROM {table} s WHERE s.{id} = e.{id} AND ({s.state}) IS NOT DISTINCT FROM ({i.state}))
+                   THEN 'unchanged'
                -- Asked for apart, so that each can go by its index.
                WHEN EXISTS (
                    SELECT FROM {blocks} c
@@ -92,6 +97,14 @@ confirmed AS (
             = (classified.{id}, classified.object_id, classified.ordinal, classified.source_updated_at,
                classified.mapping_version)))
     GROUP BY 1, 2, 3, 4, 5
+),
+refreshed AS (
+    -- A newer mapping read the same state. With this digest and hash, probe and merge know the record when it comes again.
+    -- The position and the mapping version stay: they say which object set the state, and how that object was read.
+    UPDATE {table} e SET record_digest = c.record_digest, content_hash = c.content_hash
+    FROM classified c
+    WHERE c.outcome = 'unchanged' AND c.older_mapping AND e.{id} = c.{id}
+      AND (e.record_digest, e.content_hash) <> (c.record_digest, c.content_hash)
 ),
 late AS (
     INSERT INTO {late} (

@@ -1,0 +1,4 @@
+CREATE VIEW {view} AS
+SELECT {identity}, {visible}
+FROM {table}
+WHERE NOT deleted;
