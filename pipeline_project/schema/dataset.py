@@ -111,12 +111,23 @@ class Dataset:
         for name in self.key:
             if name not in (*names, "source"):
                 raise ValueError(f"dataset {self.name!r}: its key has the column {name!r}, which no field declares.")
+        if isinstance(self.kind, Versioned) and self.key != (CANONICAL_ID,):
+            raise ValueError(
+                f"dataset {self.name!r} keeps its history, so its key can only be canonical_id. Declare a field with "
+                "own_id(), or use the kind Latest."
+            )
         known = {*names, *self.record.model_fields}
         for named in (*(rule.field for rule in self.rules), *(self.deleted_if or ())[:1]):
             if named not in known:
                 raise ValueError(
                     f"dataset {self.name!r}: a rule is about the field {named!r}, which {self.record.__name__} does not "
                     "declare. Declare the field, or remove the rule."
+                )
+        if self.deleted_if is not None:
+            field = self.deleted_if[0]
+            if sql_type(get_type_hints(self.record, include_extras=True)[field]) != "text":
+                raise ValueError(
+                    f"dataset {self.name!r}: deleted_if names {field!r}, which is not a text. Name a text."
                 )
 
     @property

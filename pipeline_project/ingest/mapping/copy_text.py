@@ -1,4 +1,4 @@
-"""What PostgreSQL can store, and the text in which COPY takes it."""
+"""What PostgreSQL can store, and how COPY expects its text."""
 
 import re
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import msgspec
 from pipeline_project.schema.numbers import is_bounded
 
 NULL = ""
-"""COPY's null: blank texts count as not sent, so it stands for nothing else."""
+"""The null of COPY. An empty text counts as not sent, so null is its only meaning."""
 DEEPEST = 100
-"""Levels of nesting. Within the stack of every Python and of PostgreSQL's jsonb."""
+"""Most levels of nesting. The stacks of Python and of jsonb in PostgreSQL have room for more."""
 
 _encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 encode, _encode_lines = _encoder.encode, _encoder.encode_lines
@@ -22,14 +22,14 @@ _ESCAPES = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def escape(text: str) -> str:
-    """A text as COPY's text format wants it."""
+    """Escape a text for the text format of COPY."""
     if "\\" in text or "\t" in text or "\n" in text or "\r" in text:
         return _TO_ESCAPE.sub(lambda match: _ESCAPES[match.group()], text)
     return text
 
 
 def copy_text(value: Any) -> str:
-    """A validated value as COPY text; equal numbers give equal texts (1.10 and 1.1)."""
+    """Return a validated value as COPY text. Equal numbers give equal texts (1.10 and 1.1)."""
     if value is None:
         return NULL
     if type(value) is str:
@@ -49,12 +49,12 @@ def copy_text(value: Any) -> str:
 
 
 def share_text(value: float) -> str:
-    """A number from 0 to 1 as COPY text, with as many decimals as PostgreSQL's real tells apart; some with more it refuses."""
-    return str(round(value, 6) + 0.0)  # of -0.0, 0.0
+    """Return a number from 0 to 1 as COPY text, with the decimals that the type real can distinguish."""
+    return str(round(value, 6) + 0.0)  # turns -0.0 into 0.0
 
 
 def is_plain(texts: Sequence[str], tabs: int) -> bool:
-    """Whether these texts, with so many tabs between the columns of each, are COPY's as they are."""
+    """Check that these texts need no escape. Each has `tabs` tabs between its columns."""
     text = "\n".join(texts)
     return (
         text.count("\n") == len(texts) - 1
@@ -64,7 +64,7 @@ def is_plain(texts: Sequence[str], tabs: int) -> bool:
 
 
 def json_texts(objects: Sequence[Any]) -> tuple[list[str], list[int]]:
-    """These objects as JSON, as COPY takes it; and the places of those with a NUL character, which no text can hold."""
+    """Return objects as JSON for COPY, and the places of objects with a NUL character, which no text can hold."""
     texts = _encode_lines(objects).decode().split("\n")[:-1]
     if "\\" not in "".join(texts):
         return texts, []
@@ -72,7 +72,7 @@ def json_texts(objects: Sequence[Any]) -> tuple[list[str], list[int]]:
 
 
 def depth(value: Any) -> int:
-    """How many objects and arrays stand within one another."""
+    """Return how many objects and arrays are nested."""
     if type(value) not in (dict, list):
         return 0
     depth, level = 0, [value]
@@ -83,7 +83,7 @@ def depth(value: Any) -> int:
 
 
 def unstorable(value: Any) -> bool:
-    """Whether a number in it would be spelled out over megabytes, or not at all."""
+    """Check whether a value has a number that would take megabytes of digits, or that has no digits at all."""
     kind = type(value)
     if kind is Decimal or kind is int:
         return not is_bounded(value)
@@ -91,5 +91,5 @@ def unstorable(value: Any) -> bool:
         value = value.values()
     elif kind is not list:
         return False
-    # Texts are the most, and a call for each would take longer than all else.
+    # Most values are texts. A call for each would take longer than all else.
     return any(unstorable(each) for each in value if type(each) is not str)

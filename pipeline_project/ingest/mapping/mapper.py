@@ -1,7 +1,7 @@
-"""From the text of a record to a row of the canonical model, or to the list of what is wrong with it. Pure.
+"""Maps the text of a record to a row of the canonical model, or to the list of its errors. Nothing here does I/O.
 
-A row is a line for COPY. What is common to a whole object (its id, its time) is part of it, so that rows of several
-objects can be staged together. The content hash is taken over the content columns of the line.
+A row is a line for COPY. The line also has what is common to a whole object (its ID and time). So rows of several objects
+can be staged together. The content hash is computed from the content columns of the line.
 """
 
 import hashlib
@@ -27,52 +27,52 @@ from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
-"""A record may be this much newer than its object (clocks differ); beyond, it would win for ever."""
+"""A record may be this much newer than its object, since clocks differ. A time beyond would win over all later ones."""
 TOGETHER = 500
-"""Records that are mapped column by column: as many as a core has in its cache. Of thousands, each takes a third longer."""
+"""Records that the fast path maps together. They fit in the cache of a core. With thousands, each takes a third longer."""
 
 _WITHOUT_NUMBERS = frozenset({str, bool, NoneType})
 
 MOST_ERRORS = 100
-"""Errors that a reject keeps. A record of 16 MB can have a million fields, all of them wrong."""
+"""Most errors that a reject keeps. A record of 16 MB can have a million fields, and all can be wrong."""
 LONGEST_NAME = 1_000
-"""Characters of a field's name that a reject keeps."""
+"""Most characters of a field's name that a reject keeps."""
 
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
 _HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
-"""What pydantic does not say of a field that it could not read, by the first word of the rule."""
+"""Advice that the messages of pydantic lack, by the first word of the rule."""
 
 _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
-"""How pydantic writes the bound of a day."""
+"""How pydantic writes a day that is a bound."""
 _LONE_SURROGATE = re.compile(
     rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
     re.DOTALL,
 )
-"""The first escape of half a character that the other half does not stand beside."""
+"""The first escape of a surrogate that has no partner."""
 
 _time = TypeAdapter[datetime](Time)
 
 
 _Steps = dict[str, "_Steps"]
-"""Names of fields that a spelling leads to or through, with the names inside of each object."""
+"""Names on the paths of aliases that go into objects. Each name has the names inside its object."""
 
 TOO_DEEP = FieldError("", "nested_too_deeply", f"is nested more than {DEEPEST} levels deep: flatten it")
 
 
 class Texts(NamedTuple):
-    """Good records as COPY text: lists of one length."""
+    """Valid records as COPY text: lists of one length."""
 
     keys: list[str]
     contents: list[str]
     left_out: list[int]
-    """The places in them of records of which only the models can tell."""
+    """Places of records that only the models can judge."""
 
 
 class Mapper:
-    """Maps records of one dataset of one source. `columns` names the COPY columns, in the order of the line.
+    """Maps records of one dataset of one source. `columns` names the columns of COPY, in the order of the line.
 
-    Most records are ordinary and are mapped many at once, column by column (ordinary.py); the others one by one. Both ways
-    give the same row.
+    The fast path maps most records many at once, column by column. The others are mapped one by one. Both ways give the
+    same row, and tests compare them. The fast path takes a fifth of the time.
     """
 
     def __init__(self, source: Source, dataset: Dataset, defaults: Mapping[str, Any]) -> None:
@@ -107,11 +107,11 @@ class Mapper:
         )
 
     def id_aliases(self) -> Collection[str]:
-        """The names that a record's id may have."""
+        """Return the names that the ID of a record can have."""
         return frozenset(path[0] for name in self._id_fields() for path in self._aliases[name])
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
-        """The row, or what is wrong. Never raises for a bad record. `flaw` is what the decoder found."""
+        """Map one record to its row or its errors. An invalid record never raises. `flaw` is what the decoder found."""
         if flaw is not None:
             return self._bad(raw, ordinal, position, [FieldError("", *flaw)], complete=flaw is not OVERSIZE)
         data = bytes(raw)
@@ -141,7 +141,7 @@ class Mapper:
         if errors:
             return self._bad(raw, ordinal, position, errors, fields, updated_at)
         content = self._content(record, others)
-        # NUL has no place in PostgreSQL's texts. The JSON columns would hold it as an escape.
+        # Texts of PostgreSQL cannot hold a NUL. JSON would hold it as an escape.
         key, key_line = self._key(record)
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
@@ -153,7 +153,7 @@ class Mapper:
         return Row(key, updated_at, ordinal, line, record.__dict__)
 
     def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
-        """What becomes of the records at these places of a chunk."""
+        """Map the records at these places of a chunk: on the fast path if possible, otherwise one by one."""
         rows = Rows()
         others = places
         if self._fast_path is not None:
@@ -175,7 +175,7 @@ class Mapper:
         return Mapped(rows, bad)
 
     def _rows(self, found: FastColumns, chunk: Chunk, position: ObjectPosition) -> Rows:
-        """The rows of good records, column by column; those of which only the models can tell are left out."""
+        """Make the rows of valid records, column by column. Records that only the models can judge are left out."""
         if not found.places:
             return Rows()
         here = (position.modified_at, position.modified_at.isoformat())
@@ -204,7 +204,7 @@ class Mapper:
         try:
             return self._validate(fields)
         except ValidationError:
-            # A blank counts as not sent: perhaps that is all that was wrong.
+            # A text of spaces counts as not sent. Perhaps the record is valid without it.
             filled = _filled(fields, self._nested, spaces=False)
             if filled == fields:
                 raise
@@ -212,7 +212,7 @@ class Mapper:
             fields.update(filled)
             return self._validate(fields)
 
-    # --- what the datasets differ in
+    # --- what datasets differ in
 
     def _id_fields(self) -> Collection[str]:
         """The fields whose names show that a line of a CSV file is its header."""
@@ -226,15 +226,15 @@ class Mapper:
         raise NotImplementedError
 
     def _check(self, record: Any) -> list[FieldError]:
-        """Rules beyond types and bounds of single fields."""
+        """Return the errors of a valid model: rules beyond the types and bounds of single fields."""
         raise NotImplementedError
 
     def _content(self, record: Any, others: dict[str, Any]) -> str:
-        """The content columns as COPY text."""
+        """Return the content columns of a record as COPY text."""
         raise NotImplementedError
 
     def _texts(self, found: FastColumns) -> Texts:
-        """The same of many records, whose fields were read as columns."""
+        """Return keys and contents of many records, whose fields were read as columns."""
         raise NotImplementedError
 
     def _provenance(self, record: RawRecord) -> str:  # noqa: ARG002 of versioned datasets
@@ -259,7 +259,7 @@ class Mapper:
         return f"{self.source.name}_{source_id}"
 
     def _others(self, fields: dict[str, Any], record: Record) -> dict[str, Any]:
-        """All that was sent and that no field of the model took."""
+        """Return everything that was sent and that no field of the model took."""
         others = record.__pydantic_extra__ or {}
         if self._nested.keys().isdisjoint(fields):
             return others
@@ -280,7 +280,7 @@ class Mapper:
         complete: bool = True,
     ) -> Bad:
         key = self._key_of_bad(fields) if fields else None
-        # A wrong time in the future would keep the mended row from ever being newer.
+        # With a wrong time in the future, the corrected row could never be newer.
         if updated_at is None or updated_at > position.modified_at + FUTURE:
             updated_at = position.modified_at
         told = [error._replace(field=error.field[:LONGEST_NAME]) for error in errors[:MOST_ERRORS]]
@@ -293,7 +293,7 @@ class Mapper:
             return None
 
     def _sent(self, name: str, fields: dict[str, Any]) -> Any:
-        """What a record has for a field, under the first spelling of it that is there; None if there is none."""
+        """Return what a record sends for a field, under its first alias that has a value. None if no alias has one."""
         value: Any = fields
         for step in _first_sent(fields, self._aliases[name]) or ():
             value = value[step]
@@ -315,7 +315,7 @@ class Mapper:
 
 
 def where(any_is: bool, faults: Iterable[object]) -> list[int]:
-    """The places of faults, if there are any at all."""
+    """Return the places of faults. `any_is` is a cheap test whether there can be any."""
     return [place for place, fault in enumerate(faults) if fault] if any_is else []
 
 
@@ -328,7 +328,7 @@ def digest(content: bytes) -> str:
 
 
 def _fields(data: bytes, nested: _Steps) -> dict[str, Any] | FieldError:
-    """What was sent, and not null or empty."""
+    """Decode a record. Fields that are null or empty are left out."""
     try:
         fields = _decoded(data)
     except UNREADABLE as error:
@@ -346,12 +346,12 @@ def _decoded(data: bytes) -> Any:
     try:
         return decode(data)
     except ArithmeticError:
-        # Rare: the field of such a number is known only if the record is read in full.
+        # This is rare. The field of such a number is known only if the record is decoded in full.
         return decode_any_number(data)
 
 
 def _filled(fields: dict[str, Any], nested: _Steps, *, spaces: bool = True) -> dict[str, Any]:
-    """Leave out fields that are null or empty, also in the objects of `nested`. `spaces` fill a field."""
+    """Leave out fields that are null or empty, also in objects of `nested`. With `spaces`, a text of spaces stays."""
     return {
         name: _filled(value, nested[name], spaces=spaces) if nested.get(name) and isinstance(value, dict) else value
         for name, value in fields.items()
@@ -360,7 +360,7 @@ def _filled(fields: dict[str, Any], nested: _Steps, *, spaces: bool = True) -> d
 
 
 def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
-    """The first of these paths that leads to a value."""
+    """Return the first of these paths that leads to a value."""
     for path in paths:
         value: Any = fields
         for step in path:
@@ -373,7 +373,7 @@ def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
 def _keep_rest(
     rest: dict[str, Any], fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path
 ) -> None:
-    """Keep in `rest` what fields of `nested` hold beside the `taken` paths. An object that holds nothing else is left out."""
+    """Put into `rest` what fields of `nested` hold beside the `taken` paths. An object without anything else is left out."""
     for name, inner in nested.items():
         if name not in fields:
             continue
@@ -399,7 +399,7 @@ def _syntax(error: Exception, data: bytes) -> FieldError:
         return TOO_DEEP
     if isinstance(error, UnicodeDecodeError):
         return FieldError("", "bad_encoding", "not valid UTF-8: export the file as UTF-8")
-    # The decoder tells it from the end of the data only at times.
+    # The decoder does not always distinguish this from truncated data.
     if ("truncated" in str(error) or "surrogate" in str(error)) and (lone := _LONE_SURROGATE.match(data)):
         half = lone[1].decode(errors="replace")
         return FieldError(
@@ -409,7 +409,7 @@ def _syntax(error: Exception, data: bytes) -> FieldError:
 
 
 def _nul_field(fields: dict[str, Any]) -> str | None:
-    """The first field with a NUL character in it, at any depth."""
+    """Return the first field that has a NUL character, at any depth."""
 
     def has_nul(value: Any) -> bool:
         if isinstance(value, str):
