@@ -20,7 +20,6 @@ class FoundRelation:
     """A table or view."""
 
     oid: int
-    kind: str
     comment: str | None
     privileges: frozenset[str]
     """What the loader may do."""
@@ -35,8 +34,8 @@ def catalogue(connection: Connection) -> dict[str, FoundRelation]:
     """Read the tables and views of the schemas canonical and analytics, by their full names."""
     connection.execute("SET LOCAL search_path = pg_catalog")  # so that definitions of views name each schema
     found: dict[str, FoundRelation] = {}
-    for oid, name, kind, comment, privileges, definition in connection.execute(query("canonical/catalogue_relations")):
-        found[name] = FoundRelation(oid, kind, comment, frozenset(privileges), definition)
+    for oid, name, comment, privileges, definition in connection.execute(query("canonical/catalogue_relations")):
+        found[name] = FoundRelation(oid, comment, frozenset(privileges), definition)
     by_oid = {each.oid: each for each in found.values()}
     for oid, name, *column in connection.execute(query("canonical/catalogue_columns")):
         by_oid[oid].columns[name] = FoundColumn(*column)

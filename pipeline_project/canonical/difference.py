@@ -138,7 +138,7 @@ class _Comparison:
                 self._refuse(
                     _place(dataset, name),
                     f"The new field {name} is above {names[last]}, so that every stored row would have another content hash.",
-                    f"Declare it by hand below {names[last]}.",
+                    f"Declare it below {names[last]}.",
                 )
 
     def _add_column(self, dataset: Dataset, table: Relation, column: Column) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from pipeline_project.datasets.registry import datasets
 from pipeline_project.schema.dataset import CANONICAL_ID, Dataset, Latest, Versioned
 from pipeline_project.schema.dataset import Column as DatasetColumn
 from pipeline_project.schema.fields import Declared, Role
@@ -339,8 +338,3 @@ PLATFORM_VIEWS = (
     ),
 )
 """Views that show no dataset. Migrations that are written by hand make them."""
-
-
-def declared_relations() -> tuple[Relation, ...]:
-    """Return the relations of all datasets, and the platform's views."""
-    return (*(each for dataset in datasets().values() for each in relations(dataset)), *PLATFORM_VIEWS)

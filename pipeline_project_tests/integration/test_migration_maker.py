@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pipeline_project.canonical.catalogue import catalogue
 from pipeline_project.canonical.difference import difference
 from pipeline_project.canonical.migration_maker import make
-from pipeline_project.canonical.relations import analytics_views, declared_relations
+from pipeline_project.canonical.relations import PLATFORM_VIEWS, analytics_views, relations
 from pipeline_project.cli import migrations as command
 from pipeline_project.cli.main import app
 from pipeline_project.datasets.entities import ENTITIES, Entity
@@ -61,7 +61,8 @@ def test_every_relation_of_the_database_is_declared_and_described(database: Fres
     with database.owner.connect() as connection:
         found = catalogue(connection)
         connection.rollback()
-    declared = {each.full_name: each for each in declared_relations()}
+    of_datasets = [each for dataset in BUILT_IN for each in relations(dataset)]
+    declared = {each.full_name: each for each in (*of_datasets, *PLATFORM_VIEWS)}
     assert found.keys() == declared.keys()
     for name, relation in found.items():
         assert set(relation.columns) == {column.name for column in declared[name].columns}, name
@@ -191,7 +192,7 @@ def test_what_is_no_addition_is_refused_with_what_to_write_by_hand(database: Fre
         connection.rollback()
     assert any(why in each for each in found.by_hand), found.by_hand
     for each in found.by_hand:
-        assert re.search(r"by hand|Correct the declaration|Declare it nullable", each)
+        assert re.search(r"by hand|Correct the declaration|Declare it below", each)
 
 
 def test_a_removed_or_renamed_field_is_refused_with_the_place_of_the_declaration(database: FreshDatabase) -> None:
@@ -226,6 +227,12 @@ def test_a_server_with_a_database_of_the_platform_is_refused(postgres: SharedSer
 def test_a_name_that_no_file_can_have_is_refused_before_anything_starts(name: str, tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="is no name of a migration"):
         make("host=/nowhere", name, BUILT_IN, tmp_path)
+
+
+def test_a_machine_without_an_embedded_server_needs_one_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    done = CliRunner().invoke(app, ["migrations", "make", "anything"])
+    assert isinstance(done.exception, Permanent) and "--server" in str(done.exception)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 SELECT
     c.oid::bigint AS oid,
     format('%s.%s', n.nspname, c.relname) AS name,
-    CASE WHEN c.relkind = 'v' THEN 'view' ELSE 'table' END AS kind,
     obj_description(c.oid, 'pg_class') AS comment,
     ARRAY(
         SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
