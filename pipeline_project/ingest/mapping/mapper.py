@@ -80,8 +80,10 @@ class Mapper:
     defaults: ClassVar[Mapping[str, Any]] = {}
     """What some of them are where they are not sent; of all others that is null."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, mapping_version: int = 0) -> None:
+        """`mapping_version` becomes a part of each row. Rows of version 0 are not meant to be stored."""
         self.source = source
+        self.mapping_version = mapping_version
         self.model = source.record(self.dataset)
         self._aliases = {name: aliases(name, field) for name, field in self.model.model_fields.items()}
         self._validate = self.model.__pydantic_validator__.validate_python

@@ -1,7 +1,7 @@
 """Which mapper maps which dataset."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.metric_mapper import MetricMapper
@@ -16,7 +16,11 @@ MAPPERS: Mapping[str, type[Mapper]] = {
 }
 
 
-@cache
-def mapper_for(source: Source, dataset: str) -> Mapper:
-    """Made once: looking through the models takes longer than mapping a small object."""
-    return MAPPERS[dataset](source)
+@lru_cache(maxsize=256)
+def mapper_for(source: Source, dataset: str, mapping_version: int = 0) -> Mapper:
+    """Return the mapper of a dataset of a source, whose rows name this mapping version.
+
+    It is kept, since to look through the models takes longer than to map a small object. The bound matters while two
+    releases load in turn, for then the version rises with each change of turns.
+    """
+    return MAPPERS[dataset](source, mapping_version)

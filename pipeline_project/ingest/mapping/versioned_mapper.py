@@ -52,8 +52,8 @@ class EntityMapper(Mapper):
         "record_digest",
     )
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, mapping_version: int = 0) -> None:
+        super().__init__(source, mapping_version)
         self._attributes = [name for name in self.model.model_fields if name not in (*self.fields, "updated_at")]
         self._probe_projection = Projection({name: self._aliases[name] for name in ("source_id", "updated_at")})
         self._hot = itemgetter(*self.hot_columns)
@@ -62,7 +62,7 @@ class EntityMapper(Mapper):
         # By how many of the model's fields were not sent.
         fields = len(self._aliases.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
-        self._digest_seed = f"{source.name} {self.dataset} {source.mapping_version} ".encode()
+        self._digest_seed = f"{source.name} {self.dataset} {mapping_version} ".encode()
 
     def _texts(self, found: FastColumns) -> Texts:
         _, *hot, source_ids, kinds, flags = found.columns
@@ -103,7 +103,7 @@ class EntityMapper(Mapper):
             }
 
     def _provenances(self, chunk: Chunk, places: Sequence[int]) -> Iterator[str]:
-        version = f"\t{self.source.mapping_version}\t"
+        version = f"\t{self.mapping_version}\t"
         return (version + hashed.hexdigest()[:32] for hashed in self._digests(chunk, places))
 
     def _digests(self, chunk: Chunk, places: Iterable[int]) -> Iterator[Any]:

@@ -47,7 +47,7 @@ def mended_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
         name: Any = aliased("name", "title")
 
     legacy = registry.sources()["legacy"]
-    mended = {**registry.sources(), "legacy": replace(legacy, records=(Mended,), mapping_version=2)}
+    mended = {**registry.sources(), "legacy": replace(legacy, records=(Mended,))}
     for module in ("ingest.quarantine", "ingest.worker", "sources.registry"):
         monkeypatch.setattr(f"pipeline_project.{module}.sources", lambda: mended)
 

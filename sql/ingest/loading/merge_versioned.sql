@@ -1,6 +1,7 @@
 -- Merges the incoming entities: inserts new ones, replaces older states (which go to entity_versions in the same statement)
--- and confirms unchanged ones. Rows that do not simply come after all that is known go to the late rows, for
--- place_late_versioned.sql. Returns a row for each outcome: new, changed, unchanged, same, late.
+-- and confirms unchanged ones. An unchanged row that an older mapping read gets the digest of its newest record.
+-- Rows that do not simply come after all that is known go to the late rows, for place_late_versioned.sql.
+-- Returns a row for each outcome: new, changed, unchanged, same, late.
 -- Parameter: repeats, as in probe_versioned.sql.
 -- Nobody else writes this source meanwhile: the loader holds its lock.
 WITH stored AS (
@@ -92,6 +93,14 @@ confirmed AS (
             = (classified.{id}, classified.object_id, classified.ordinal, classified.source_updated_at,
                classified.mapping_version)))
     GROUP BY 1, 2, 3, 4, 5
+),
+refreshed AS (
+    -- A newer mapping read the same state. With the digest of this record, the probe knows the record when it comes again.
+    -- The position and the mapping version stay: they say which object set the state, and how that object was read.
+    UPDATE {table} e SET record_digest = c.record_digest
+    FROM classified c
+    WHERE c.outcome = 'unchanged' AND e.{id} = c.{id}
+      AND e.mapping_version < c.mapping_version AND e.record_digest <> c.record_digest
 ),
 late AS (
     INSERT INTO {late} (
