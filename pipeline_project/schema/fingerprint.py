@@ -107,7 +107,7 @@ def _field(field: FieldInfo, within: _Within) -> dict[str, Any]:
     }
 
 
-def _told(value: Any, within: _Within = ()) -> Any:  # noqa: C901, PLR0911, PLR0912 a case for each kind of value
+def _told(value: Any, within: _Within = ()) -> Any:  # noqa: PLR0912 a case for each kind of value
     """Return what a value is as plain JSON: no addresses, no order of sets, nothing that differs between processes."""
     if value is PydanticUndefined:
         return {"undefined": True}
@@ -124,7 +124,9 @@ def _told(value: Any, within: _Within = ()) -> Any:  # noqa: C901, PLR0911, PLR0
     if isinstance(value, set | frozenset):
         return {"set": sorted((_told(each, within) for each in value), key=_text)}
     if isinstance(value, Mapping):
-        return {"mapping": sorted(([_told(key, within), _told(each, within)] for key, each in value.items()), key=_text)}
+        return {
+            "mapping": sorted(([_told(key, within), _told(each, within)] for key, each in value.items()), key=_text)
+        }
     if get_origin(value) is not None:
         return _told_generic(value, within)
     if isinstance(value, type):
@@ -242,7 +244,9 @@ def _syntax(node: Any) -> Any:
         return [_syntax(each) for each in node if not _is_text_alone(each)]
     if not isinstance(node, ast.AST):
         return _told(node) if node is not Ellipsis else {"ellipsis": True}
-    fields = {name: _syntax(each) for name, each in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")}
+    fields = {
+        name: _syntax(each) for name, each in ast.iter_fields(node) if name not in ("ctx", "kind", "type_comment")
+    }
     return {type(node).__name__: {name: each for name, each in fields.items() if each is not None and each != []}}
 
 

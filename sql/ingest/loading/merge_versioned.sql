@@ -12,7 +12,7 @@ WITH stored AS (
     WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {incoming})::text[]) OFFSET 0
 ),
 classified AS MATERIALIZED (
-    SELECT i.*, e.{id},
+    SELECT i.*, e.{id}, e.mapping_version < i.mapping_version AS older_mapping,
            CASE
                WHEN i.late THEN 'late'
                WHEN e.{id} IS NULL THEN 'new'
@@ -99,8 +99,7 @@ refreshed AS (
     -- The position and the mapping version stay: they say which object set the state, and how that object was read.
     UPDATE {table} e SET record_digest = c.record_digest
     FROM classified c
-    WHERE c.outcome = 'unchanged' AND e.{id} = c.{id}
-      AND e.mapping_version < c.mapping_version AND e.record_digest <> c.record_digest
+    WHERE c.outcome = 'unchanged' AND c.older_mapping AND e.{id} = c.{id} AND e.record_digest <> c.record_digest
 ),
 late AS (
     INSERT INTO {late} (
