@@ -166,13 +166,18 @@ def _told_object(value: Any, within: _Within) -> Any:
     kind = type(value)
     if dataclasses.is_dataclass(kind):
         # What has its default is left out, so that a library may add a field.
+        declared = [each for each in dataclasses.fields(kind) if each.name not in _FOR_PEOPLE]
+        values = {each.name: getattr(value, each.name, each.default) for each in declared}
         content = {
-            each.name: getattr(value, each.name)
-            for each in dataclasses.fields(kind)
-            if each.name not in _FOR_PEOPLE and getattr(value, each.name) not in (each.default, PydanticUndefined)
+            each.name: values[each.name]
+            for each in declared
+            if values[each.name] not in (each.default, PydanticUndefined)
         }
     elif kind.__module__.startswith("pydantic."):
         content = vars(value) if hasattr(value, "__dict__") else {}
+    elif inner := getattr(value, "__value__", None) or getattr(value, "__supertype__", None):
+        # A name for another type. It may lead back to itself.
+        return {"alias": value.__name__, "of": None if value in within else _told(inner, (*within, value))}
     elif isinstance(value, BuiltinFunctionType) or hasattr(value, "__qualname__"):
         return {"name": value.__qualname__}
     else:

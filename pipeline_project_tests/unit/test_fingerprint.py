@@ -9,10 +9,11 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from textwrap import dedent
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NewType, Optional
 
 import pytest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
+from typing_extensions import TypeAliasType
 
 from pipeline_project.datasets.entities import ENTITIES, Entity
 from pipeline_project.datasets.registry import datasets
@@ -86,27 +87,30 @@ def test_the_aliases_of_a_field_and_their_order_count() -> None:
     assert len(named) == 5
 
 
-ANNOTATIONS: list[Any] = [
-    *(str | None, int | None, int | str | None, str | int | None, Text | None, Label | None, Money | None, Amount | None),
-    *(list[str] | None, list[int] | None, dict[str, int] | None, Literal["a"] | None, Literal["a", "b"] | None),
-    *(Annotated[str, Field(max_length=5)] | None, Annotated[str, Field(max_length=6)] | None),
-    *(Annotated[str, Field(pattern="a")] | None, Annotated[str, Field(pattern="b")] | None),
-    *(Annotated[int, Field(ge=1)] | None, Annotated[int, Field(gt=1)] | None, Annotated[int, Field(multiple_of=2)] | None),
-    *(Annotated[Decimal, Field(decimal_places=2)] | None, Annotated[Decimal, Field(decimal_places=3)] | None),
-    *(Annotated[str, BeforeValidator(str.strip)] | None, Annotated[str, BeforeValidator(str.lower)] | None),
-    *(Annotated[str, AfterValidator(str.strip)] | None, Annotated[timedelta, Field(le=timedelta(1))] | None),
-    *(Annotated[str, BeforeValidator(partial(mapped_twice.cut, length=3))] | None,
-      Annotated[str, BeforeValidator(partial(mapped_twice.cut, length=4))] | None),
-    *(Annotated[str, BeforeValidator(mapped_twice.longer_than(3))] | None,
-      Annotated[str, BeforeValidator(mapped_twice.longer_than(4))] | None),
-    *(Level | None, Inner | None, OtherInner | None, bool | None, Any),
-]  # fmt: skip
+alias: Any = TypeAliasType
+CONSTRAINED: list[Any] = [
+    *(Text, Label, Money, Amount, Literal["a"], Literal["a", "b"]),
+    *(Annotated[str, Field(max_length=5)], Annotated[str, Field(max_length=6)]),
+    *(Annotated[str, Field(pattern="a")], Annotated[str, Field(pattern="b")]),
+    *(Annotated[int, Field(ge=1)], Annotated[int, Field(gt=1)], Annotated[int, Field(multiple_of=2)]),
+    *(Annotated[Decimal, Field(decimal_places=2)], Annotated[Decimal, Field(decimal_places=3)]),
+    *(Annotated[str, BeforeValidator(str.strip)], Annotated[str, BeforeValidator(str.lower)]),
+    *(Annotated[str, AfterValidator(str.strip)], Annotated[timedelta, Field(le=timedelta(1))]),
+    Annotated[str, BeforeValidator(partial(mapped_twice.cut, length=3))],
+    Annotated[str, BeforeValidator(partial(mapped_twice.cut, length=4))],
+    Annotated[str, BeforeValidator(mapped_twice.longer_than(3))],
+    Annotated[str, BeforeValidator(mapped_twice.longer_than(4))],
+    *(alias("Alias", int), alias("Alias", str), NewType("New", int), NewType("New", str)),
+    *(list[str], list[int], dict[str, int], str, int, bool, Level, Inner, OtherInner),
+]
+ANNOTATIONS: list[Any] = [*CONSTRAINED, *(Optional[each] for each in CONSTRAINED), int | str, str | int, Any]  # noqa: UP045 also of an alias
 
 
 def test_annotations_and_constraints_count() -> None:
-    found = {repr(each): with_field(each) for each in ANNOTATIONS}
-    assert len({*found.values()}) == len(ANNOTATIONS)
-    assert found == {repr(each): with_field(each) for each in ANNOTATIONS}
+    found = [with_field(each) for each in ANNOTATIONS]
+    alike = [repr(each) for place, each in enumerate(ANNOTATIONS) if found.count(found[place]) > 1]
+    assert alike == []
+    assert found == [with_field(each) for each in ANNOTATIONS]
 
 
 def test_the_default_of_a_field_and_whether_it_is_required_count() -> None:
