@@ -19,7 +19,7 @@ from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import required_unless_deleted
 from pipeline_project.sources.source import Source
 
-FINGERPRINT = "26f5c490752c33e3a6da5cc1e8a643c0dac024e5a330617e3eef1cd4cdead957"
+FINGERPRINT = "76e083dc5e219351e9e5fe57d9f4b617180d897e73e0aab665c50dc550bb0de8"
 """Of `Everything`, in all versions of Python."""
 
 LIMIT = 5

@@ -112,7 +112,7 @@ def _told(value: Any, within: _Within = ()) -> Any:  # noqa: PLR0912 a case for 
     if value is PydanticUndefined:
         return {"undefined": True}
     if isinstance(value, Enum):
-        return {"member": [type(value).__qualname__, value.name]}
+        return {"member": [type(value).__qualname__, value.name, _told(value.value, within)]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, _PLAIN):
@@ -220,7 +220,7 @@ def _is_told_by_name(thing: Callable[..., Any] | type) -> bool:
 
 
 def _definitions(thing: FunctionType | type) -> Iterator[ast.AST]:
-    """Yield the definition of a function or class. None where its source is not to be had; then its name stands for it."""
+    """Yield the definition of a function or class. Nothing if there is no source file; then its name alone stands for it."""
     try:
         file = inspect.getsourcefile(thing)
     except TypeError:
