@@ -186,7 +186,7 @@ class _Load:
         self._dataset = dataset
         self._declared = datasets()[dataset]
         self._versioned = isinstance(self._declared.kind, Versioned)
-        # Set once the transaction has its turn: lock_dataset gives out the mapping version.
+        # lock_dataset puts in their place the version that the mapping has, and a mapper that writes it into rows.
         self._mapping_version = 0
         self._mapper = mapper_for(source, dataset)
         self._has_totals = bool(source.totals_of(dataset))

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -167,7 +166,7 @@ def test_an_entity_is_explained(
     said(
         pipeline("explain", "legacy_1", "revenue"),
         "20",
-        f"legacy-data/b record 2 (mapping 1, used since {datetime.now(UTC):%Y}-",
+        "legacy-data/b record 2 (mapping 1, used since 20",
         "10 of legacy-data/a record 1",
         "older",
     )
