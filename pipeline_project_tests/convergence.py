@@ -306,7 +306,10 @@ class Bench:
         self.admin.close()
         self._connection.close()
 
-    def empty(self) -> None:
+    def empty(self, *, mappings: bool = True) -> None:
+        """Begin again, with the first version of each mapping unless `mappings` are to stay as they are."""
+        if mappings:
+            self.admin.execute("DELETE FROM ingest.mappings")
         for table in (*self.emptied, "ingest.rejects", "ingest.objects", "ingest.data_versions"):
             self.admin.execute(f"DELETE FROM {table}".encode())
 

@@ -100,7 +100,6 @@ def shop() -> Source:
         description="A shop that sends products and invoices",
         records=(ShopProduct,),
         fallbacks={"entity_type": "customer", "category": "goods"},
-        mapping_version=1,
         totals={"net": "price"},
     )
 

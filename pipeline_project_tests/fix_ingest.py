@@ -55,4 +55,4 @@ class Titled(Entity):
 
 
 LENIENT = dataclasses.replace(LEGACY, reject_threshold=0.9)
-MENDED = dataclasses.replace(LENIENT, records=(Titled,), mapping_version=2)
+MENDED = dataclasses.replace(LENIENT, records=(Titled,))

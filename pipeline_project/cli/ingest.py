@@ -11,12 +11,13 @@ from rich.text import Text
 
 from pipeline_project import aws
 from pipeline_project.database import Connection, Database
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
 from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
 from pipeline_project.ingest.inspection.previews import preview_apart
-from pipeline_project.ingest.ledger import COUNTS, Objects, requeue
+from pipeline_project.ingest.ledger import COUNTS, MappingInUse, Objects, mappings_in_use, requeue
 from pipeline_project.ingest.rejects import Selection, Status
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
@@ -157,18 +158,32 @@ def list_sources(context: typer.Context) -> None:
     """The source systems that are known, the folders of their objects and what they may send."""
     if context.invoked_subcommand is not None:
         return
+    with _loader() as connection:
+        in_use = {(each.source, each.dataset): each for each in mappings_in_use(connection)}
     rows = [
         (
             each.name,
             f"{each.prefix}/",
             each.fallbacks.get("entity_type", ""),
-            each.mapping_version,
+            Text("\n").join(
+                plain(f"{dataset}: {_mapping(in_use.get((each.name, dataset)), each.fingerprint(dataset))}")
+                for dataset in datasets()
+            ),
             f"{each.reject_threshold:.0%}",
             each.description,
         )
         for each in sources().values()
     ]
     print_table("source", "folder", "entity type", "mapping", "bad rows at most", "description", rows=rows)
+
+
+def _mapping(in_use: MappingInUse | None, fingerprint: str) -> str:
+    """The version of a mapping, the day since when it is used, and what the next load does about it."""
+    if in_use is None:
+        return "not loaded yet"
+    told = f"{in_use.version} since {in_use.created_at:%Y-%m-%d}"
+    is_new = in_use.fingerprint not in (None, fingerprint)
+    return f"{told}; it was changed, the next load begins {in_use.version + 1}" if is_new else told
 
 
 @systems.command("check")
@@ -264,7 +279,8 @@ def _show_explanation(found: Explanation) -> None:
 
 
 def _origin(state: State) -> str:
-    return f"{state.key or state.object_id} record {state.ordinal} (mapping {state.mapping_version})"
+    since = f", used since {state.mapping_since:%Y-%m-%d}" if state.mapping_since else ""
+    return f"{state.key or state.object_id} record {state.ordinal} (mapping {state.mapping_version}{since})"
 
 
 def _why(state: State) -> str:

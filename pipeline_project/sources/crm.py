@@ -22,5 +22,4 @@ SOURCE = Source(
     description="Customers of the CRM",
     records=(CrmCustomer,),
     fallbacks={"entity_type": "customer"},
-    mapping_version=1,
 )

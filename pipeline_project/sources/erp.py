@@ -21,6 +21,5 @@ SOURCE = Source(
     description="Business partners of the ERP",
     records=(ErpPartner,),
     fallbacks={"entity_type": "supplier"},
-    mapping_version=1,
     totals={"totalRevenue": "revenue"},
 )

@@ -6,5 +6,4 @@ SOURCE = Source(
     name="legacy",
     description="Accounts of the legacy application",
     fallbacks={"entity_type": "account"},
-    mapping_version=1,
 )

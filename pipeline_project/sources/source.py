@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline_project.datasets.registry import dataset_of_model, datasets
 from pipeline_project.schema.dataset import Versioned
+from pipeline_project.schema.fingerprint import fingerprint
 from pipeline_project.schema.record import Record
 
 
@@ -20,8 +21,11 @@ class Source:
     """Subclasses of the record models of datasets, with the source's aliases. Other datasets keep their own models."""
     fallbacks: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Values of fields that a record does not send, for example `{"entity_type": "customer"}`."""
-    mapping_version: int
-    """Raise it with every change to the aliases: records that were read with another version are mapped again."""
+    revision: int = 0
+    """Raise it when a function that a validator imports from another module begins to give other values.
+
+    Every other change of the mapping is noticed by itself, through its fingerprint.
+    """
     reject_threshold: float = 0.5
     """An object with a larger share of invalid records fails as a whole."""
     totals: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -59,3 +63,13 @@ class Source:
         """Return the model of one of its datasets: its own, or else that of the dataset."""
         own = (model for model in self.records if dataset_of_model(model).name == dataset)
         return next(own, datasets()[dataset].record)
+
+    def fingerprint(self, dataset: str) -> str:
+        """Return what tells the mapping of one of its datasets from every other mapping."""
+        return fingerprint(
+            source=self.name,
+            dataset=datasets()[dataset],
+            model=self.record(dataset),
+            fallbacks=self.fallbacks,
+            revision=self.revision,
+        )

@@ -29,7 +29,7 @@ SOURCE = """
 from pipeline_project.sources.source import Source
 
 SOURCE = Source(
-    name="{}", description="", mapping_version=1)
+    name="{}", description="")
 """
 DATASET = """
 from pipeline_project.schema.dataset import Dataset, Latest

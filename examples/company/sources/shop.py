@@ -43,5 +43,4 @@ SOURCE = Source(
     description="Customers, contacts and invoices of the web shop",
     records=(ShopCustomer, ShopContact, ShopInvoice),
     fallbacks={"entity_type": "customer"},
-    mapping_version=1,
 )

@@ -29,6 +29,8 @@ class State:
     object_id: int
     ordinal: int
     mapping_version: int
+    mapping_since: datetime | None
+    """Since when that mapping version is used; None if it is older than the table of mapping versions."""
     valid_from: datetime
     valid_to: datetime | None
     recorded_at: datetime
@@ -108,7 +110,7 @@ def explain(connection: Connection, canonical_id: str, only: str | None = None) 
 
 
 def _state(row: tuple[Any, ...]) -> State:
-    version, valid_to, recorded_at, state, key, confirmations = row
+    version, valid_to, recorded_at, state, key, confirmations, mapping_since = row
     fields = {name: value for name, value in state.items() if name not in PROVENANCE and value is not None}
     return State(
         version=version,
@@ -117,6 +119,7 @@ def _state(row: tuple[Any, ...]) -> State:
         object_id=state["object_id"],
         ordinal=state["ordinal"],
         mapping_version=state["mapping_version"],
+        mapping_since=mapping_since,
         valid_from=datetime.fromisoformat(state["source_updated_at"]),
         valid_to=valid_to,
         recorded_at=recorded_at,

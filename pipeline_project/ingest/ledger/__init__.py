@@ -1,6 +1,7 @@
 """The ledger: which objects were seen, which worker holds them, and how they ended."""
 
 from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, arrivals, assign, assign_to
+from pipeline_project.ingest.ledger.mappings import MappingInUse, mapping_version, mappings_in_use
 from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
 from pipeline_project.ingest.ledger.objects import (
     COUNTS,
@@ -29,6 +30,7 @@ __all__ = [
     "Claimed",
     "DiscoveredBy",
     "LiveRuns",
+    "MappingInUse",
     "Merged",
     "ObjectSeen",
     "ObjectState",
@@ -41,6 +43,8 @@ __all__ = [
     "claimable",
     "discover",
     "lock_dataset",
+    "mapping_version",
+    "mappings_in_use",
     "open_objects",
     "release",
     "replay",

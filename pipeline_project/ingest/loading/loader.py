@@ -185,6 +185,8 @@ class _Load:
         self._dataset = dataset
         self._declared = datasets()[dataset]
         self._versioned = isinstance(self._declared.kind, Versioned)
+        # lock_dataset puts in their place the version that the mapping has, and a mapper that writes it into rows.
+        self._mapping_version = 0
         self._mapper = mapper_for(source, dataset)
         self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres
@@ -215,6 +217,8 @@ class _Load:
     def lock_dataset(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
         """Wait until nobody else loads this source and dataset. `partial`: only some records of the objects are read."""
         ledger.lock_dataset(self._connection, self._source.name, self._dataset)
+        self._mapping_version = ledger.mapping_version(self._connection, self._source, self._dataset)
+        self._mapper = mapper_for(self._source, self._dataset, self._mapping_version)
         self._connection.execute(self._statement("loading/staging"))
         self._held = {each.claimed.object_id: each for each in opened}
         self._repeats = any(each.claimed.replayed for each in opened)
@@ -382,7 +386,7 @@ class _Load:
         parameters = {
             "object_ids": [each.object_id for each in positions],
             "object_modified_ats": [each.modified_at for each in positions],
-            "mapping_version": self._source.mapping_version,
+            "mapping_version": self._mapping_version,
             "repeats": self._repeats,
         }
         self._connection.execute(self._statement("loading/empty_probe"))
@@ -405,7 +409,7 @@ class _Load:
     def _confirm(self, opened: Sequence[Opened]) -> None:
         """Keep what the last probe found of these objects, which are not refused."""
         object_ids = [each.claimed.object_id for each in opened]
-        which = {"object_ids": object_ids, "source": self._source.name, "mapping_version": self._source.mapping_version}
+        which = {"object_ids": object_ids, "source": self._source.name, "mapping_version": self._mapping_version}
         self._connection.execute(self._statement("loading/confirm"), which)
         if self._open_rejects:
             self._connection.execute(self._statement("rejects/supersede_rejects_by_known"), which)
@@ -475,7 +479,7 @@ class _Load:
                 "raw": each.raw,
                 "raw_complete": each.raw_complete,
                 "errors": _stored(each.errors),
-                "mapping_version": self._source.mapping_version,
+                "mapping_version": self._mapping_version,
             }
             for each in bad
         ]

@@ -82,7 +82,7 @@ class DatasetMapper(Mapper):
     rest_column: ClassVar[str | None] = None
     """Hook: the column for everything else that was sent, if the declaration has no Rest."""
 
-    def __init__(self, source: Source, dataset: Dataset) -> None:
+    def __init__(self, source: Source, dataset: Dataset, mapping_version: int = 0) -> None:
         fields = source.record(dataset.name).model_fields
         by_copy_text = {column.field for column in dataset.columns if column.type not in _WRITTEN_AS} - {"deleted"}
         defaults = {
@@ -90,7 +90,7 @@ class DatasetMapper(Mapper):
             for name in dataset.fields
             if name in by_copy_text and not fields[name].is_required() and fields[name].default is not None
         }
-        super().__init__(source, dataset, defaults)
+        super().__init__(source, dataset, defaults, mapping_version)
         self._default_texts = {name: copy_text(default) for name, default in defaults.items()}
         self._attributes = [name for name in fields if name not in (*dataset.fields, "updated_at")]
         self._rules = [(rule, self._aliases[rule.field][0][-1]) for rule in dataset.rules]

@@ -75,8 +75,14 @@ class Mapper:
     same row, and tests compare them. The fast path takes a fifth of the time.
     """
 
-    def __init__(self, source: Source, dataset: Dataset, defaults: Mapping[str, Any]) -> None:
-        """`defaults`: values of fields that a record does not send. All other fields are null then."""
+    def __init__(
+        self, source: Source, dataset: Dataset, defaults: Mapping[str, Any], mapping_version: int = 0
+    ) -> None:
+        """`defaults`: values of fields that a record does not send. All other fields are null then.
+
+        `mapping_version` becomes a part of each row. Rows of version 0 are not meant to be stored.
+        """
+        self.mapping_version = mapping_version
         self.source = source
         self.dataset = dataset
         self.model = source.record(dataset.name)

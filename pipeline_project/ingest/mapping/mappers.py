@@ -1,7 +1,7 @@
 """Finds the mapper of a source and a dataset."""
 
 import pkgutil
-from functools import cache
+from functools import lru_cache
 
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.dataset_mapper import DatasetMapper
@@ -11,11 +11,15 @@ from pipeline_project.schema.dataset import Dataset, Versioned
 from pipeline_project.sources.source import Source
 
 
-@cache
-def mapper_for(source: Source, dataset: str) -> Mapper:
-    """Return the mapper of a dataset's records. It is cached: reading the models takes longer than mapping a small file."""
+@lru_cache(maxsize=256)
+def mapper_for(source: Source, dataset: str, mapping_version: int = 0) -> Mapper:
+    """Return the mapper of a dataset's records, whose rows name this mapping version.
+
+    It is cached: reading the models takes longer than mapping a small file. The bound matters while two releases load in
+    turn, since the version then rises with each change of turns.
+    """
     declared = datasets()[dataset]
-    return mapper_class(declared)(source, declared)
+    return mapper_class(declared)(source, declared, mapping_version)
 
 
 def mapper_class(dataset: Dataset) -> type[DatasetMapper]:

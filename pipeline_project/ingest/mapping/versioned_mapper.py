@@ -37,8 +37,8 @@ class VersionedMapper(DatasetMapper):
     Each row carries the digest of its record. A record that is sent again without a change needs no mapping.
     """
 
-    def __init__(self, source: Source, dataset: Dataset) -> None:
-        super().__init__(source, dataset)
+    def __init__(self, source: Source, dataset: Dataset, mapping_version: int = 0) -> None:
+        super().__init__(source, dataset, mapping_version)
         if self._own_id is None:
             raise TypeError(f"{dataset.name}: a versioned dataset needs a field that is declared with own_id()")
         self.content_columns = (*self.content_columns, "quality_score", "mapping_version", "record_digest")
@@ -49,8 +49,8 @@ class VersionedMapper(DatasetMapper):
         # By how many of the model's fields were not sent.
         fields = len(self._aliases.keys() - NO_CONTENT)
         self._qualities = [f"{(fields - missing) / fields:.2f}" for missing in range(fields + 1)]
-        self._version = f"\t{source.mapping_version}\t"
-        self._seeded = hashlib.sha256(f"{source.name} {dataset.name} {source.mapping_version} ".encode())
+        self._version = f"\t{mapping_version}\t"
+        self._seeded = hashlib.sha256(f"{source.name} {dataset.name} {mapping_version} ".encode())
 
     def _content(self, record: Record, others: dict[str, Any]) -> str:
         # No more than counting: a generator of comparisons takes five times as long. NO_CONTENT is left out.

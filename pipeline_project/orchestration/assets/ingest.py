@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipeline_project import logs, tracing
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.inspection import report
 from pipeline_project.ingest.ledger import Outcome, arrivals
 from pipeline_project.ingest.loading import Worker
@@ -85,7 +86,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
         owners=OWNERS,
         tags={SOURCE_TAG: source.name},
         pool=INGEST_POOL,
-        code_version=str(source.mapping_version),
+        code_version=_code_version(source),
         freshness_policy=SILENCE,
         metadata={**record_columns(source)},
         description=(
@@ -123,6 +124,11 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
             return _result(context, platform, source, object_ids, outcomes, time.monotonic() - started)
 
     return records
+
+
+def _code_version(source: Source) -> str:
+    """The mappings of all datasets of a source in one text."""
+    return "-".join(source.fingerprint(dataset)[:8] for dataset in datasets())
 
 
 def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionContext) -> list[int]:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from pipeline_project.cli import ingest as cli
 from pipeline_project.cli.main import app
 from pipeline_project.errors import Permanent
 from pipeline_project.settings import Settings
+from pipeline_project.sources import registry
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_ingest import MENDED, Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -95,6 +97,19 @@ def test_sources_are_listed(pipeline: Invoke) -> None:
     said(pipeline("sources"), "crm-data/", "erp-data/", "legacy-data/", "50%")
 
 
+def test_sources_are_listed_with_the_mappings_that_are_in_use(
+    pipeline: Invoke, database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(pipeline("sources"), "entities: not loaded yet", "metrics: not loaded yet")
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}]))
+    ((day,),) = rows("SELECT created_at::date::text FROM ingest.mappings")
+    said(pipeline("sources"), f"entities: 1 since {day}")
+    assert "the next load begins" not in pipeline("sources").output
+    register(monkeypatch, MENDED)
+    monkeypatch.setattr(cli, "sources", registry.sources)
+    said(pipeline("sources"), f"entities: 1 since {day}; it was changed, the next load begins 2")
+
+
 def test_a_check_counts_as_the_ledger_would_and_writes_nothing(
     pipeline: Invoke, database: FreshDatabase, landing: Landing, rows: Rows, tmp_path: Path
 ) -> None:
@@ -151,11 +166,11 @@ def test_an_entity_is_explained(
     said(
         pipeline("explain", "legacy_1", "revenue"),
         "20",
-        "legacy-data/b record 2 (mapping 1)",
+        "legacy-data/b record 2 (mapping 1, used since 20",
         "10 of legacy-data/a record 1",
         "older",
     )
-    said(pipeline("explain", "legacy_1"), "History", "legacy-data/a record 1 (mapping 1)")
+    said(pipeline("explain", "legacy_1"), "History", "legacy-data/a record 1 (mapping 1, used")
     said(pipeline("explain", "legacy_3"), "Could not be loaded", str(rejected[1]), "plain number")
     assert "<source>_<id" in str(pipeline("explain", "nobody_1").exception)
     assert "it has" in str(pipeline("explain", "legacy_1", "colour").exception)

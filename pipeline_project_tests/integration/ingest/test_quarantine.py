@@ -47,8 +47,8 @@ def mended_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
         name: Any = aliased("name", "title")
 
     legacy = registry.sources()["legacy"]
-    mended = {**registry.sources(), "legacy": replace(legacy, records=(Mended,), mapping_version=2)}
-    for module in ("ingest.quarantine", "ingest.worker", "sources.registry"):
+    mended = {**registry.sources(), "legacy": replace(legacy, records=(Mended,))}
+    for module in ("ingest.rejects.rejected_rows", "ingest.loading.worker", "sources.registry"):
         monkeypatch.setattr(f"pipeline_project.{module}.sources", lambda: mended)
 
 
@@ -145,7 +145,7 @@ def test_an_unroutable_object_is_loaded_by_a_replay_once_its_source_is_registere
     assert ingest(database.loader, landing, landing.put("hr-data/a", [{"id": 1, "name": "X"}])) == {}
     assert one(database, "SELECT state FROM ingest.objects") == ("unroutable",)
     hr = replace(registry.sources()["legacy"], name="hr")
-    for module in ("ingest.worker", "sources.registry"):
+    for module in ("ingest.loading.worker", "sources.registry"):
         monkeypatch.setattr(f"pipeline_project.{module}.sources", lambda: {"hr": hr})
     with database.loader.connect() as connection:
         assert len(requeue(connection, Objects(source="hr"))) == 1

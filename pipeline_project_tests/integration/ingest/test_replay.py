@@ -112,7 +112,7 @@ class Strict(Entity):
     name: Annotated[str, StringConstraints(max_length=1)] | None = aliased("name")
 
 
-STRICT = dataclasses.replace(LEGACY, records=(Strict,), mapping_version=2)
+STRICT = dataclasses.replace(LEGACY, records=(Strict,))
 LEDGER = """
     SELECT state, format, records, inserted, rejected, error_code, error_message LIKE '%what was loaded before stays: %'
     FROM ingest.objects"""
@@ -151,7 +151,7 @@ def test_a_replay_that_is_refused_takes_nothing_away(
     assert (key, state) == ("legacy-data/a", "loaded")
     assert reason.startswith("a replay was refused, what was loaded before stays: 2 of 3")
     # A mapping that takes it again leaves no trace of that.
-    register(monkeypatch, dataclasses.replace(LEGACY, mapping_version=3))
+    register(monkeypatch, dataclasses.replace(LEGACY, revision=1))
     requeue(database)
     assert ingest(database.loader, landing)["legacy-data/a"].state == "loaded"
     assert rows(LEDGER) == [("loaded", "array", 3, 0, 0, None, None)]
@@ -219,7 +219,7 @@ def test_a_replay_raises_the_mapping_of_each_state(
     ]
     for each in seen:
         ingest(database.loader, landing, each)
-    register(monkeypatch, dataclasses.replace(LENIENT, mapping_version=2))
+    register(monkeypatch, dataclasses.replace(LENIENT, revision=1))
     late = landing.put("legacy-data/late", [{"id": 1, "name": "C"}], second=5)
     for objects in (seen[:1], seen[1:]):
         with database.loader.connect() as connection:

@@ -10,6 +10,11 @@ SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key,
        (SELECT count(*) FROM canonical.entity_confirmations c
         WHERE c.block = canonical.confirmation_block(s.entity_id) AND c.entity_id = s.entity_id
           AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz
-          AND (s.valid_to IS NULL OR c.source_updated_at < s.valid_to)) AS confirmations
-FROM states s LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint
+          AND (s.valid_to IS NULL OR c.source_updated_at < s.valid_to)) AS confirmations,
+       m.created_at AS mapping_since
+FROM states s
+LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint
+-- The mapping that read the state. An older one than the table of mappings has no row there.
+LEFT JOIN ingest.mappings m
+    ON m.dataset = 'entities' AND m.source = o.source AND m.version = (s.state ->> 'mapping_version')::integer
 ORDER BY s.version
