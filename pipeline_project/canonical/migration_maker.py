@@ -19,7 +19,6 @@ from pipeline_project.canonical.difference import difference
 from pipeline_project.canonical.migrations import MIGRATIONS, migrate
 from pipeline_project.database import Connection, Role
 from pipeline_project.errors import Permanent
-from pipeline_project.plugins import sql_folders
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.sql_files import query
 
@@ -31,17 +30,19 @@ class MigrationRefused(Permanent):
     """The declaration differs from the database in more than additions."""
 
 
-def make(admin_conninfo: str, name: str, declared: Iterable[Dataset], folder: Path = MIGRATIONS) -> Path | None:
+def make(
+    admin_conninfo: str, name: str, declared: Iterable[Dataset], folder: Path = MIGRATIONS, others: Sequence[Path] = ()
+) -> Path | None:
     """Write a migration for what the declaration adds. Return its path, or None if nothing differs.
 
     `admin_conninfo` names a server for throw-away use and a user who may create roles and databases. Migrations of a `folder` of
-    its own come after those of the platform. Raises MigrationRefused for differences that are no additions.
+    its own come after those of the platform and of `others`. Raises MigrationRefused for differences that are no additions.
     """
     if not NAME.fullmatch(name):
         raise Permanent(
             f"{name!r} is no name of a migration. Use lower-case letters, digits and underscores, for example add_segment."
         )
-    folders = list(dict.fromkeys([MIGRATIONS, *sql_folders("migrations"), folder.resolve()]))
+    folders = list(dict.fromkeys(each.resolve() for each in (MIGRATIONS, *others, folder)))
     folder.mkdir(parents=True, exist_ok=True)
     datasets = list(declared)
     with _migrated(admin_conninfo, folders) as connection:

