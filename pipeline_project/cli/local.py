@@ -174,8 +174,15 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         with state.locked():
             if ended := end_leftovers(state):
                 console.note(f"ended {ended} processes that an earlier run had left behind")
-            bound = LocalSettings.load().local_ready_seconds
-            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock, ready_seconds=bound)
+            local = LocalSettings.load()
+            stack = Stack(
+                state,
+                console,
+                binaries or wheel_binaries(),
+                stock=stock,
+                ready_seconds=local.local_ready_seconds,
+                allowed_origins=local.api_allowed_origins,
+            )
             _raise_on_signal()
             try:
                 yield console, stack

@@ -1,11 +1,11 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
-`python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE`. Callers sign their requests with the content of
-SECRET_FILE. Only the REST facade and the health check need no signature.
+`python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE [ORIGIN …]`. Callers sign their requests with the content
+of SECRET_FILE. Only the REST facade and the health check need no signature. Pages of each ORIGIN may call the REST facade.
 
-ministack itself keeps its state (object bodies excepted) only when it ends in order. It lists versions in XML that not
-every key fits in, and shows whoever asks where a function died.
-The four names used here are private: its version is pinned, and tests fail when they move.
+ministack itself stores its state (except object bodies) only when it ends in order. It lists versions in XML that cannot hold
+every key, and it shows every caller where a function died. Four names that are used here are private to ministack. Its version
+is pinned, and tests fail if the names change.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -127,8 +128,8 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int, secret: str) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
+async def serve(emulator: ModuleType, port: int, secret: str, origins: Collection[str]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError if the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
 
@@ -169,7 +170,11 @@ async def serve(emulator: ModuleType, port: int, secret: str) -> None:
         await stop.wait()
         keeper.cancel()
 
-    protected = SameOrigin(Signed(app, secret, is_open=is_open), may_be_linked=may_be_linked)
+    def admitted_origins(scope: Scope) -> Collection[str]:
+        return origins if REST.fullmatch(scope["path"]) else ()
+
+    signed = Signed(app, secret, is_open=is_open)
+    protected = SameOrigin(signed, may_be_linked=may_be_linked, admitted_origins=admitted_origins)
     await hypercorn_serve(protected, config, shutdown_trigger=trigger)  # pyright: ignore[reportArgumentType] ASGI all the same
 
 
@@ -187,7 +192,7 @@ def main() -> None:
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
     aws_storage.install(ministack.app, persistence, s3, is_change)
-    asyncio.run(serve(ministack.app, port, secret))
+    asyncio.run(serve(ministack.app, port, secret, sys.argv[4:]))
 
 
 if __name__ == "__main__":

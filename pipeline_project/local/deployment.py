@@ -82,8 +82,11 @@ def build_bundle(path: Path) -> None:
     bundle.build(path, bundle.HOST)
 
 
-def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> Settings:
-    """Deploy the app stack, and the settings that lead to everything in it."""
+def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path, *, allowed_origins: str = "") -> Settings:
+    """Deploy the app stack; returns the settings that lead to everything in it.
+
+    `allowed_origins` is for the function alone. In the returned settings, which are written to a file, it would outlive its use.
+    """
     s3 = client(endpoint, secret, "s3")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -95,6 +98,7 @@ def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> S
         code_bucket=CODE_BUCKET,
         bundle=bundle_path,
         parameters={
+            "AllowedOrigins": allowed_origins,
             "AwsEndpointUrl": endpoint,
             "DagsterUrl": dagster_url,
             "EnvironmentName": "local",

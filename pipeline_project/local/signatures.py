@@ -5,8 +5,8 @@ random and is in a file that only its owner can read. Signature version 4 is ver
 and in presigned links; version 2 only in presigned links, because boto3 makes them so. The access key ID may be any: for
 the emulator it is the name of an account.
 
-If the caller states the hash of the body, as S3 clients do, the body is compared with it while the emulator reads the body. A body
-in signed chunks (`aws-chunked`) states no hash of the whole. The emulator itself verifies the checksum at its end.
+If the caller states the hash of the body, as S3 clients do, the body is compared with that hash while the emulator reads the
+body. A body in chunks (`aws-chunked`) has no hash of the whole. The emulator itself verifies the checksum at its end.
 """
 
 import datetime as dt
@@ -146,7 +146,7 @@ class Signed:
 
 
 class _Body:
-    """Body of a request. It is compared with the stated hash while the app reads it, because it can be too large for the memory."""
+    """Body of a request, compared with its stated hash while the app reads the body. It can be too large for the memory."""
 
     def __init__(self, receive: Receive, digest: str | None = None) -> None:
         self._receive = receive

@@ -1,4 +1,4 @@
-"""Uploads to the emulator with the checksums that S3 clients send: in a header, after the body, and as the signed hash of the body."""
+"""Uploads to the emulator with the checksums that S3 clients send: in a header, after the body, or as the signed hash."""
 
 import http.client
 from base64 import b64encode
