@@ -30,6 +30,7 @@ SOURCES = (
     "pipeline_project/aws.py",
     "pipeline_project/health.py",
     "pipeline_project/logs.py",
+    "pipeline_project/services.py",
     "pipeline_project/schema/__init__.py",
     "pipeline_project/schema/sql_files.py",
     "pipeline_project/analytics",

@@ -14,7 +14,7 @@ from rich.table import Table
 from pipeline_project.client import FINAL_STATES, Client, Document
 from pipeline_project.errors import ConfigurationError, Permanent
 from pipeline_project.printable import printable
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import console
 
 app = typer.Typer(
@@ -137,7 +137,7 @@ def _client(context: typer.Context) -> Client:
     url, api_key = context.obj
     if url is None:
         with contextlib.suppress(ConfigurationError):  # here is no platform, perhaps: the address is all that is needed
-            url = Settings.load().api_url
+            url = Services().settings.api_url
     if url is None:
         raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
     return Client(url, api_key=api_key)

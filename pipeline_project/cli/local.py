@@ -25,6 +25,7 @@ from pipeline_project.local.stack import Stack
 from pipeline_project.local.state import AlreadyRunning, State
 from pipeline_project.local.supervision import call, end_leftovers
 from pipeline_project.printable import printable
+from pipeline_project.services import Services
 from pipeline_project.settings import LocalSettings, Settings
 
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
@@ -144,7 +145,7 @@ def env() -> None:
 
     rclone knows the emulator as the remote `pipeline:`.
     """
-    settings = Settings.load()
+    settings = Services().settings
     variables = {
         "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,

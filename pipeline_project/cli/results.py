@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline_project import aws
 from pipeline_project.analytics import plots
 from pipeline_project.analytics.catalogue import OPERATIONS, InvalidParameters, operation
 from pipeline_project.analytics.execution import Column, Row, Rows, execute
-from pipeline_project.database import Database
 from pipeline_project.results.encoders import Format, as_text, encoder
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import console, plain
 
 SHOWN_ROWS = 50
+ATTEMPTS = 2
+"""Calls to AWS before an error counts: a person waits."""
 
 
 def query(
@@ -35,9 +35,10 @@ def query(
     """Run an operation and show what it answers."""
     asked = operation(name)
     parameters = asked.validate(dict(_pair(asked.name, each) for each in param or []))
-    settings = Settings.load()
-    reader = Database.from_settings(settings, "reader", aws.client(settings, "secretsmanager", attempts=2))
-    with execute(reader, asked, parameters, timeout_seconds=settings.job_timeout_seconds) as result:
+    with (
+        Services(attempts=ATTEMPTS) as services,
+        execute(services.reader, asked, parameters, timeout_seconds=services.settings.job_timeout_seconds) as result,
+    ):
         if plot is None and form is not None:
             _write(result, form)
             return

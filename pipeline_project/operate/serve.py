@@ -11,14 +11,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline_project import aws
 from pipeline_project.database import Database
 from pipeline_project.errors import ConfigurationError, Transient
 from pipeline_project.health import Check, answers, checks, faults, landing_checks
-from pipeline_project.settings import PREFIX, Settings
+from pipeline_project.services import Services
+from pipeline_project.settings import PREFIX
 
 NEEDED = ("dagster_logs_bucket", "code_server_host", "run_workers", "run_task_definition")
 """What dagster.yaml and workspace.yaml take from the environment."""
+ATTEMPTS = 2
+"""Calls to AWS in one check. A check is repeated."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
@@ -55,12 +57,13 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
 
 def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
     """Become the part. ConfigurationError names a setting that is missing or malformed; Transient what does not answer."""
-    settings = Settings.load()
+    services = Services(attempts=ATTEMPTS)
+    settings = services.settings
     if missing := [PREFIX + name.upper() for name in NEEDED if not getattr(settings, name)]:
         raise ConfigurationError(f"not set: {', '.join(missing)}")
     if not (home / "dagster.yaml").is_file():
         raise ConfigurationError(f"DAGSTER_HOME: there is no dagster.yaml in {home}")
-    databases, others = needed(part, settings)
+    databases, others = needed(part, services)
     wait_for(databases)
     for name, fault in faults(others).items():
         log.warning("%s: %s; what needs it will be tried again", name, fault)
@@ -69,20 +72,19 @@ def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
     os.execv(program[0], program)  # noqa: S606 a shell is what this avoids
 
 
-def needed(part: Part, settings: Settings) -> tuple[dict[str, Check], dict[str, Check]]:
+def needed(part: Part, services: Services) -> tuple[dict[str, Check], dict[str, Check]]:
     """The databases without which the part cannot start; and what else it uses.
 
     Webserver and daemon know Dagster's database alone: they have no right to the others.
     """
-    secrets = aws.client(settings, "secretsmanager", attempts=2)
-    dagster = Database.of_dagster(settings, secrets)
+    settings = services.settings
+    dagster = Database.of_dagster(settings, services.client("secretsmanager"))
     databases: dict[str, Check] = {"Dagster's database": lambda: answers(dagster)}
     if part in (Part.WEBSERVER, Part.DAEMON):
         return databases, {}
-    loader = Database.from_settings(settings, "loader", secrets)
-    found = checks(settings, loader, lambda service: aws.client(settings, service, attempts=2))
+    found = checks(settings, services.loader, services.client)
     others = {name: check for name, check in found.items() if name != "database"}
-    others |= landing_checks(settings, lambda service: aws.client(settings, service, attempts=2))
+    others |= landing_checks(settings, services.client)
     return {**databases, "database": found["database"]}, others
 
 

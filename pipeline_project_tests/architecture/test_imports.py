@@ -24,6 +24,7 @@ LAYERS = (
     ("results",),
     ("jobs",),
     ("notify",),
+    ("services",),
     ("orchestration", "api"),
     ("definitions", "local", "operate"),
     ("cli",),
@@ -32,13 +33,13 @@ LAYERS = (
 INNER_LAYERS = {
     "ingest": (("decoding",), ("ledger", "mapping"), ("discovery", "loading"), ("inspection", "rejects")),
     "orchestration": (
-        ("names", "resources", "retries"),
+        ("names", "retries"),
         ("compatibility", "presentation"),
         ("workers",),
         ("assets",),
         ("automation",),
     ),
-    "api": (("http", "kept_database"), ("services",), ("routes",), ("documentation",), ("handler",)),
+    "api": (("http",), ("routes",), ("documentation",), ("handler",)),
 }
 # The Lambda pays for every import at each cold start.
 HEAVY = {"dagster", "pandas", "pyarrow", "matplotlib"}

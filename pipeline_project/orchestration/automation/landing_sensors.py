@@ -22,7 +22,7 @@ from pipeline_project.orchestration.names import (
     WEIGHT_TAG,
     ingest_key,
 )
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 LOOP_SECONDS = 5
 """Of Dagster's sensor loop; it is a constant there."""
@@ -61,7 +61,7 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
         description="Listens to the landing queue and asks for runs that load what has arrived."
         + (" Also compares the bucket with the ledger, for what the events missed." if lists else ""),
     )
-    def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+    def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
         listening = seconds if platform.settings.landing_listens else GLANCE_SECONDS
         if lists:

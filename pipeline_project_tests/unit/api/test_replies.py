@@ -21,10 +21,10 @@ from pipeline_project.api.http.principal import principal
 from pipeline_project.api.http.problems import ALL_KINDS, KINDS, Problem, document
 from pipeline_project.api.http.replies import Links, Reply, common_headers, job_document, job_headers, preflight
 from pipeline_project.api.http.requests import Request
-from pipeline_project.api.services import Services
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.store import IdempotencyConflict, TooManyJobs
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
 ORIGIN = "https://app.example.com"
@@ -112,7 +112,7 @@ class Recalled:
             raise error
 
         self._monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-        answer = handler.Api(Services(SETTINGS)).respond(event(), None)
+        answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
         return answer["statusCode"], answer["headers"], json.loads(answer["body"])
 
 
@@ -174,7 +174,7 @@ def test_what_a_route_says_goes_before_the_common_headers(monkeypatch: pytest.Mo
         return Reply(200, {"a": 1}, {"Cache-Control": "max-age=300", "ETag": '"x"'})
 
     monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-    answer = handler.Api(Services(SETTINGS)).respond(event(), None)
+    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
     assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (200, '{"a":1}', False)
     assert answer["headers"]["Cache-Control"] == "max-age=300"
     assert answer["headers"]["ETag"] == '"x"'
