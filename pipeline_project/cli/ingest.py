@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from pipeline_project.database import Connection
-from pipeline_project.errors import Permanent
+from pipeline_project.errors import Exit, Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
 from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
@@ -184,7 +184,7 @@ def check_file(
         result = preview_apart(services.loader, services.settings, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.ERROR)
 
 
 def _key(file: Path) -> str:

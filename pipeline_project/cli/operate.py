@@ -12,7 +12,7 @@ from rich.console import Console
 from pipeline_project import logs
 from pipeline_project.canonical import migrations
 from pipeline_project.database import Role, login, login_conninfo, role_secrets
-from pipeline_project.errors import Permanent
+from pipeline_project.errors import Exit, Permanent
 from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
 from pipeline_project.operate import serve as serving
 from pipeline_project.operate.verify import verify as differences
@@ -48,7 +48,7 @@ def health() -> None:
     console = Console(soft_wrap=True)
     for part in parts:
         console.print(plain(f"{part}: {away.get(part, 'ok')}"), style="red" if part in away else "")
-    raise typer.Exit(1 if away else 0)
+    raise typer.Exit(Exit.ERROR if away else Exit.OK)
 
 
 def serve(
@@ -106,4 +106,4 @@ def verify() -> None:
             for example in found.examples:
                 console.print(plain(f"    {example}"))
     console.print("Bucket, ledger and tables do not agree." if serious else "Bucket, ledger and tables agree.")
-    raise typer.Exit(1 if serious else 0)
+    raise typer.Exit(Exit.ERROR if serious else Exit.OK)

@@ -13,7 +13,7 @@ NAME = PACKAGE.name
 # From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
     ("errors", "printable"),
-    ("settings", "client", "logs", "terminal"),
+    ("settings", "client", "logs", "terminal", "error_documentation"),
     ("aws", "database", "tracing"),
     ("health", "schema"),
     ("datasets",),

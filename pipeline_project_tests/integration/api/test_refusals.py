@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline_project.api.handler import of_function
-from pipeline_project.api.http.problems import KINDS
+from pipeline_project.errors import CODES
 from pipeline_project_tests.fix_api import Answer, Caller, Cloud
 
 JSON = {"Content-Type": "application/json"}
@@ -19,7 +19,7 @@ def refused(answer: Answer, status: int, code: str) -> None:
     assert (answer.status, answer.json["code"]) == (status, code), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["status"] == status
-    assert answer.json["title"] == KINDS[code].title
+    assert answer.json["title"] == CODES[code].title
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     for word in ("Traceback", "psycopg", "botocore", "SELECT", 'File "'):
