@@ -192,6 +192,17 @@ def test_nothing_heavy_is_reachable_from_the_function() -> None:
             waiting += new
 
 
+def test_only_the_container_loads_the_settings() -> None:
+    """Every entry point hands the container on, so that a process has one set of settings, clients and databases."""
+    loading = [name for name, path in MODULES.items() if _loads_settings(path)]
+    assert loading == [f"{NAME}.services"]
+
+
+def _loads_settings(path: Path) -> bool:
+    calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func) == "Settings.load" for call in calls)
+
+
 def test_only_settings_reads_the_environment() -> None:
     reading = {
         name
