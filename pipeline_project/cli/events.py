@@ -1,4 +1,4 @@
-"""`pipeline events`: shows what subscribers of the topic would be sent, as it happens."""
+"""`pipeline events`: shows each event that subscribers of the topic get, at the time when the event is sent."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""`pipeline health | serve | migrate | verify | restored`: what an operator, or a container, runs."""
+"""`pipeline health | serve | migrate | verify | restored`: commands for operators and for containers."""
 
 import logging
 import subprocess
@@ -20,7 +20,7 @@ from pipeline_project.schema.sql_files import query
 from pipeline_project.services import Services
 from pipeline_project.terminal import plain
 
-ALL_INTERFACES = "0.0.0.0"  # noqa: S104 a container is reached from outside of it; its security group says by whom
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 other machines reach a container; its security group decides which
 ATTEMPTS = 2
 """Calls to AWS before an error counts: a person waits."""
 DAGSTER_HOME = Path("/opt/dagster")
@@ -35,7 +35,7 @@ Home = Annotated[Path, typer.Option("--dagster-home", envvar="DAGSTER_HOME", hel
 
 
 def health() -> None:
-    """Say of each part whether it can be reached, and if not, why; status 1 if one cannot."""
+    """Check that each part can be reached, and show why not. The exit code is 1 if a part cannot be reached."""
     with Services(attempts=ATTEMPTS) as services:
         settings = services.settings
         parts = {
@@ -57,7 +57,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Unless given, the one that the others expect.")] = None,
     home: Home = DAGSTER_HOME,
 ) -> None:
-    """Run a part of the platform in this process, as the containers of the image do."""
+    """Run a part of the platform in this process. The containers of the image use this command."""
     logs.configure_process()
     serving.serve(part, host, port, home)
 
@@ -68,7 +68,7 @@ def migrate(
         typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Unless given, Dagster's are left alone."),
     ] = None,
 ) -> None:
-    """Bring databases, roles and schemas to this release's state. To be run before its services; repeating it is well."""
+    """Bring databases, roles and schemas to this release. Run it before you start the services; you can repeat it."""
     logs.configure_process()
     services = Services()
     settings, secrets = services.settings, services.client("secretsmanager")
@@ -82,7 +82,7 @@ def migrate(
         migrations.create_database(
             login_conninfo(admin), dagster["dbname"], owner=dagster["username"], password=dagster["password"]
         )
-        # A process of its own: importing Dagster takes seconds, and no other command here needs it.
+        # In its own process, because importing Dagster takes seconds and no other command here needs Dagster.
         done = subprocess.run([sys.executable, "-m", PROGRAM, DAGSTER_TABLES, home], check=False)  # noqa: S603 our own program
         if done.returncode:
             raise Permanent("Dagster's own tables could not be migrated: the lines before this one say why")
@@ -90,13 +90,13 @@ def migrate(
 
 
 def restored() -> None:
-    """To be run when the database was restored, before its services start: no answer of the lost one is given for its own."""
+    """Make cached results of the lost database invalid. Run it after you restored the database, before you start the services."""
     with Services() as services, services.loader.connect() as connection:
         connection.execute(query("ingest/ledger/skip_data_versions"))
 
 
 def verify() -> None:
-    """Compare bucket, ledger and tables; status 1 if something is missing or cannot be accounted for."""
+    """Compare bucket, ledger and tables. The exit code is 1 if something is missing or has no explanation."""
     console = Console(soft_wrap=True)
     serious = False
     with Services() as services:

@@ -1,4 +1,4 @@
-"""`pipeline query` and `pipeline operations`: the catalogue from a terminal, straight on the database as its reader."""
+"""`pipeline query` and `pipeline operations`: the catalogue from a terminal. Queries go to the database as its reader."""
 
 import sys
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def query(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result as a PNG.", dir_okay=False)] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many rows of the table to show.")] = SHOWN_ROWS,
 ) -> None:
-    """Run an operation and show what it answers."""
+    """Run an operation and show its result."""
     asked = operation(name)
     parameters = asked.validate(dict(_pair(asked.name, each) for each in param or []))
     with (
@@ -49,7 +49,7 @@ def query(
 
 
 def operations() -> None:
-    """What can be asked, with its parameters."""
+    """List the operations with their parameters."""
     listing = Table("operation", "parameters", "")
     for each in OPERATIONS.values():
         listing.add_row(each.name, ", ".join(each.parameters.model_fields), each.summary)
@@ -57,7 +57,7 @@ def operations() -> None:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
-    """The first `most` rows. What a person's data says is shown and never taken for markup."""
+    """Give the first `most` rows as a table. Data is never interpreted as markup."""
     left_out = len(rows) - most
     caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
     shown = Table(caption=caption, caption_justify="left")

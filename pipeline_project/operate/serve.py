@@ -1,5 +1,6 @@
-"""`pipeline serve …`: what a container of the image runs. It says in one line what is missing, waits for the databases as
-long as that makes sense, and then becomes the program.
+"""`pipeline serve …`: starts a part of the platform in a container of the image.
+
+It reports missing settings in one line, waits for the databases for a limited time, and then becomes the program.
 """
 
 import logging
@@ -18,13 +19,14 @@ from pipeline_project.services import Services
 from pipeline_project.settings import PREFIX
 
 NEEDED = ("dagster_logs_bucket", "code_server_host", "run_workers", "run_task_definition")
-"""What dagster.yaml and workspace.yaml take from the environment."""
+"""Settings that dagster.yaml and workspace.yaml read from the environment."""
 ATTEMPTS = 2
 """Calls to AWS in one check. A check is repeated."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
-"""Then the process ends: ECS starts another one, and its circuit breaker rolls a deployment back that does not get far."""
+"""The longest wait. Then the process ends, and ECS starts another one. The circuit breaker of ECS rolls back a deployment whose
+processes keep ending."""
 
 log = logging.getLogger("pipeline.serve")
 
@@ -40,7 +42,7 @@ PORTS = {Part.WEBSERVER: 3000, Part.CODE_SERVER: 4000, Part.RUN_WORKERS: 4001}
 
 
 def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
-    """The program of a part."""
+    """Give the command line of a part."""
     at = str(port or PORTS.get(part))
     workspace = ["-w", str(home / "workspace.yaml")]
     definitions = "pipeline_project.definitions"
@@ -56,7 +58,7 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
 
 
 def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
-    """Become the part. ConfigurationError names a setting that is missing or malformed; Transient what does not answer."""
+    """Become the part. ConfigurationError names a wrong setting, Transient a service that does not answer."""
     services = Services(attempts=ATTEMPTS)
     settings = services.settings
     if missing := [PREFIX + name.upper() for name in NEEDED if not getattr(settings, name)]:
@@ -73,9 +75,9 @@ def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
 
 
 def needed(part: Part, services: Services) -> tuple[dict[str, Check], dict[str, Check]]:
-    """The databases without which the part cannot start; and what else it uses.
+    """Give the checks of the databases that the part needs to start, and the checks of everything else that it uses.
 
-    Webserver and daemon know Dagster's database alone: they have no right to the others.
+    Webserver and daemon use Dagster's database only. They have no rights on the others.
     """
     settings = services.settings
     dagster = Database.of_dagster(settings, services.client("secretsmanager"))
@@ -95,7 +97,7 @@ def wait_for(
     sleep: Callable[[float], None] = time.sleep,
     patience: float = PATIENCE_SECONDS,
 ) -> None:
-    """Return once all of them answer; say each time why not. Transient after `patience` seconds."""
+    """Return when all parts answer; log each time which do not. Transient after `patience` seconds."""
     deadline = clock() + patience
     pause = FIRST_PAUSE_SECONDS
     while found := faults(parts):
