@@ -35,6 +35,7 @@ SOURCES = (
     "pipeline_project/health.py",
     "pipeline_project/logs.py",
     "pipeline_project/plugins.py",
+    "pipeline_project/services.py",
     "pipeline_project/schema",
     "pipeline_project/datasets",
     "pipeline_project/canonical/__init__.py",

@@ -1,4 +1,4 @@
-"""psycopg 3 connections: one factory, three roles, credentials from Secrets Manager.
+"""psycopg 3 connections: one factory for three roles, with logins from Secrets Manager.
 
 Roles are the first line of security (sql/migrations): `owner` migrates, `loader` ingests, `reader` sees only the
 `analytics` schema.
@@ -8,11 +8,12 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, Self
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 
 from pipeline_project.errors import Transient
 from pipeline_project.settings import Settings
@@ -22,22 +23,21 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 LOGIN_FIELDS = ("host", "port", "dbname", "username", "password")
 READ_ONLY = "-c default_transaction_read_only=on"
-"""What the reader's sessions ask for when they start. Not a setting of the role: whoever rotates its password logs in as the
-role, and could not change it."""
+"""Option of the reader's sessions. It is no setting of the role, because the rotation logs in as the role and writes."""
 REFUSED = "password authentication failed"
 ROTATION_PAUSES = (0.0, 0.25, 0.75, 1.5, 2.5)
-"""A rotation sets the password and then the secret, or the other way round: for a moment the two differ. Seconds between
-the tries with the secret as it then is."""
+"""Seconds between the tries to log in. A rotation changes password and secret one after the other, so they differ for a moment.
+Each try reads the secret again."""
 
-# What a server says when it is starting, stopping, full or gone; and when two transactions met. All pass by themselves.
+# The server starts, stops, is full or is gone, or two transactions met. All of these end by themselves.
 TRANSIENT_SQLSTATES = ("08", "40", "53", "57P", "55P03")
 
 
 class Database:
-    """Connections of one role. Cheap to make; opens nothing until asked. Safe to share between threads."""
+    """Connections of one role. Making a Database opens no connection. Safe to share between threads."""
 
     def __init__(self, conninfo: Callable[[], str], application_name: str = "pipeline") -> None:
-        """`conninfo` gives a libpq connection string; it is asked again when the server refuses the password."""
+        """Make a database. `conninfo` gives a libpq connection string. It is called again if the server refuses the password."""
         self._source = conninfo
         self._application_name = application_name
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class Database:
 
     @classmethod
     def from_settings(cls, settings: Settings, role: Role, secrets: Any) -> Self:
-        """`secrets` is a boto3 Secrets Manager client."""
+        """Make the database of a role. `secrets` is a boto3 client of Secrets Manager."""
         name = role_secrets(settings)[role]
         options = READ_ONLY if role == "reader" else None
 
@@ -56,11 +56,11 @@ class Database:
 
     @classmethod
     def of_dagster(cls, settings: Settings, secrets: Any) -> Self:
-        """Dagster's own, which nothing of the platform's is in."""
+        """Make Dagster's own database, which holds no data of the platform."""
         return cls(lambda: login_conninfo(login(secrets, settings.dagster_secret)), application_name="dagster")
 
     def conninfo(self, *, refresh: bool = False) -> str:
-        """The connection string, kept until `refresh` (a rotated secret is read again)."""
+        """Give the connection string. It is cached; `refresh` reads the secret again, after a rotation."""
         with self._lock:
             if self._conninfo is None or refresh:
                 self._conninfo = make_conninfo(
@@ -69,7 +69,7 @@ class Database:
             return self._conninfo
 
     def open(self, *, autocommit: bool = False) -> Connection:
-        """A connection that the caller closes. Transient when the server is away."""
+        """Open a connection that the caller closes. Transient if the server is away."""
         for attempt in range(len(ROTATION_PAUSES) + 1):
             try:
                 return psycopg.connect(self.conninfo(refresh=attempt > 0), autocommit=autocommit)
@@ -83,18 +83,59 @@ class Database:
 
     @contextmanager
     def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
-        """A connection, closed at the end; committed if the block succeeds. Transient when the server is away."""
+        """Open a connection for a block. It is committed if the block succeeds, and closed. Transient if the server is away."""
         with self.open(autocommit=autocommit) as connection:
             yield connection
 
+    def close(self) -> None:
+        """Close what is kept open: nothing, unless the database keeps its connection."""
+
+
+class KeptDatabase(Database):
+    """A database whose connection outlives the request: opening one costs 10 ms, and a Lambda has one request at a time."""
+
+    _kept: Connection | None = None
+
+    @contextmanager
+    def connect(self, *, autocommit: bool = False) -> Iterator[Connection]:
+        """Give the kept connection if it still works, or a new one. It is rolled back at the end and left open."""
+        connection, self._kept = self._kept, None
+        if connection is None or not _works(connection):
+            connection = self.open()
+        connection.autocommit = autocommit
+        try:
+            yield connection
+        finally:
+            with suppress(psycopg.Error):
+                connection.rollback()
+            if connection.info.transaction_status is TransactionStatus.IDLE and self._kept is None:
+                self._kept = connection
+            else:
+                connection.close()
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+
+def _works(connection: Connection) -> bool:
+    """Ask the server for an empty answer. A server that was restarted, or a thawed Lambda, shows only on use."""
+    try:
+        connection.autocommit = True
+        connection.execute("")
+    except psycopg.Error:
+        connection.close()
+        return False
+    return True
+
 
 def role_secrets(settings: Settings) -> dict[Role, str]:
-    """By role, the name of the secret with its login."""
+    """Give the name of the secret with the login, by role."""
     return {"owner": settings.owner_secret, "loader": settings.loader_secret, "reader": settings.reader_secret}
 
 
 def login(secrets: Any, name: str) -> dict[str, Any]:
-    """What the secret says of where to connect and as whom. Transient, as it can be mended while this runs: says how."""
+    """Read host, database and login from a secret. Transient says what is wrong with the secret."""
     try:
         text = secrets.get_secret_value(SecretId=name)["SecretString"]
     except secrets.exceptions.ResourceNotFoundException as error:
@@ -110,7 +151,7 @@ def login(secrets: Any, name: str) -> dict[str, Any]:
 
 
 def login_conninfo(found: Mapping[str, Any]) -> str:
-    """libpq's connection string for what `login` gave."""
+    """Give libpq's connection string for a login."""
     return make_conninfo(
         host=found["host"],
         port=found["port"],
@@ -122,7 +163,7 @@ def login_conninfo(found: Mapping[str, Any]) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed on another try: connection lost, deadlock, server full or restarting."""
+    """Tell whether the same work may succeed on another try: connection lost, deadlock, server full or restarting."""
     if isinstance(error, Transient):
         return True
     if not isinstance(error, psycopg.Error):

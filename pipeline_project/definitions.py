@@ -16,10 +16,10 @@ from pipeline_project.orchestration.automation.landing_sensors import landing_se
 from pipeline_project.orchestration.automation.run_sensors import backlog_sensor, ingest_events, job_sensor, run_events
 from pipeline_project.orchestration.automation.schedules import refresh_jobs, refresh_schedules
 from pipeline_project.orchestration.compatibility import run_logger
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 
-def definitions(platform: Platform) -> dg.Definitions:
+def definitions(platform: Services) -> dg.Definitions:
     """Everything, on this platform."""
     return dg.Definitions(
         assets=[*landing_assets(), *ingest_assets(), *table_assets(), *analytics_assets()],
@@ -34,4 +34,4 @@ def definitions(platform: Platform) -> dg.Definitions:
 
 
 run_logger.install()
-defs = definitions(Platform())
+defs = definitions(Services())

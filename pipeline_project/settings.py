@@ -159,8 +159,15 @@ class Settings(PluginSettings, frozen=True, kw_only=True):
         }
 
 
+ORIGINS = r"^(https?://[^/,\s]+(,https?://[^/,\s]+)*)?$"
+"""Origins as browsers send them, separated by commas. With a slash at its end, an origin would match none."""
+
+
 class LocalSettings(FromEnvironment, frozen=True, kw_only=True):
     """Settings of `make run` itself, which are needed before there is a platform."""
+
+    api_allowed_origins: Annotated[str, msgspec.Meta(pattern=ORIGINS)] = ""
+    """As in Settings, for the local REST facade."""
 
     local_ready_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """The longest wait for a part that starts. Unset: the start waits as long as the part's process lives."""

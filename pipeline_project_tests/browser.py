@@ -22,10 +22,14 @@ LOCAL = ("http://127.0.0.1:", "data:", "blob:")
 
 
 @contextmanager
-def stranger(name: str) -> Iterator[BrowserContext]:
-    """A browser in which a host name of the internet leads to this machine, as its owner's DNS server can have it."""
+def stranger(name: str, port: int | None = None) -> Iterator[BrowserContext]:
+    """A browser in which a host name of the internet leads to this machine, as its owner's DNS server can arrange.
+
+    With `port`, the name leads to that port, and the origin of the page still names none.
+    """
+    target = "127.0.0.1" if port is None else f"127.0.0.1:{port}"
     with sync_playwright() as playwright:
-        flags = [*FLAGS, f"--host-resolver-rules=MAP {name} 127.0.0.1"]
+        flags = [*FLAGS, f"--host-resolver-rules=MAP {name} {target}"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         context = browser.new_context()
         context.set_default_timeout(SECONDS * 1000)

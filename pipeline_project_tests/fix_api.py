@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import pytest
 
-from pipeline_project.api.handler import Api
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import Api, of_function
 from pipeline_project.jobs.outbox import Outbox
 from pipeline_project.jobs.store import JobStore
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_aws import Account, new_account
 
@@ -119,7 +119,7 @@ class Caller:
 @pytest.fixture
 def services(cloud: Cloud, settings: Settings) -> Iterator[Services]:  # `settings`: that the secrets are there
     """What the routes work with, on this test's table and database."""
-    with closing(Services(cloud.settings)) as found:
+    with closing(of_function(cloud.settings)) as found:
         yield found
 
 
@@ -131,5 +131,5 @@ def api(services: Services) -> Caller:
 @pytest.fixture(scope="session")
 def api_without_database(aws_endpoint: str) -> Iterator[Caller]:
     """One for all tests of what is refused before anything is asked of the database or written to the table."""
-    with new_account(aws_endpoint) as account, closing(Services(offline(account).settings)) as services:
+    with new_account(aws_endpoint) as account, closing(of_function(offline(account).settings)) as services:
         yield Caller(services)

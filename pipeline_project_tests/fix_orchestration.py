@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
 
 @pytest.fixture
-def platform(settings: Settings) -> Iterator[Platform]:
+def platform(settings: Settings) -> Iterator[Services]:
     """The platform on this test's account and database."""
-    found = Platform(settings)
+    found = Services(settings)
     yield found
     found.close()
 

@@ -4,6 +4,7 @@ For tests, benchmarks, the soak and the screenshots; so it needs no pytest.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,8 @@ from pipeline_project.settings import Settings
 
 PIPELINE_LOCAL = (sys.executable, "-c", "from pipeline_project.cli.local import app; app()")
 SECONDS = 90
+FRONTEND = "http://frontend.example"
+"""A foreign origin that may call the REST facade of a live stack."""
 READY = "Ctrl-C"
 """What `up` says when everything is there."""
 LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
@@ -46,10 +49,15 @@ class Console:
     """A running `pipeline local up` and what it has written so far. All of it is read at once, since a full pipe would
     stop it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [*PIPELINE_LOCAL, "up", *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*PIPELINE_LOCAL, "up", *options],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self._seen, self._ended = 0, False
         self._said = threading.Condition()
@@ -160,7 +168,7 @@ def prepare(folder: Path, bundle: Path) -> State:
 def live_stack(folder: Path, bundle: Path, *options: str) -> Iterator[LiveStack]:
     """A platform in an empty folder, stopped at the end. `options` are those of `pipeline local up`."""
     state = prepare(folder, bundle)
-    console = Console(folder, *options)
+    console = Console(folder, *options, PIPELINE_API_ALLOWED_ORIGINS=FRONTEND)
     try:
         console.read_until(READY)
         yield LiveStack(state, console)

@@ -19,7 +19,7 @@ from aws_cdk import aws_sns as sns
 from deploy.parts.log_groups import log_group
 from deploy.parts.resources import resource
 from deploy.parts.storage import Storage
-from pipeline_project.api.http.problems import ALL_KINDS, CONTENT_TYPE, document
+from pipeline_project.api.http.problems import CONTENT_TYPE, STATUS_OF, document
 from pipeline_project.api.http.requests import LARGEST_BODY
 
 API_STAGE = "v1"
@@ -169,7 +169,7 @@ class Rest:
             self.api.add_gateway_response(
                 f"Error{response_type.response_type.title().replace('_', '')}",
                 type=response_type,
-                status_code=str(ALL_KINDS[code].status),
+                status_code=str(STATUS_OF[code]),
                 response_headers={
                     # The template key must be application/json, the only one API Gateway is sure to choose.
                     "Content-Type": f"'{CONTENT_TYPE}'",

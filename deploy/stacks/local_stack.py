@@ -77,6 +77,9 @@ class LocalStack(cdk.Stack):
             ),
             dagster_url=text("DagsterUrl", "Address of the Dagster webserver, seen from the function", default=""),
             endpoint_url=text("AwsEndpointUrl", "Address of the emulator"),
+            allowed_origins=[
+                text("AllowedOrigins", "Origins whose pages may call the API, separated by commas", default="")
+            ],
         )
         for each in [*landing_alarms(self, storage), *rest_alarms(self, rest)]:
             action = cloudwatch_actions.SnsAction(alarms)

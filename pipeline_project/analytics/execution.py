@@ -43,6 +43,10 @@ WATCHDOG_SECONDS = 2
 SEARCH_PATH = "pg_catalog, analytics, extensions"
 BOUNDED_SEARCH_PATH = f"bounded, {SEARCH_PATH}"
 """For a person's statement: the functions of `bounded` come before those of PostgreSQL with the same name and arguments."""
+NUMBER_HOLDERS = {"numeric", "numrange", "nummultirange", "jsonb", "jsonpath", "record"}
+"""Types of PostgreSQL whose values, or arrays of them, can be short as stored and long as text."""
+FEW_COLUMNS = 100
+"""Up to so many columns, single numbers are at most 15 MB of text."""
 NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
 
 Row = tuple[Any, ...]
@@ -263,15 +267,42 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
     assert isinstance(parameters, CustomComplexQuery)  # noqa: S101
     statement = check(parameters.query, parameters.params).statement
     head, marker, tail = query(f"analytics/{operation.sql}").partition(b"/* statement */")
+    wrapped = head + marker + statement.encode()
     with RawServerCursor(connection, CURSOR) as cursor:
         _pass_json_through(cursor)
         try:
-            cursor.execute(head + marker + statement.encode() + tail, parameters.params)
+            cursor.execute(wrapped + tail, parameters.params)
+            columns = _columns(cursor)
+            # Only the declared cursor shows the types of its columns. A cursor that was not read has computed no row.
+            if checked := _with_checked_numbers(tail, cursor.description or []):
+                cursor.execute(wrapped + checked, parameters.params)
         except psycopg.Error as error:
-            # The place in a text that the guard wrote would not be the place in the person's.
+            # The position in a text that the guard wrote would not be the position in the person's text.
             prefix = len((head + marker).decode()) if statement in parameters.query else None
             raise _located(error, prefix) from None
-        yield _columns(cursor), _slices(connection)
+        yield columns, _slices(connection)
+
+
+def _with_checked_numbers(tail: bytes, described: Sequence[psycopg.Column]) -> bytes | None:
+    """Fill the markers of the template so that numbers are counted before they become text. None if no column needs it."""
+    names = [f"column_{number}" for number in range(len(described))]
+    is_wide = len(described) > FEW_COLUMNS
+    checked = [name for name, column in zip(names, described, strict=True) if _holds_numbers(column, is_wide=is_wide)]
+    if not checked:
+        return None
+    sizes = "".join(f"+ analytics.least_bytes({name})" for name in checked)
+    return tail.replace(b"/* columns */", f"({', '.join(names)})".encode()).replace(
+        b"/* least_bytes */", sizes.encode()
+    )
+
+
+def _holds_numbers(column: psycopg.Column, *, is_wide: bool) -> bool:
+    """Tell whether a value can hold several numbers of any length. In a wide row, one number in each column counts, too."""
+    info = postgres_types.get(column.type_code)
+    if info is None:
+        return True
+    is_single = column.type_code == info.oid and info.name in ("numeric", "numrange")
+    return info.name in NUMBER_HOLDERS and (is_wide or not is_single)
 
 
 def _slices(connection: Connection) -> Iterator[list[Row]]:

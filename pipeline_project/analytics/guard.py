@@ -308,9 +308,7 @@ def _check_template(template: str | None) -> None:
 def _check_separator(separator: str | None) -> None:
     """Refuse a separator that is not short: PostgreSQL repeats it between all elements."""
     if not _is_short(separator):
-        raise QueryRefused(
-            "concat_ws() takes a short constant separator, for example concat_ws(', ', name, country)."
-        )
+        raise QueryRefused("concat_ws() takes a short constant separator, for example concat_ws(', ', name, country).")
 
 
 def _is_fleeting(key: str, value: Any) -> bool:

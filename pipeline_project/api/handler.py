@@ -23,11 +23,13 @@ from pipeline_project.api.http.requests import Request
 from pipeline_project.api.routes import health
 from pipeline_project.api.routes import jobs as job_routes
 from pipeline_project.api.routes import queries as query_routes
-from pipeline_project.api.services import Services
 from pipeline_project.errors import Permanent, Transient
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
 logger = logging.getLogger("pipeline.api")
+ATTEMPTS = 3
+"""Calls to AWS before an error counts: the caller waits."""
 
 
 class Route(NamedTuple):
@@ -53,6 +55,11 @@ ROUTES = (
     Route("GET", "/openapi.json", documents.openapi),
     Route("GET", "/docs", documents.docs),
 )
+
+
+def of_function(settings: Settings | None = None) -> Services:
+    """Make the container of the function, which has one request at a time and a caller who can send it again."""
+    return Services(settings, attempts=ATTEMPTS, keeps_connections=True)
 
 
 class Api:
@@ -167,5 +174,5 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if _api is None:
         logging.getLogger().handlers.clear()  # Lambda's own, which would write each line again
         logs.configure()
-        _api = Api(Services(Settings.load()))
+        _api = Api(of_function())
     return _api.respond(event, context)

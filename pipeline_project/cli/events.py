@@ -1,23 +1,23 @@
-"""`pipeline events`: shows what subscribers of the topic would be sent, as it happens."""
+"""`pipeline events`: shows each event that subscribers of the topic get, at the time when the event is sent."""
 
 import json
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 
 import typer
 
-from pipeline_project import aws
 from pipeline_project.notify.subscriber import subscribed
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 
 
 def events() -> None:
     """Print each event of the local platform, until Ctrl-C."""
-    settings = Settings.load()
     with (
-        closing(aws.client(settings, "sns")) as sns,
+        Services() as services,
         suppress(KeyboardInterrupt),
-        subscribed(sns, settings.events_topic_arn, lambda event: typer.echo(json.dumps(event))),
+        subscribed(
+            services.client("sns"), services.settings.events_topic_arn, lambda event: typer.echo(json.dumps(event))
+        ),
     ):
         typer.echo("listening", err=True)
         while True:

@@ -9,10 +9,9 @@ from typing import Annotated, get_args
 import typer
 from rich.text import Text
 
-from pipeline_project import aws
-from pipeline_project.database import Connection, Database
+from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.errors import Permanent
+from pipeline_project.errors import Exit, Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
 from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
@@ -21,13 +20,15 @@ from pipeline_project.ingest.ledger import COUNTS, MappingInUse, Objects, mappin
 from pipeline_project.ingest.rejects import Selection, Status
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.sources.registry import sources
 from pipeline_project.terminal import moment, plain, print_line, print_table
 
 rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer()
 
+ATTEMPTS = 2
+"""Calls to AWS before an error counts: a person waits."""
 LARGEST_ID = 2**63 - 1
 MOST = 100_000
 BAD_SHOWN = 20
@@ -42,12 +43,8 @@ IdArguments = Annotated[
 
 @contextmanager
 def _loader() -> Iterator[Connection]:
-    with _loader_database(Settings.load()).connect(autocommit=True) as connection:
+    with Services(attempts=ATTEMPTS) as services, services.loader.connect(autocommit=True) as connection:
         yield connection
-
-
-def _loader_database(settings: Settings) -> Database:
-    return Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager", attempts=2))
 
 
 def status(
@@ -198,11 +195,11 @@ def check_file(
     if not counts(key, file.stat().st_size):
         print_line(f"{key} would be ignored: it is empty, or a folder")
         return
-    settings = Settings.load()
-    result = preview_apart(_loader_database(settings), settings, file, key)
+    with Services(attempts=ATTEMPTS) as services:
+        result = preview_apart(services.loader, services.settings, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
-        raise typer.Exit(1)
+        raise typer.Exit(Exit.ERROR)
 
 
 def _key(file: Path) -> str:
@@ -310,8 +307,7 @@ def replay_objects(
 
 def discover_objects() -> None:
     """Compare the landing bucket with the ledger now, for what no event told of; the sensors do so every ten minutes."""
-    settings = Settings.load()
-    with _loader() as connection:
-        found = list_all(connection, aws.client(settings, "s3"), settings.landing_bucket)
+    with Services() as services, services.loader.connect(autocommit=True) as connection:
+        found = list_all(connection, services.s3, services.settings.landing_bucket)
     ignored = f"; ignored, as empty or a folder: {found.ignored}" if found.ignored else ""
     print_line(f"{found.new} objects were not known; the landing sensor takes them{ignored}")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline_project.client import FINAL_STATES, Client, Document
-from pipeline_project.errors import ConfigurationError, Permanent
+from pipeline_project.client import Client, Document
+from pipeline_project.errors import ConfigurationError, Exit, Permanent
 from pipeline_project.printable import printable
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import console
 
 app = typer.Typer(
@@ -22,8 +22,12 @@ app = typer.Typer(
     "Status: 0 well, 1 an error, 2 wrong usage, 3 the job failed, 4 it was cancelled, 5 it timed out, 6 it goes on.",
     no_args_is_help=True,
 )
-STILL_RUNNING = 6
-STATUS = {"SUCCEEDED": 0, "FAILED": 3, "CANCELLED": 4, "TIMED_OUT": 5}
+EXITS = {
+    "SUCCEEDED": Exit.OK,
+    "FAILED": Exit.JOB_FAILED,
+    "CANCELLED": Exit.JOB_CANCELLED,
+    "TIMED_OUT": Exit.JOB_TIMED_OUT,
+}
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the document as the API gives it.")]
@@ -137,7 +141,7 @@ def _client(context: typer.Context) -> Client:
     url, api_key = context.obj
     if url is None:
         with contextlib.suppress(ConfigurationError):  # here is no platform, perhaps: the address is all that is needed
-            url = Settings.load().api_url
+            url = Services().settings.api_url
     if url is None:
         raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
     return Client(url, api_key=api_key)
@@ -161,7 +165,7 @@ def _finish(job: Document, as_json: bool) -> None:
     else:
         reason = f": {job['error']['detail']}" if job["error"] else ""
         typer.echo(printable(f"{job['id']} {job['state']}{reason}"))
-    raise typer.Exit(STATUS[job["state"]] if job["state"] in FINAL_STATES else STILL_RUNNING)
+    raise typer.Exit(EXITS.get(job["state"], Exit.JOB_CONTINUES))
 
 
 def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline_project.database import Database, Role
-from pipeline_project.errors import PipelineError, Transient
+from pipeline_project.errors import NOTHING_RUNS, Exit, PipelineError, Transient
 from pipeline_project.local import deployment, disk, examples
 from pipeline_project.local.console import StepConsole
 from pipeline_project.local.demo import Demo
@@ -25,6 +25,7 @@ from pipeline_project.local.stack import Stack
 from pipeline_project.local.state import AlreadyRunning, State
 from pipeline_project.local.supervision import call, end_leftovers
 from pipeline_project.printable import printable
+from pipeline_project.services import Services
 from pipeline_project.settings import LocalSettings, Settings
 
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
@@ -32,7 +33,6 @@ LOAD_SECONDS = 180
 STOP_SECONDS = 60
 """What `stop` waits for the other process."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED_STATUS = 130
 FAULTS = (PipelineError, OSError, BotoCoreError, ClientError, psycopg.Error)
 """Errors of what the platform runs on. They are reported as a sentence."""
 
@@ -87,7 +87,7 @@ def demo(binaries: Binaries = None) -> None:
     for failure in failures:
         console.print(f"[red]{escape(printable(failure))}[/]")
     console.print("[red]The demo failed.[/]" if failures else "[green]Every step holds.[/]")
-    raise typer.Exit(1 if failures else 0)
+    raise typer.Exit(Exit.ERROR if failures else Exit.OK)
 
 
 @app.command()
@@ -97,7 +97,7 @@ def status() -> None:
     holder = state.holder()
     if holder is None:
         console.print("Nothing runs here. Start it with `make run`.")
-        raise typer.Exit(3)
+        raise typer.Exit(NOTHING_RUNS)
     table = Table("part", "state", "process", "since")
     try:
         for info in call(state, "getAllProcessInfo"):
@@ -144,7 +144,7 @@ def env() -> None:
 
     rclone knows the emulator as the remote `pipeline:`.
     """
-    settings = Settings.load()
+    settings = Services().settings
     variables = {
         "AWS_ENDPOINT_URL": settings.aws_endpoint_url,
         "AWS_ACCESS_KEY_ID": settings.aws_access_key_id,
@@ -174,8 +174,15 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
         with state.locked():
             if ended := end_leftovers(state):
                 console.note(f"ended {ended} processes that an earlier run had left behind")
-            bound = LocalSettings.load().local_ready_seconds
-            stack = Stack(state, console, binaries or wheel_binaries(), stock=stock, ready_seconds=bound)
+            local = LocalSettings.load()
+            stack = Stack(
+                state,
+                console,
+                binaries or wheel_binaries(),
+                stock=stock,
+                ready_seconds=local.local_ready_seconds,
+                allowed_origins=local.api_allowed_origins,
+            )
             _raise_on_signal()
             try:
                 yield console, stack
@@ -185,16 +192,16 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
     except AlreadyRunning as error:
         console.print(f"It runs already, as process {error.holder.pid}. `pipeline local stop` stops it.")
         _show_addresses(console, error.holder.addresses)
-        raise typer.Exit(1) from None
+        raise typer.Exit(Exit.ERROR) from None
     except FAULTS as error:
         is_file = isinstance(error, OSError)
         reasons = [disk.explained(error, state.folder)] if is_file else [str(error).strip(), disk.full(state.folder)]
         for reason in filter(None, reasons):
             told = printable(reason, keep="\n")
             console.print(f"[red]{escape(told)}[/]")
-        raise typer.Exit(1) from None
+        raise typer.Exit(Exit.ERROR) from None
     except Interrupted:
-        raise typer.Exit(INTERRUPTED_STATUS) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def _raise_on_signal() -> None:

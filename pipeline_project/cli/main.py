@@ -1,4 +1,4 @@
-"""`pipeline …`: the commands of all parts under one name. An error that was foreseen is one line and status 1."""
+"""`pipeline …`: the commands of all parts under one name. A foreseen error is one line and Exit.ERROR."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ from pipeline_project.cli.jobs import app as jobs
 from pipeline_project.cli.migrations import app as migrations
 from pipeline_project.cli.new import new
 from pipeline_project.cli.results import operations, query
-from pipeline_project.errors import PipelineError
+from pipeline_project.errors import Exit, PipelineError
 from pipeline_project.terminal import plain
 
 app = typer.Typer(
@@ -54,12 +54,11 @@ def main() -> None:
     try:
         app()
     except PipelineError as error:
-        if logs.is_configured():  # a service's last words are read where its others are
+        if logs.is_configured():  # the last line of a service belongs to its other lines
             logging.getLogger(logs.LOGGER).critical("%s", error)
-            sys.exit(1)
+            sys.exit(Exit.ERROR)
         _complain(str(error))
     except BotoCoreError as error:
-        # Whatever was asked for: nothing is there that it could be asked of.
         _complain(f"AWS cannot be reached ({type(error).__name__}); on a laptop `make run` starts what stands for it")
     except ClientError as error:
         _complain(f"AWS: {error} (`pipeline health` says what can be reached)")
@@ -67,4 +66,4 @@ def main() -> None:
 
 def _complain(text: str) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(plain(text), style="red")
-    sys.exit(1)
+    sys.exit(Exit.ERROR)

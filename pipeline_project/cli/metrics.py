@@ -3,17 +3,15 @@
 import json
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from pipeline_project import aws
 from pipeline_project.local.state import State
 from pipeline_project.notify.metrics import NAMESPACE, UNITS
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import console
 
 MARK = '{"_aws":'
@@ -84,7 +82,8 @@ def _of_programs() -> Iterator[str]:
 
 def _of_functions() -> Iterator[str]:
     """What the emulator keeps of its functions' output, as CloudWatch Logs would."""
-    with closing(aws.client(Settings.load(), "logs", attempts=1)) as logs:
+    with Services() as services:
+        logs = services.client("logs")
         for group in logs.describe_log_groups()["logGroups"]:  # a function's is named by the template
             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                 yield from (event["message"].strip() for event in page["events"] if MARK in event["message"])

@@ -1,4 +1,4 @@
-"""`pipeline health | serve | migrate | verify | restored`: what an operator, or a container, runs."""
+"""`pipeline health | serve | migrate | verify | restored`: commands for operators and for containers."""
 
 import logging
 import subprocess
@@ -9,18 +9,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pipeline_project import aws, logs
+from pipeline_project import logs
 from pipeline_project.canonical import migrations
-from pipeline_project.database import Database, Role, login, login_conninfo, role_secrets
-from pipeline_project.errors import Permanent
+from pipeline_project.database import Role, login, login_conninfo, role_secrets
+from pipeline_project.errors import Exit, Permanent
 from pipeline_project.health import answers, checks, dagster_checks, faults, landing_checks
 from pipeline_project.operate import serve as serving
 from pipeline_project.operate.verify import verify as differences
 from pipeline_project.schema.sql_files import query
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import plain
 
-ALL_INTERFACES = "0.0.0.0"  # noqa: S104 a container is reached from outside of it; its security group says by whom
+ALL_INTERFACES = "0.0.0.0"  # noqa: S104 other machines reach a container; its security group decides which
+ATTEMPTS = 2
+"""Calls to AWS before an error counts: a person waits."""
 DAGSTER_HOME = Path("/opt/dagster")
 PROGRAM, DAGSTER_TABLES = (
     "pipeline_project.operate.program",
@@ -33,25 +35,20 @@ Home = Annotated[Path, typer.Option("--dagster-home", envvar="DAGSTER_HOME", hel
 
 
 def health() -> None:
-    """Say of each part whether it can be reached, and if not, why; status 1 if one cannot."""
-    settings = Settings.load()
-    secrets = aws.client(settings, "secretsmanager", attempts=2)
-    loader, reader = (Database.from_settings(settings, role, secrets) for role in ("loader", "reader"))
-
-    def client(service: str) -> object:
-        return aws.client(settings, service, attempts=2)
-
-    parts = {
-        **checks(settings, loader, client),
-        **landing_checks(settings, client),
-        "reader's database": lambda: answers(reader),
-        **dagster_checks(settings, secrets),
-    }
-    away = faults(parts)
+    """Check that each part can be reached, and show why not. The exit code is 1 if a part cannot be reached."""
+    with Services(attempts=ATTEMPTS) as services:
+        settings = services.settings
+        parts = {
+            **checks(settings, services.loader, services.client),
+            **landing_checks(settings, services.client),
+            "reader's database": lambda: answers(services.reader),
+            **dagster_checks(settings, services.client("secretsmanager")),
+        }
+        away = faults(parts)
     console = Console(soft_wrap=True)
     for part in parts:
         console.print(plain(f"{part}: {away.get(part, 'ok')}"), style="red" if part in away else "")
-    raise typer.Exit(1 if away else 0)
+    raise typer.Exit(Exit.ERROR if away else Exit.OK)
 
 
 def serve(
@@ -60,7 +57,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Unless given, the one that the others expect.")] = None,
     home: Home = DAGSTER_HOME,
 ) -> None:
-    """Run a part of the platform in this process, as the containers of the image do."""
+    """Run a part of the platform in this process. The containers of the image use this command."""
     logs.configure_process()
     serving.serve(part, host, port, home)
 
@@ -71,10 +68,10 @@ def migrate(
         typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Unless given, Dagster's are left alone."),
     ] = None,
 ) -> None:
-    """Bring databases, roles and schemas to this release's state. To be run before its services; repeating it is well."""
+    """Bring databases, roles and schemas to this release. Run it before you start the services; you can repeat it."""
     logs.configure_process()
-    settings = Settings.load()
-    secrets = aws.client(settings, "secretsmanager")
+    services = Services()
+    settings, secrets = services.settings, services.client("secretsmanager")
     logins: dict[Role, dict[str, Any]] = {role: login(secrets, name) for role, name in role_secrets(settings).items()}
     admin = {**login(secrets, settings.admin_secret), "dbname": logins["owner"]["dbname"]}
     passwords: dict[Role, str] = {role: found["password"] for role, found in logins.items()}
@@ -85,7 +82,7 @@ def migrate(
         migrations.create_database(
             login_conninfo(admin), dagster["dbname"], owner=dagster["username"], password=dagster["password"]
         )
-        # A process of its own: importing Dagster takes seconds, and no other command here needs it.
+        # In its own process, because importing Dagster takes seconds and no other command here needs Dagster.
         done = subprocess.run([sys.executable, "-m", PROGRAM, DAGSTER_TABLES, home], check=False)  # noqa: S603 our own program
         if done.returncode:
             raise Permanent("Dagster's own tables could not be migrated: the lines before this one say why")
@@ -93,23 +90,20 @@ def migrate(
 
 
 def restored() -> None:
-    """To be run when the database was restored, before its services start: no answer of the lost one is given for its own."""
-    settings = Settings.load()
-    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
-    with database.connect() as connection:
+    """Make cached results of the lost database invalid. Run it after you restored the database, before you start the services."""
+    with Services() as services, services.loader.connect() as connection:
         connection.execute(query("ingest/ledger/skip_data_versions"))
 
 
 def verify() -> None:
-    """Compare bucket, ledger and tables; status 1 if something is missing or cannot be accounted for."""
-    settings = Settings.load()
-    database = Database.from_settings(settings, "loader", aws.client(settings, "secretsmanager"))
+    """Compare bucket, ledger and tables. The exit code is 1 if something is missing or has no explanation."""
     console = Console(soft_wrap=True)
     serious = False
-    for found in differences(database, aws.client(settings, "s3"), settings.landing_bucket):
-        serious |= found.serious
-        console.print(plain(f"{found.number} {found.what}"), style="red" if found.serious else "yellow")
-        for example in found.examples:
-            console.print(plain(f"    {example}"))
+    with Services() as services:
+        for found in differences(services.loader, services.s3, services.settings.landing_bucket):
+            serious |= found.serious
+            console.print(plain(f"{found.number} {found.what}"), style="red" if found.serious else "yellow")
+            for example in found.examples:
+                console.print(plain(f"    {example}"))
     console.print("Bucket, ledger and tables do not agree." if serious else "Bucket, ledger and tables agree.")
-    raise typer.Exit(1 if serious else 0)
+    raise typer.Exit(Exit.ERROR if serious else Exit.OK)

@@ -1,4 +1,4 @@
-"""`pipeline query` and `pipeline operations`: the catalogue from a terminal, straight on the database as its reader."""
+"""`pipeline query` and `pipeline operations`: the catalogue from a terminal. Queries go to the database as its reader."""
 
 import sys
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline_project import aws
 from pipeline_project.analytics import catalogue, plots
 from pipeline_project.analytics.catalogue import InvalidParameters, operation
 from pipeline_project.analytics.execution import Column, Row, Rows, execute
-from pipeline_project.database import Database
 from pipeline_project.results.encoders import Format, as_text, encoder
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 from pipeline_project.terminal import console, plain
 
 SHOWN_ROWS = 50
+ATTEMPTS = 2
+"""Calls to AWS before an error counts: a person waits."""
 
 
 def query(
@@ -32,12 +32,13 @@ def query(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result as a PNG.", dir_okay=False)] = None,
     rows: Annotated[int, typer.Option(min=1, help="How many rows of the table to show.")] = SHOWN_ROWS,
 ) -> None:
-    """Run an operation and show what it answers."""
+    """Run an operation and show its result."""
     asked = operation(name)
     parameters = asked.validate(dict(_pair(asked.name, each) for each in param or []))
-    settings = Settings.load()
-    reader = Database.from_settings(settings, "reader", aws.client(settings, "secretsmanager", attempts=2))
-    with execute(reader, asked, parameters, timeout_seconds=settings.job_timeout_seconds) as result:
+    with (
+        Services(attempts=ATTEMPTS) as services,
+        execute(services.reader, asked, parameters, timeout_seconds=services.settings.job_timeout_seconds) as result,
+    ):
         if plot is None and form is not None:
             _write(result, form)
             return
@@ -48,7 +49,7 @@ def query(
 
 
 def operations() -> None:
-    """What can be asked, with its parameters."""
+    """List the operations with their parameters."""
     listing = Table("operation", "parameters", "")
     for each in catalogue.operations().values():
         listing.add_row(each.name, ", ".join(each.parameters.model_fields), each.summary)
@@ -56,7 +57,7 @@ def operations() -> None:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
-    """The first `most` rows. What a person's data says is shown and never taken for markup."""
+    """Give the first `most` rows as a table. Data is never interpreted as markup."""
     left_out = len(rows) - most
     caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
     shown = Table(caption=caption, caption_justify="left")

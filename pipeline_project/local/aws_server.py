@@ -1,11 +1,11 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
-`python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE`. Callers sign their requests with the content of
-SECRET_FILE. Only the REST facade and the health check need no signature.
+`python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE [ORIGIN …]`. Callers sign their requests with the content
+of SECRET_FILE. Only the REST facade and the health check need no signature. Pages of each ORIGIN may call the REST facade.
 
-ministack itself keeps its state (object bodies excepted) only when it ends in order. It lists versions in XML that not
-every key fits in, and shows whoever asks where a function died.
-The four names used here are private: its version is pinned, and tests fail when they move.
+ministack itself stores its state (except object bodies) only when it ends in order. It lists versions in XML that cannot hold
+every key, and it shows every caller where a function died. Four names that are used here are private to ministack. Its version
+is pinned, and tests fail if the names change.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,22 +30,22 @@ from pipeline_project.local.signatures import Signed
 HOST = "127.0.0.1"
 CHECKPOINT_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.05
-"""At most this part of the time goes into checkpoints: a state that has grown large is written less often."""
+"""Share of the time that checkpoints may take. A large state is therefore written less often."""
 READING = (b"Get", b"List", b"Describe", b"BatchGet", b"Query", b"Scan", b"ReceiveMessage")
-"""How the names of actions begin that change nothing."""
+"""First words of the actions that change nothing."""
 KEY_IN_XML = re.compile(rb"<(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]+)")
 REST = re.compile(r"/_aws/execute-api/[a-z0-9]+/[A-Za-z0-9_-]+(/.*)?", re.DOTALL)
-"""Paths of the REST facade, which has rules of its own for who may call it."""
+"""Paths of the REST facade, which checks its callers itself."""
 HEALTH = "/_ministack/health"
 FUNCTIONS_AT_ONCE = 16
 SHUTDOWN_SECONDS = 0.5
-"""What open requests (mostly queue pollers, who come again) are given at the end."""
+"""Time that open requests get at the end. Most of them poll a queue and come again."""
 
 log = logging.getLogger("pipeline.local.aws")
 
 
 def environment(port: int, folder: Path, secret: str) -> dict[str, str]:
-    """The emulator's settings. It takes them when it is imported, from nowhere else than the process environment."""
+    """Give the settings of the emulator, which reads them from the process environment when it is imported."""
     return {
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
@@ -53,15 +54,15 @@ def environment(port: int, folder: Path, secret: str) -> dict[str, str]:
         "S3_PERSIST": "1",
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
-        # Functions are unpacked here; a killed server leaves them behind, and the next start removes them.
+        # Functions are unpacked here. A killed server leaves them there, and the next start removes them.
         "TMPDIR": str(folder / "tmp"),
         "LAMBDA_EXECUTOR": "local",
-        # Functions sign with it, and the emulator verifies presigned links once more.
+        # Functions sign with the key, and the emulator verifies presigned links a second time.
         "AWS_SECRET_ACCESS_KEY": secret,
-        # Each call at a time is a process. To what comes beyond these it answers 429, and clients come again.
+        # Each concurrent call is a process. Further calls get 429, and clients try again.
         "LAMBDA_ACCOUNT_CONCURRENCY": str(FUNCTIONS_AT_ONCE),
         "LOG_LEVEL": "WARNING",
-        # Parts that would listen on ports of their own, and a Docker daemon whose containers are none of our business.
+        # Off: parts that would listen on more ports, and the Docker daemon, whose containers belong to others.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{folder / 'no-docker.sock'}",
@@ -85,8 +86,7 @@ def checkpoint(emulator: ModuleType) -> None:
 
 
 def only_reads(scope: Any) -> bool:
-    """Whether a request leaves everything as it is: most of those to an idle platform do. What a message's receipt changes
-    may be forgotten, since then it is received again."""
+    """Return whether a request changes nothing that must be stored. A receipt may be lost: the message comes again."""
     action = dict(scope.get("headers", ())).get(b"x-amz-target", b"").rpartition(b".")[2]
     return scope.get("method") in ("GET", "HEAD") or action.startswith(READING)
 
@@ -98,9 +98,9 @@ def is_change(scope: Any) -> bool:
 
 
 def encode_keys(s3: Any) -> None:
-    """Have its listing of versions encode keys for whoever asks it to (boto3 always does), as S3 and its other listings do.
+    """Let the listing of versions encode keys if the caller asks for it, as S3 and the other listings do. boto3 always asks.
 
-    XML has no control characters, and keys may: one such key made the listing of its whole bucket unreadable.
+    Keys may have control characters, and XML may not: one such key made the listing of its whole bucket unreadable.
     """
     listed = s3._list_object_versions
 
@@ -117,7 +117,7 @@ def encode_keys(s3: Any) -> None:
 
 
 def hide_tracebacks(gateway: Any) -> None:
-    """Have a function that died answered for by the stack's gateway response to errors, as API Gateway does."""
+    """Answer for a function that died with the gateway response of the stack, as API Gateway does."""
     called = gateway._call_lambda_raw
 
     async def call(*function: Any, **scope: Any) -> Any:
@@ -127,8 +127,8 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int, secret: str) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError when the port is taken."""
+async def serve(emulator: ModuleType, port: int, secret: str, origins: Collection[str]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError if the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
 
@@ -142,11 +142,11 @@ async def serve(emulator: ModuleType, port: int, secret: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def keep() -> None:
-        # On the loop, between requests: a thread would meet tables that are just changing.
+        # On the event loop, between requests, because a thread would read tables while they change.
         pause = CHECKPOINT_SECONDS
         while True:
             await changed.wait()
-            await asyncio.sleep(pause)  # and what follows from the request, such as S3's events, is there, too
+            await asyncio.sleep(pause)  # then the consequences of the request are there, too, such as events of S3
             changed.clear()
             started = time.perf_counter()
             try:
@@ -164,12 +164,16 @@ async def serve(emulator: ModuleType, port: int, secret: str) -> None:
                 changed.set()
 
     async def trigger() -> None:
-        # Hypercorn asks for this when it serves, so the state has been restored: no checkpoint of an empty one before.
+        # Hypercorn calls this when it serves. By then the state is restored, so no checkpoint writes an empty state.
         keeper = asyncio.create_task(keep())
         await stop.wait()
         keeper.cancel()
 
-    protected = SameOrigin(Signed(app, secret, is_open=is_open), may_be_linked=may_be_linked)
+    def admitted_origins(scope: Scope) -> Collection[str]:
+        return origins if REST.fullmatch(scope["path"]) else ()
+
+    signed = Signed(app, secret, is_open=is_open)
+    protected = SameOrigin(signed, may_be_linked=may_be_linked, admitted_origins=admitted_origins)
     await hypercorn_serve(protected, config, shutdown_trigger=trigger)  # pyright: ignore[reportArgumentType] ASGI all the same
 
 
@@ -187,7 +191,7 @@ def main() -> None:
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
     aws_storage.install(ministack.app, persistence, s3, is_change)
-    asyncio.run(serve(ministack.app, port, secret))
+    asyncio.run(serve(ministack.app, port, secret, sys.argv[4:]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Brings the started servers to where the platform can run on them: databases, secrets, and the app stack of deploy/.
+"""Prepares the started servers for the platform: databases, secrets and the app stack of deploy/.
 
-The same template and the same function bundle as on AWS. Repeating it is quick and changes nothing that is up to date.
+Template and function bundle are those of AWS. Another run is quick and changes nothing that is up to date.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pipeline_project.local.state import DATABASE, ROLES
 from pipeline_project.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-# The local platform runs from a checkout; deploy/ lies beside the package and is not installed with it.
+# The local platform runs from a checkout. deploy/ is beside the package and is not installed.
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
@@ -33,13 +33,13 @@ STACK = "pipeline-local"
 CODE_BUCKET = "pipeline-local-code"
 REGION = "eu-central-1"
 ACCESS_KEY_ID = "000000000000"
-"""The account that everything belongs to: the emulator takes it from the ID. The secret is the platform's own."""
+"""Access key ID, which the emulator takes as the account. The secret key belongs to this platform alone."""
 SECRETS: dict[Role, str] = {role: f"pipeline/database/{role}" for role in ROLES}
 DAGSTER_SECRET = "pipeline/database/dagster"  # noqa: S105 the name of one
 
 
 def create_dagster_database(server: PostgresServer, passwords: Mapping[str, str]) -> None:
-    """Database and role of Dagster's own storage; its tables are made by Dagster."""
+    """Create database and role of Dagster's own storage. Dagster creates its tables."""
     admin = server.conninfo(passwords["postgres"])
     create_database(admin, DAGSTER_DATABASE, owner=DAGSTER_DATABASE, password=passwords["dagster"])
 
@@ -49,12 +49,12 @@ def migrate_database(server: PostgresServer, passwords: Mapping[str, str]) -> No
 
 
 def client(endpoint: str, secret: str, service: str) -> Any:
-    """A boto3 client for the emulator, before there are settings."""
+    """Make a boto3 client for the emulator, before there are settings."""
     return boto3.client(
         service,  # pyright: ignore[reportArgumentType, reportCallIssue] the overloads know only literal names
         endpoint_url=endpoint,
         region_name=REGION,
-        # Straight to it, whatever proxy the machine uses for the rest of the world.
+        # Without the proxy that the machine may use for other addresses.
         config=Config(s3={"addressing_style": "path"}, proxies={}),
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=secret,
@@ -62,7 +62,7 @@ def client(endpoint: str, secret: str, service: str) -> Any:
 
 
 def store_secrets(endpoint: str, server: PostgresServer, passwords: Mapping[str, str]) -> None:
-    """What the platform connects with, as Secrets Manager holds it on AWS, too."""
+    """Store the logins of the platform in Secrets Manager, as on AWS."""
     secrets_manager = client(endpoint, passwords["aws"], "secretsmanager")
     logins = {
         **{SECRETS[role]: (f"pipeline_{role}", passwords[role], DATABASE) for role in ROLES},
@@ -79,12 +79,15 @@ def store_secrets(endpoint: str, server: PostgresServer, passwords: Mapping[str,
 
 
 def build_bundle(path: Path) -> None:
-    """The API function's zip for this interpreter, on which the emulator runs it; built when its sources change."""
+    """Build the zip of the API function for this interpreter, with which the emulator runs it, if its sources changed."""
     bundle.build(path, bundle.HOST)
 
 
-def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> Settings:
-    """Deploy the app stack, and the settings that lead to everything in it."""
+def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path, *, allowed_origins: str = "") -> Settings:
+    """Deploy the app stack; returns the settings that lead to everything in it.
+
+    `allowed_origins` is for the function alone. In the returned settings, which are written to a file, it would outlive its use.
+    """
     s3 = client(endpoint, secret, "s3")
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -96,6 +99,7 @@ def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> S
         code_bucket=CODE_BUCKET,
         bundle=bundle_path,
         parameters={
+            "AllowedOrigins": allowed_origins,
             "AwsEndpointUrl": endpoint,
             "DagsterUrl": dagster_url,
             "EnvironmentName": "local",
@@ -110,7 +114,7 @@ def deploy(endpoint: str, secret: str, dagster_url: str, bundle_path: Path) -> S
         aws_secret_access_key=secret,
         landing_bucket=outputs["LandingBucket"],
         results_bucket=outputs["ResultsBucket"],
-        # The emulator names the port that it had when the queue was made.
+        # The emulator gives the port that it had when the queue was created.
         landing_queue_url=urlunsplit(urlsplit(endpoint)[:2] + urlsplit(outputs["LandingQueueUrl"])[2:]),
         table_name=outputs["TableName"],
         events_topic_arn=outputs["EventsTopicArn"],

@@ -8,10 +8,12 @@ can still change something. The middleware stops four kinds of request before th
 - requests for a foreign `Host`: a name of the page's own that resolves to 127.0.0.1 (DNS rebinding);
 - requests whose target is a whole URL, which only proxies get.
 
+`admitted_origins` names foreign origins whose pages may send certain requests and read the answers.
+
 A link on a foreign page still opens a page here. A program without a browser sends none of these headers and is served.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -30,12 +32,28 @@ def has_no_query(scope: Scope) -> bool:
     return not scope["query_string"]
 
 
-class SameOrigin:
-    """Middleware in front of `app`. `may_be_linked` decides which GET requests a foreign link may cause."""
+def none_admitted(scope: Scope) -> Collection[str]:  # noqa: ARG001 the form of `admitted_origins`
+    """Admit no foreign origin."""
+    return ()
 
-    def __init__(self, app: App, *, may_be_linked: Callable[[Scope], bool] = has_no_query) -> None:
+
+class SameOrigin:
+    """Middleware in front of `app`.
+
+    `may_be_linked` decides which GET requests a foreign link may cause. `admitted_origins` gives the foreign origins whose pages
+    may send a request.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        may_be_linked: Callable[[Scope], bool] = has_no_query,
+        admitted_origins: Callable[[Scope], Collection[str]] = none_admitted,
+    ) -> None:
         self._app = app
         self._may_be_linked = may_be_linked
+        self._admitted_origins = admitted_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -43,7 +61,7 @@ class SameOrigin:
         elif reason := self._refusal(scope):
             await refuse(scope, receive, send, reason)
         else:
-            await self._app(scope, receive, _without_cors(send))
+            await self._app(scope, receive, send if self._is_admitted(scope) else _without_cors(send))
 
     def _refusal(self, scope: Scope) -> str | None:
         """Return why the request is refused; None if it is not."""
@@ -53,6 +71,8 @@ class SameOrigin:
         hosts = values(scope, b"host")
         if len(hosts) != 1 or hosts[0].lower() not in {f"{name}:{port}" for name in NAMES}:
             return f"The request is for another host. Use http://{NAMES[0]}:{port}/."
+        if self._is_admitted(scope):
+            return None
         origins = values(scope, b"origin")
         if origins and origins != [f"http://{hosts[0].lower()}"]:
             return f"A page of another origin sent the request. Open http://{NAMES[0]}:{port}/ itself."
@@ -60,6 +80,11 @@ class SameOrigin:
         if any(site not in ("same-origin", "none") for site in sites) and not self._is_link(scope):
             return f"A page of another origin caused the request. Open http://{NAMES[0]}:{port}/ itself."
         return None
+
+    def _is_admitted(self, scope: Scope) -> bool:
+        """Return whether a page of an admitted origin sends the request. The browser sets `Origin`, and no page can change it."""
+        origins = values(scope, b"origin")
+        return len(origins) == 1 and origins[0] in self._admitted_origins(scope)
 
     def _is_link(self, scope: Scope) -> bool:
         """Return whether a person opens a page by a foreign link. A frame is another destination than `document`."""

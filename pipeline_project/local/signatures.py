@@ -5,7 +5,8 @@ random and is in a file that only its owner can read. Signature version 4 is ver
 and in presigned links; version 2 only in presigned links, because boto3 makes them so. The access key ID may be any: for
 the emulator it is the name of an account.
 
-The hash of an S3 body is part of what is signed, but is not compared with the body, which comes later and in pieces.
+If the caller states the hash of the body, as S3 clients do, the body is compared with that hash while the emulator reads the
+body. A body in chunks (`aws-chunked`) has no hash of the whole. The emulator itself verifies the checksum at its end.
 """
 
 import datetime as dt
@@ -23,9 +24,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
-from pipeline_project.local.same_origin import App, Message, Receive, Scope, Send, refuse
+from pipeline_project.local.same_origin import FORBIDDEN, App, Message, Receive, Scope, Send, refuse
 
 SIGNATURE_4 = "AWS4-HMAC-SHA256"
+STREAMED = "STREAMING-"
+"""What an S3 client states in place of a hash if the body is in chunks."""
+BAD_REQUEST = 400
 SKEW_SECONDS = 15 * 60
 LONGEST_LINK_SECONDS = 7 * 24 * 3600
 MAX_BODY_BYTES = 128 * 1024 * 1024
@@ -72,16 +76,17 @@ class Signed:
         try:
             if scope["type"] != "http":
                 raise Refused("AccessDenied", "This address has no websockets.")
-            receive = await self._verified(scope, receive)
+            body = await self._verified(scope, receive)
         except Refused as refused:
-            content_type, body = _error(scope, refused)
-            headers = ((b"content-type", content_type), (b"x-amzn-errortype", refused.code.encode()))
-            await refuse(scope, receive, send, body, headers=headers)
-        else:
-            await self._app(scope, receive, _sandboxed(send))
+            await _answer(scope, receive, send, refused, FORBIDDEN)
+            return
+        await self._app(scope, body.receive, _sandboxed(send, body))
+        if body.differs:
+            refused = Refused("XAmzContentSHA256Mismatch", "The body has another hash than the request states.")
+            await _answer(scope, receive, send, refused, BAD_REQUEST)
 
-    async def _verified(self, scope: Scope, receive: Receive) -> Receive:
-        """Return what the app reads the body from. Refused if the signature is missing or wrong."""
+    async def _verified(self, scope: Scope, receive: Receive) -> "_Body":
+        """Return the body for the app. Refused if the signature is missing or wrong."""
         headers = HTTPHeaders()
         for name, value in scope["headers"]:
             headers[name.decode("latin-1")] = _text(value)
@@ -94,16 +99,17 @@ class Signed:
             )
         if ("Signature", given[0]) in query:
             self._verify_version_2(scope, headers, query)
-            return receive
+            return _Body(receive)
         claim = _claim(headers, query)
-        digest = headers.get("x-amz-content-sha256")
+        stated = digest = headers.get("x-amz-content-sha256")
         if digest is None and claim.service == "s3" and claim.seconds is not None:
             digest = UNSIGNED_PAYLOAD
         if digest is None:
             body = await _read(receive)
             digest, receive = hashlib.sha256(body).hexdigest(), _again(body, receive)
         self._verify_version_4(scope, headers, query, claim, digest)
-        return receive
+        is_hash = stated is not None and stated != UNSIGNED_PAYLOAD and not stated.startswith(STREAMED)
+        return _Body(receive, stated if is_hash else None)
 
     def _verify_version_4(
         self, scope: Scope, headers: HTTPHeaders, query: list[tuple[str, str]], claim: Claim, digest: str
@@ -137,6 +143,27 @@ class Signed:
         _compare(signer.get_signature(scope["method"], target, headers), signature)
         if int(expires[:12]) < time.time():
             raise Refused("AccessDenied", "Request has expired")
+
+
+class _Body:
+    """Body of a request, compared with its stated hash while the app reads the body. It can be too large for the memory."""
+
+    def __init__(self, receive: Receive, digest: str | None = None) -> None:
+        self._receive = receive
+        self._digest = digest
+        self._hash = hashlib.sha256()
+        self.differs = False
+
+    async def receive(self) -> Message:
+        """Give the next part. In place of the last part of another body, the app finds that its caller is gone."""
+        message = await self._receive()
+        if self._digest is None or message["type"] != "http.request":
+            return message
+        self._hash.update(message.get("body", b""))
+        if message.get("more_body") or self._hash.hexdigest() == self._digest:
+            return message
+        self.differs = True
+        return {"type": "http.disconnect"}
 
 
 class _LinkVersion2(HmacV1QueryAuth):
@@ -259,14 +286,24 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _sandboxed(send: Send) -> Send:
+def _sandboxed(send: Send, body: _Body) -> Send:
+    """Add the headers that keep stored files from acting. An answer to a body that differs is dropped."""
+
     async def send_sandboxed(message: Message) -> None:
+        if body.differs:
+            return
         if message["type"] == "http.response.start":
             headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
             message = {**message, "headers": [*headers, *NOTHING_RUNS]}
         await send(message)
 
     return send_sandboxed
+
+
+async def _answer(scope: Scope, receive: Receive, send: Send, refused: Refused, status: int) -> None:
+    content_type, body = _error(scope, refused)
+    headers = ((b"content-type", content_type), (b"x-amzn-errortype", refused.code.encode()))
+    await refuse(scope, receive, send, body, status=status, headers=headers)
 
 
 def _error(scope: Scope, refused: Refused) -> tuple[bytes, str]:

@@ -61,10 +61,12 @@ class Stack:
         *,
         stock: bool = False,
         ready_seconds: float | None = None,
+        allowed_origins: str = "",
     ) -> None:
         """`stock`: with Dagster's own launcher, queue and storage, and sensors that do not listen.
 
         `ready_seconds`: the longest wait for a part that starts; `None`: as long as its process lives.
+        `allowed_origins`: origins whose pages may call the REST facade, separated by commas.
         """
         self._state = state
         self._console = console
@@ -74,6 +76,7 @@ class Stack:
         self._passwords = state.passwords()
         self._binaries = binaries
         self._ready_seconds = ready_seconds
+        self._allowed_origins = allowed_origins
         self._stopping = threading.Event()
         self._supervisor: Supervisor | None = None
         self._disk_trouble: str | None = None
@@ -110,7 +113,8 @@ class Stack:
             protected = die_with_parent.command([sys.executable, "-m", *command], on_death=signal.SIGTERM)
             return Program(name, protected, environment, once=once, stop_seconds=stop_seconds)
 
-        emulator = (str(self._ports["aws"]), str(self._state.aws), str(self._state.secret_access_key))
+        origins = filter(None, self._allowed_origins.split(","))
+        emulator = (str(self._ports["aws"]), str(self._state.aws), str(self._state.secret_access_key), *origins)
         webserver = (str(WORKSPACE), str(self._ports["dagster"]))
         workspace = ("-w", str(WORKSPACE))
         grpc = ("api", "grpc", "-m", self._definitions, "-s", str(code_server))
@@ -132,7 +136,8 @@ class Stack:
         if folder := plugins.folder():
             self._console.note(f"with the plug-ins of {folder}")
         # A plug-in that cannot be used is reported before any part starts.
-        sources(), operations(), checks()
+        for read in (sources, operations, checks):
+            read()
         for attempt in range(1, PORT_ATTEMPTS + 1):
             try:
                 return self._start()
@@ -231,7 +236,13 @@ class Stack:
         self._after(bundle)
         with self._console.step("App stack (deploy/templates/local.json) and secrets"):
             deployment.store_secrets(self.endpoint, self.server, self._passwords)
-            settings = deployment.deploy(self.endpoint, self._passwords["aws"], self.dagster_url, self._state.bundle)
+            settings = deployment.deploy(
+                self.endpoint,
+                self._passwords["aws"],
+                self.dagster_url,
+                self._state.bundle,
+                allowed_origins=self._allowed_origins,
+            )
             self._state.write_settings(settings)
         return settings
 

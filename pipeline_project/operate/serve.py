@@ -1,5 +1,6 @@
-"""`pipeline serve …`: what a container of the image runs. It says in one line what is missing, waits for the databases as
-long as that makes sense, and then becomes the program.
+"""`pipeline serve …`: starts a part of the platform in a container of the image.
+
+It reports missing settings in one line, waits for the databases for a limited time, and then becomes the program.
 """
 
 import logging
@@ -11,18 +12,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
-from pipeline_project import aws
 from pipeline_project.database import Database
 from pipeline_project.errors import ConfigurationError, Transient
 from pipeline_project.health import Check, answers, checks, faults, landing_checks
-from pipeline_project.settings import PREFIX, Settings
+from pipeline_project.services import Services
+from pipeline_project.settings import PREFIX
 
 NEEDED = ("dagster_logs_bucket", "code_server_host", "run_workers", "run_task_definition")
-"""What dagster.yaml and workspace.yaml take from the environment."""
+"""Settings that dagster.yaml and workspace.yaml read from the environment."""
+ATTEMPTS = 2
+"""Calls to AWS in one check. A check is repeated."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
-"""Then the process ends: ECS starts another one, and its circuit breaker rolls a deployment back that does not get far."""
+"""The longest wait. Then the process ends, and ECS starts another one. The circuit breaker of ECS rolls back a deployment whose
+processes keep ending."""
 
 log = logging.getLogger("pipeline.serve")
 
@@ -38,7 +42,7 @@ PORTS = {Part.WEBSERVER: 3000, Part.CODE_SERVER: 4000, Part.RUN_WORKERS: 4001}
 
 
 def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
-    """The program of a part."""
+    """Give the command line of a part."""
     at = str(port or PORTS.get(part))
     workspace = ["-w", str(home / "workspace.yaml")]
     definitions = "pipeline_project.definitions"
@@ -54,13 +58,14 @@ def command(part: Part, host: str, port: int | None, home: Path) -> list[str]:
 
 
 def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
-    """Become the part. ConfigurationError names a setting that is missing or malformed; Transient what does not answer."""
-    settings = Settings.load()
+    """Become the part. ConfigurationError names a wrong setting, Transient a service that does not answer."""
+    services = Services(attempts=ATTEMPTS)
+    settings = services.settings
     if missing := [PREFIX + name.upper() for name in NEEDED if not getattr(settings, name)]:
         raise ConfigurationError(f"not set: {', '.join(missing)}")
     if not (home / "dagster.yaml").is_file():
         raise ConfigurationError(f"DAGSTER_HOME: there is no dagster.yaml in {home}")
-    databases, others = needed(part, settings)
+    databases, others = needed(part, services)
     wait_for(databases)
     for name, fault in faults(others).items():
         log.warning("%s: %s; what needs it will be tried again", name, fault)
@@ -69,20 +74,19 @@ def serve(part: Part, host: str, port: int | None, home: Path) -> NoReturn:
     os.execv(program[0], program)  # noqa: S606 a shell is what this avoids
 
 
-def needed(part: Part, settings: Settings) -> tuple[dict[str, Check], dict[str, Check]]:
-    """The databases without which the part cannot start; and what else it uses.
+def needed(part: Part, services: Services) -> tuple[dict[str, Check], dict[str, Check]]:
+    """Give the checks of the databases that the part needs to start, and the checks of everything else that it uses.
 
-    Webserver and daemon know Dagster's database alone: they have no right to the others.
+    Webserver and daemon use Dagster's database only. They have no rights on the others.
     """
-    secrets = aws.client(settings, "secretsmanager", attempts=2)
-    dagster = Database.of_dagster(settings, secrets)
+    settings = services.settings
+    dagster = Database.of_dagster(settings, services.client("secretsmanager"))
     databases: dict[str, Check] = {"Dagster's database": lambda: answers(dagster)}
     if part in (Part.WEBSERVER, Part.DAEMON):
         return databases, {}
-    loader = Database.from_settings(settings, "loader", secrets)
-    found = checks(settings, loader, lambda service: aws.client(settings, service, attempts=2))
+    found = checks(settings, services.loader, services.client)
     others = {name: check for name, check in found.items() if name != "database"}
-    others |= landing_checks(settings, lambda service: aws.client(settings, service, attempts=2))
+    others |= landing_checks(settings, services.client)
     return {**databases, "database": found["database"]}, others
 
 
@@ -93,7 +97,7 @@ def wait_for(
     sleep: Callable[[float], None] = time.sleep,
     patience: float = PATIENCE_SECONDS,
 ) -> None:
-    """Return once all of them answer; say each time why not. Transient after `patience` seconds."""
+    """Return when all parts answer; log each time which do not. Transient after `patience` seconds."""
     deadline = clock() + patience
     pause = FIRST_PAUSE_SECONDS
     while found := faults(parts):

@@ -13,7 +13,7 @@ NAME = PACKAGE.name
 # From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
     ("errors", "printable"),
-    ("settings", "client", "logs", "terminal"),
+    ("settings", "client", "logs", "terminal", "error_documentation"),
     ("aws", "database", "plugins", "tracing"),
     ("health", "schema"),
     ("datasets",),
@@ -24,6 +24,7 @@ LAYERS = (
     ("results",),
     ("jobs",),
     ("notify",),
+    ("services",),
     ("orchestration", "api"),
     ("definitions", "local", "operate"),
     ("cli",),
@@ -33,13 +34,13 @@ LAYERS = (
 INNER_LAYERS = {
     "ingest": (("decoding",), ("ledger", "mapping"), ("discovery", "loading"), ("inspection", "rejects")),
     "orchestration": (
-        ("names", "resources", "retries"),
+        ("names", "retries"),
         ("compatibility", "presentation"),
         ("workers",),
         ("assets",),
         ("automation",),
     ),
-    "api": (("http", "kept_database"), ("services",), ("routes",), ("documentation",), ("handler",)),
+    "api": (("http",), ("routes",), ("documentation",), ("handler",)),
 }
 # The Lambda pays for every import at each cold start.
 HEAVY = {"dagster", "pandas", "pyarrow", "matplotlib"}
@@ -190,6 +191,17 @@ def test_nothing_heavy_is_reachable_from_the_function() -> None:
             new = {each for each in found if each in MODULES} - reached
             reached |= new
             waiting += new
+
+
+def test_only_the_container_loads_the_settings() -> None:
+    """Every entry point hands the container on, so that a process has one set of settings, clients and databases."""
+    loading = [name for name, path in MODULES.items() if _loads_settings(path)]
+    assert loading == [f"{NAME}.services"]
+
+
+def _loads_settings(path: Path) -> bool:
+    calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
+    return any(ast.unparse(call.func) == "Settings.load" for call in calls)
 
 
 def test_only_settings_reads_the_environment() -> None:

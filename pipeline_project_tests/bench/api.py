@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from deploy import bundle
 from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import execute
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project.client import Client
 from pipeline_project.database import Database, Role
 from pipeline_project.errors import PipelineError
@@ -160,7 +160,7 @@ def _bare(database: Database, count: int) -> list[float]:
 
 
 def _handler(live: LiveApi, count: int) -> list[dict[str, Any]]:
-    with closing(Services(live.cloud.settings)) as services:
+    with closing(of_function(live.cloud.settings)) as services:
         caller = Caller(services)
 
         def ask(n: int) -> None:
@@ -236,7 +236,7 @@ def _crowd(live: LiveApi, clients: int) -> list[dict[str, Any]]:
 
     with ExitStack() as stack, ThreadPoolExecutor(clients) as pool:
         for _ in range(INSTANCES):
-            instances.put(Caller(stack.enter_context(closing(Services(live.cloud.settings)))))
+            instances.put(Caller(stack.enter_context(closing(of_function(live.cloud.settings)))))
         taken = list(pool.map(one, range(clients)))
     return [{**_figure(f"{clients} callers at once, {INSTANCES} instances", taken), "errors": errors}]
 

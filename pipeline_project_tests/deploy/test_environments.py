@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.environments import FOLDER, NAMES, load
 from pipeline_project.errors import ConfigurationError
+
+INSTANCE = FOLDER.parent / "dagster" / "aws.yaml"
+"""Settings of Dagster on AWS."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,6 +30,17 @@ def test_prod_survives_the_loss_of_a_zone_and_of_an_operators_attention() -> Non
     assert prod.database.backup_days == 35
     assert prod.api.firewall
     assert len({load(name).network.cidr for name in NAMES}) == len(NAMES), "networks that could not be connected"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_temporary_files_leave_the_database_its_disk(name: str) -> None:
+    """All analytics runs of a full pool may sort at once. Each may use at least what a session on a laptop may (4 GB)."""
+    database = load(name).database
+    runs = yaml.safe_load(INSTANCE.read_text("utf-8"))["concurrency"]["pools"]["default_limit"]
+    assert database.temp_file_gib >= 4
+    assert runs * database.temp_file_gib <= database.storage_gib * 2 / 3
+    # Production has the most data, and so the largest sorts.
+    assert load("prod").database.temp_file_gib >= 4 * load("staging").database.temp_file_gib
 
 
 @pytest.mark.parametrize(

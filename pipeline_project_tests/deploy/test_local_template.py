@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.cloudformation import LOCAL_TEMPLATE
-from pipeline_project.api.http.problems import ALL_KINDS, document
+from pipeline_project.api.http.problems import STATUS_OF, document
 from pipeline_project.client import BUSY
 from pipeline_project.jobs import cache
 from pipeline_project.settings import Settings
@@ -247,7 +247,7 @@ def test_the_gateway_sends_everything_to_the_function_and_answers_its_own_errors
         problem = json.loads(template)
         assert problem == document(problem["code"], problem["detail"], "$context.requestId")
         assert len(problem["detail"]) > 10
-        assert problem["status"] == int(response["StatusCode"]) == ALL_KINDS[problem["code"]].status
+        assert problem["status"] == int(response["StatusCode"]) == STATUS_OF[problem["code"]]
         if problem["status"] in BUSY:
             assert int(headers["gatewayresponse.header.Retry-After"].strip("'")) > 0
 

@@ -26,7 +26,7 @@ from pipeline_project.ingest.ledger.batches import LiveRuns
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.local.postgres import wheel_binaries
 from pipeline_project.operate.verify import verify
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_postgres import FreshDatabase, SharedServer
 
@@ -39,12 +39,12 @@ DIGEST = """SELECT md5(string_agg(concat_ws('|', canonical_id, version, deleted,
 DEADLINE = 60
 
 
-def upload(platform: Platform, key: str, ids: range, revenue: int = 1) -> None:
+def upload(platform: Services, key: str, ids: range, revenue: int = 1) -> None:
     records = [{"customer_id": str(each), "company_name": f"No. {each}", "annual_revenue": revenue} for each in ids]
     platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=json.dumps(records).encode())
 
 
-def list_and_load(platform: Platform) -> list[str]:
+def list_and_load(platform: Services) -> list[str]:
     """What the listing finds, loaded; the states. Transient ends the work, as it would a run."""
     with platform.loader.connect() as connection:
         landing.list_all(connection, platform.s3, platform.settings.landing_bucket)
@@ -52,7 +52,7 @@ def list_and_load(platform: Platform) -> list[str]:
     return [outcome.state for outcome in Worker(platform.loader, platform.s3, platform.settings).ingest(waiting)]
 
 
-def differences(platform: Platform) -> dict[str, int]:
+def differences(platform: Services) -> dict[str, int]:
     found = verify(platform.loader, platform.s3, platform.settings.landing_bucket)
     return {each.what: each.number for each in found if each.serious}
 
@@ -82,7 +82,7 @@ def rotate(database: FreshDatabase, aws: Account, role: str, between: Callable[[
 
 
 def test_a_rotation_loses_nothing_and_needs_no_restart(
-    platform: Platform, database: FreshDatabase, aws: Account, lone_role: str
+    platform: Services, database: FreshDatabase, aws: Account, lone_role: str
 ) -> None:
     rotate(database, aws, lone_role)
     stop, loaded, interrupted = threading.Event(), threading.Semaphore(0), 0
@@ -133,7 +133,7 @@ def test_a_rotation_loses_nothing_and_needs_no_restart(
 
 
 def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_again(
-    platform: Platform, database: FreshDatabase, tmp_path: Path
+    platform: Services, database: FreshDatabase, tmp_path: Path
 ) -> None:
     upload(platform, "crm-data/first.json", range(50))
     upload(platform, "crm-data/second.json", range(40, 60), revenue=2)
@@ -164,7 +164,7 @@ def test_a_lost_database_is_restored_and_what_came_after_the_backup_is_loaded_ag
     assert digest(database) == before
 
 
-def test_a_loss_is_found(platform: Platform, database: FreshDatabase) -> None:
+def test_a_loss_is_found(platform: Services, database: FreshDatabase) -> None:
     upload(platform, "crm-data/first.json", range(5))
     list_and_load(platform)
     with psycopg.connect(database.admin, autocommit=True) as admin:
@@ -187,21 +187,21 @@ def digest(database: FreshDatabase) -> Any:
 # --- drain and replay
 
 
-def take_events(platform: Platform) -> list[str]:
+def take_events(platform: Services) -> list[str]:
     """What the landing sensors do while they are on; the states."""
     batches = platform.landing.watch(LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     return [outcome.state for batch in batches for outcome in worker.ingest(batch.object_ids)]
 
 
-def test_what_arrives_while_the_sensors_are_off_waits_in_the_queue(platform: Platform) -> None:
+def test_what_arrives_while_the_sensors_are_off_waits_in_the_queue(platform: Services) -> None:
     upload(platform, "crm-data/meanwhile.json", range(5))
     assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
     assert take_events(platform) == ["loaded"]
     assert differences(platform) == {}
 
 
-def test_what_a_dead_letter_told_of_is_found_by_the_listing_and_a_redrive_does_no_harm(platform: Platform) -> None:
+def test_what_a_dead_letter_told_of_is_found_by_the_listing_and_a_redrive_does_no_harm(platform: Services) -> None:
     sqs, queue = platform.client("sqs"), platform.settings.landing_queue_url
     upload(platform, "crm-data/late.json", range(5))
     # Taken out of the queue, as after five tries. Its first message is S3's test of it.

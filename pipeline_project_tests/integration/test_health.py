@@ -7,10 +7,11 @@ from itertools import count
 import msgspec
 import pytest
 
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project.errors import Transient
 from pipeline_project.health import checks, faults, landing_checks
 from pipeline_project.operate.serve import LONGEST_PAUSE_SECONDS, Part, needed, wait_for
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_aws import Account
@@ -34,7 +35,7 @@ def test_health_says_which_part_and_why(
 ) -> None:
     for name, value in (("bad", "[not json"), ("poor", '{"host": "127.0.0.1"}')):
         aws.secretsmanager.create_secret(Name=name, SecretString=value)
-    with closing(Services(msgspec.structs.replace(settings, **changes))) as services:
+    with closing(of_function(msgspec.structs.replace(settings, **changes))) as services:
         answer = Caller(services)("GET", "/health")
     assert (answer.status, answer.json["code"], answer.json["detail"]) == (503, "unavailable", f"{part}: {why}")
     assert "Retry-After" in answer.headers
@@ -47,14 +48,15 @@ def test_a_refused_password_is_told_from_a_server_that_is_away(settings: Setting
         ({"port": 9}, "database: PostgreSQL cannot be reached; it is tried again"),
     ):
         aws.secretsmanager.put_secret_value(SecretId=settings.reader_secret, SecretString=json.dumps(secret | changes))
-        with closing(Services(settings)) as services:
+        with closing(of_function(settings)) as services:
             assert Caller(services)("GET", "/health").json["detail"] == why
 
 
 def test_webserver_and_daemon_wait_for_what_they_may_see(settings: Settings) -> None:
     """Their tasks may read Dagster's secret only: waiting for another database they would never start."""
     for part in Part:
-        databases, others = needed(part, settings)
+        with Services(settings) as services:
+            databases, others = needed(part, services)
         if part in (Part.WEBSERVER, Part.DAEMON):
             assert (set(databases), others) == ({"Dagster's database"}, {})
         else:
@@ -63,7 +65,7 @@ def test_webserver_and_daemon_wait_for_what_they_may_see(settings: Settings) -> 
 
 
 def test_no_aws_at_all(settings: Settings) -> None:
-    with closing(Services(msgspec.structs.replace(settings, aws_endpoint_url=NOBODY))) as services:
+    with closing(of_function(msgspec.structs.replace(settings, aws_endpoint_url=NOBODY))) as services:
         answer = Caller(services)("GET", "/health")
     assert answer.status == 503
     assert answer.json["detail"].count("cannot be reached (EndpointConnectionError)") == 4
@@ -100,7 +102,7 @@ def test_services_give_up_in_the_end_and_say_why() -> None:
 
 
 def test_every_part_is_looked_at(settings: Settings) -> None:
-    with closing(Services(settings)) as services:
-        found = checks(settings, services.database, services.client)
+    with closing(of_function(settings)) as services:
+        found = checks(settings, services.reader, services.client)
         assert [name.split()[0] for name in found] == ["database", "table", "bucket", "queue"]
         assert faults(found) == {}

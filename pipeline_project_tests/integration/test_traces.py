@@ -10,11 +10,11 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from pipeline_project import tracing
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project.definitions import definitions
 from pipeline_project.jobs.launch import TRACE_TAG, run_config, run_tags
 from pipeline_project.orchestration.names import ANALYTICS_JOB, INGEST_JOB
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_aws import Fault, answer_with
@@ -41,20 +41,20 @@ class XRay:
 
 @pytest.fixture
 def traced(settings: Settings, database: FreshDatabase) -> Any:
-    with closing(Platform(msgspec.structs.replace(settings, traces="x-ray"))) as platform:
+    with closing(Services(msgspec.structs.replace(settings, traces="x-ray"))) as platform:
         yield platform
 
 
 def submitted(settings: Settings, monkeypatch: pytest.MonkeyPatch, header: str) -> str:
     """Through the function, as Lambda has it; the job's id."""
     monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
-    with closing(Services(msgspec.structs.replace(settings, dagster_url=NOBODY))) as services:
+    with closing(of_function(msgspec.structs.replace(settings, dagster_url=NOBODY))) as services:
         answer = Caller(services)("POST", "/analytics/jobs", body={"operation": "simple_demo"})
     assert answer.status == 202 and "trace" not in answer.json
     return answer.json["id"]
 
 
-def executed(platform: Platform, job_id: str) -> dg.ExecuteInProcessResult:
+def executed(platform: Services, job_id: str) -> dg.ExecuteInProcessResult:
     job = platform.jobs.get(job_id)
     assert job
     run = definitions(platform).get_repository_def().get_job(ANALYTICS_JOB)
@@ -62,7 +62,7 @@ def executed(platform: Platform, job_id: str) -> dg.ExecuteInProcessResult:
         return run.execute_in_process(run_config=run_config(job), tags=run_tags(job), instance=instance)
 
 
-def test_a_job_is_a_part_of_the_trace_of_its_request(traced: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_a_part_of_the_trace_of_its_request(traced: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = XRay(traced.xray)
     job_id = submitted(traced.settings, monkeypatch, HEADER)
     run = executed(traced, job_id)
@@ -77,13 +77,13 @@ def test_a_job_is_a_part_of_the_trace_of_its_request(traced: Platform, monkeypat
     }
 
 
-def test_what_is_not_sampled_is_not_traced(traced: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_sampled_is_not_traced(traced: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = XRay(traced.xray)
     executed(traced, submitted(traced.settings, monkeypatch, HEADER.replace("Sampled=1", "Sampled=0")))
     assert taken.segments == []
 
 
-def test_off_by_default(platform: Platform, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_by_default(platform: Services, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     assert platform.xray is None
     job = platform.jobs.get(submitted(platform.settings, monkeypatch, HEADER))
     assert job and job.trace is None and TRACE_TAG not in run_tags(job)
@@ -92,7 +92,7 @@ def test_off_by_default(platform: Platform, database: FreshDatabase, monkeypatch
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_ingestion_begins_a_trace_and_does_not_need_it(
-    traced: Platform, status: int, caplog: pytest.LogCaptureFixture
+    traced: Services, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken = XRay(traced.xray, status)
     repository = definitions(traced).get_repository_def()
@@ -111,7 +111,7 @@ def test_ingestion_begins_a_trace_and_does_not_need_it(
     )
 
 
-def test_what_fails_is_marked(traced: Platform) -> None:
+def test_what_fails_is_marked(traced: Services) -> None:
     taken = XRay(traced.xray)
     with pytest.raises(ZeroDivisionError), tracing.segment(traced.xray, "one", HEADER):
         _ = 1 / 0

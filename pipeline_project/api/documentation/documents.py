@@ -3,7 +3,7 @@
 from pipeline_project.analytics.catalogue import operations
 from pipeline_project.api.http.replies import Links, Reply
 from pipeline_project.api.http.requests import Request
-from pipeline_project.api.services import Services
+from pipeline_project.services import Services
 
 # The page holds its style and nothing else that a browser would run or fetch.
 DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"

@@ -9,15 +9,16 @@ from collections.abc import Collection
 from typing import Any
 
 from pipeline_project.analytics.catalogue import BUILT_IN, Operation
-from pipeline_project.api.http.problems import ALL_KINDS, CONTENT_TYPE, GATEWAY_KINDS
+from pipeline_project.api.http.problems import CONTENT_TYPE, STATUS_OF
 from pipeline_project.api.http.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.http.requests import IDEMPOTENCY_KEY
 from pipeline_project.api.routes.jobs import LONGEST_PAGE, USUAL_PAGE
+from pipeline_project.errors import CODES
 from pipeline_project.jobs.model import FORMATS, REASONS, State
 
 Json = dict[str, Any]
 ROWS = "An object for each row. NaN and infinity are null. A number with more than 4,300 digits in a row is text."
-EVERYWHERE = {400, 401, *(kind.status for kind in GATEWAY_KINDS.values())}
+EVERYWHERE = {400, 401, *(code.gateway for code in CODES.values() if code.gateway)}
 """Statuses of problems that any route may answer with, or the gateway in its place."""
 
 
@@ -234,7 +235,7 @@ def _links(*names: str) -> Json:
 
 
 def _problem(status: int) -> Json:
-    codes = [code for code, kind in ALL_KINDS.items() if kind.status == status]
+    codes = [code for code, each in STATUS_OF.items() if each == status]
     found = {
         "description": f"`code` is one of {', '.join(codes)}",
         "content": {CONTENT_TYPE: {"schema": _schema("Problem")}},
@@ -347,7 +348,7 @@ def _schemas(offered: Collection[Operation]) -> Json:
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
-            "code": {"enum": list(ALL_KINDS)},
+            "code": {"enum": list(STATUS_OF)},
             "request_id": text,
         }
     )

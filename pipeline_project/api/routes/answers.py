@@ -8,11 +8,11 @@ import msgspec
 
 from pipeline_project.analytics.catalogue import Operation
 from pipeline_project.analytics.parameters import Parameters
-from pipeline_project.api.services import Services
 from pipeline_project.errors import Permanent
 from pipeline_project.jobs.cache import Refusal, cache_key
 from pipeline_project.jobs.model import Reason
 from pipeline_project.schema.sql_files import query
+from pipeline_project.services import Services
 
 if TYPE_CHECKING:
     from pipeline_project.analytics.execution import Versions
@@ -69,7 +69,7 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
     deadline = time.monotonic() + seconds
     while not fresh:
         # Looked up each time around: a load may come while one waits.
-        key = _key(operation, parameters, versions(services.database))
+        key = _key(operation, parameters, versions(services.reader))
         left = deadline - time.monotonic()
         if kept := _kept(services, key, left):
             return kept
@@ -136,7 +136,7 @@ def _ask(services: Services, operation: Operation, parameters: Parameters, secon
     size = 0
     try:
         with execute(
-            services.database, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
+            services.reader, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
         ) as found:
             names = [column.name for column in found.columns]
             for batch in found:

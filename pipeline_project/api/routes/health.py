@@ -3,7 +3,7 @@
 from pipeline_project.api.http.problems import Problem
 from pipeline_project.api.http.replies import TRY_AGAIN_SECONDS, Reply
 from pipeline_project.api.http.requests import Request
-from pipeline_project.api.services import Services
+from pipeline_project.services import Services
 
 
 def health(request: Request, services: Services) -> Reply:
@@ -13,8 +13,8 @@ def health(request: Request, services: Services) -> Reply:
     from pipeline_project.health import checks, faults  # noqa: PLC0415 botocore
 
     request.query()
-    if away := faults(checks(services.settings, services.database, services.client)):
+    if away := faults(checks(services.settings, services.reader, services.client)):
         detail = "; ".join(f"{part}: {why}" for part, why in away.items())
         raise Problem("unavailable", detail, headers={"Retry-After": str(TRY_AGAIN_SECONDS)})
-    version = versions(services.database).data
+    version = versions(services.reader).data
     return Reply(200, {"status": "ok", "environment": services.settings.environment, "data_version": version})

@@ -21,9 +21,9 @@ from pipeline_project.api.http.replies import (
     job_headers,
 )
 from pipeline_project.api.http.requests import Request
-from pipeline_project.api.services import Services
 from pipeline_project.errors import Transient
 from pipeline_project.jobs.model import FORMATS, Job, Reason, State, moment, now, timestamp
+from pipeline_project.services import Services
 from pipeline_project.settings import request_trace
 
 WATCH_SECONDS = 0.25

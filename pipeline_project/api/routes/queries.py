@@ -9,8 +9,8 @@ from pipeline_project.api.http.replies import Reply
 from pipeline_project.api.http.requests import Request, parse_json
 from pipeline_project.api.routes.answers import Answer, TooMuch, answer
 from pipeline_project.api.routes.jobs import Asked, asked_in_body, submit
-from pipeline_project.api.services import Services
 from pipeline_project.jobs.model import Reason
+from pipeline_project.services import Services
 
 
 def operations(request: Request, _services: Services) -> Reply:

@@ -75,9 +75,7 @@ class Mapper:
     same row, and tests compare them. The fast path takes a fifth of the time.
     """
 
-    def __init__(
-        self, source: Source, dataset: Dataset, defaults: Mapping[str, Any], mapping_version: int = 0
-    ) -> None:
+    def __init__(self, source: Source, dataset: Dataset, defaults: Mapping[str, Any], mapping_version: int = 0) -> None:
         """`defaults`: values of fields that a record does not send. All other fields are null then.
 
         `mapping_version` becomes a part of each row. Rows of version 0 are not meant to be stored.

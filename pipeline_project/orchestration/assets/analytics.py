@@ -18,10 +18,10 @@ from pipeline_project.orchestration.names import ANALYTICS, ANALYTICS_POOL, OWNE
 from pipeline_project.orchestration.presentation.columns import result_lineage
 from pipeline_project.orchestration.presentation.images import image
 from pipeline_project.orchestration.presentation.markdown import markdown_table
-from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.results.encoders import Format, as_text
 from pipeline_project.results.store import Manifest, refresh
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=26))
@@ -88,14 +88,14 @@ def _analytics_asset(operation: Operation) -> dg.AssetsDefinition:
         description=f"{operation.summary}\n\n{operation.description}",
         metadata=result_lineage(operation),
     )
-    def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+    def result(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Services]) -> dg.MaterializeResult:
         with retried(context):
             return dg.MaterializeResult(metadata=_refresh(platform, operation))
 
     return result
 
 
-def _refresh(platform: Platform, operation: Operation) -> dict[str, Any]:
+def _refresh(platform: Services, operation: Operation) -> dict[str, Any]:
     """Write the result to S3; the metadata of its materialization."""
     settings, started = platform.settings, time.monotonic()
     timeout = settings.job_timeout_seconds

@@ -9,7 +9,7 @@ from pipeline_project.canonical.tables import LEDGER
 from pipeline_project.ingest.discovery import compare
 from pipeline_project.orchestration.names import table_key
 from pipeline_project.orchestration.presentation.markdown import markdown_table
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 SEVERITIES = {"error": dg.AssetCheckSeverity.ERROR, "warn": dg.AssetCheckSeverity.WARN}
 BUCKET_CHECK = "objects_are_known"
@@ -29,7 +29,7 @@ def table_checks() -> list[dg.AssetChecksDefinition]:
     name=BUCKET_CHECK,
     description=f"Objects that the bucket has held for {GRACE.seconds // 60} minutes and that are not in the ledger.",
 )
-def bucket_check(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+def bucket_check(platform: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     bucket, before = platform.settings.landing_bucket, datetime.now(UTC) - GRACE
     with platform.loader.connect() as connection:
         found = compare(connection, platform.s3, bucket, before=before, seconds=LISTING_SECONDS)
@@ -50,7 +50,7 @@ def _table_check(check: Check) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=table_key(check.table), name=check.name, description=check.description, blocking=check.blocking
     )
-    def table_check(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    def table_check(platform: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
         found = run(platform.loader, check)
         many = "or more " if found.count == COUNTED else ""
         return dg.AssetCheckResult(

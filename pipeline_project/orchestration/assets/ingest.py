@@ -31,8 +31,8 @@ from pipeline_project.orchestration.names import (
 from pipeline_project.orchestration.presentation.columns import record_columns
 from pipeline_project.orchestration.presentation.images import counts_plot, image
 from pipeline_project.orchestration.presentation.markdown import faults_table, markdown_table, outcomes_table
-from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
+from pipeline_project.services import Services
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -102,7 +102,7 @@ def _ingest_asset(source: Source) -> dg.AssetsDefinition:
         ],
     )
     def records(
-        context: dg.AssetExecutionContext, config: IngestConfig, platform: dg.ResourceParam[Platform]
+        context: dg.AssetExecutionContext, config: IngestConfig, platform: dg.ResourceParam[Services]
     ) -> dg.MaterializeResult:
         about = {"run_id": context.run.run_id, "source": source.name}
         with (
@@ -131,7 +131,7 @@ def _code_version(source: Source) -> str:
     return "-".join(source.fingerprint(dataset)[:8] for dataset in datasets())
 
 
-def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionContext) -> list[int]:
+def _arrived(platform: Services, source: Source, context: dg.AssetExecutionContext) -> list[int]:
     days = [date.fromisoformat(key) for key in context.partition_keys]
     with platform.loader.connect() as connection:
         return [each for day in days for each in arrivals(connection, source.name, day, context.run.run_id)]
@@ -139,7 +139,7 @@ def _arrived(platform: Platform, source: Source, context: dg.AssetExecutionConte
 
 def _result(
     context: dg.AssetExecutionContext,
-    platform: Platform,
+    platform: Services,
     source: Source,
     object_ids: list[int],
     outcomes: list[Outcome],

@@ -11,7 +11,7 @@ from pipeline_project.jobs.model import State
 from pipeline_project.jobs.run import run_job
 from pipeline_project.notify import metrics
 from pipeline_project.orchestration.names import ANALYTICS_JOB, ANALYTICS_POOL
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 FAILURES = (State.FAILED, State.TIMED_OUT)
 OUTCOMES = {State.SUCCEEDED: "JobsSucceeded", **dict.fromkeys(FAILURES, "JobsFailed")}
@@ -25,7 +25,7 @@ class JobConfig(dg.Config):
 
 
 @dg.op(pool=ANALYTICS_POOL, description="Claims a job, writes its result to S3 and its end to its record.")
-def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Platform]) -> None:
+def run_operation(context: dg.OpExecutionContext, config: JobConfig, platform: dg.ResourceParam[Services]) -> None:
     # It tries again by itself what may pass: the record tells of it, and a retry of the op would find it claimed.
     started = time.monotonic()
     about = {"job_id": config.job_id, "run_id": context.run.run_id}

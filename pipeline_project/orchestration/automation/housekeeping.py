@@ -7,8 +7,8 @@ import dagster as dg
 
 from pipeline_project.canonical.tables import make_months_ahead
 from pipeline_project.ingest.loading import prune_confirmations
-from pipeline_project.orchestration.resources import Platform
 from pipeline_project.orchestration.retries import retried
+from pipeline_project.services import Services
 
 MONTHS_AHEAD = 3
 PAGE = 200
@@ -16,20 +16,20 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 
 
 @dg.op(description="Makes the partitions of the next months, so that no load has to.")
-def make_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+def make_partitions(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
     with retried(context), platform.loader.connect() as connection:
         made = make_months_ahead(connection, MONTHS_AHEAD)
     context.add_output_metadata({"partitions made": made})
 
 
 @dg.op(description="Deletes runs that ended long ago, with their logs; not the newest of an asset and partition.")
-def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.run_retention_days)
     context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
 
 
 @dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
-def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Platform]) -> None:
+def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_days)
     with retried(context), platform.loader.connect(autocommit=True) as connection:
         pruned = prune_confirmations(connection, before)

@@ -23,7 +23,7 @@ from pipeline_project.orchestration.names import (
     WEIGHT_TAG,
     ingest_key,
 )
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 LOOP_SECONDS = 5
 """Interval of Dagster's sensor loop, in seconds. It is a constant in Dagster."""
@@ -68,7 +68,7 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
         description="Polls the landing queue and requests runs that load new objects."
         + (" Also compares the bucket with the ledger, to find objects without an event." if lists else ""),
     )
-    def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+    def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
         listening = seconds if platform.settings.landing_listens else SHORT_POLL_SECONDS
         if lists:

@@ -12,7 +12,7 @@ from pipeline_project.jobs.reconcile import Run, reconcile
 from pipeline_project.notify import metrics
 from pipeline_project.notify.ingest import UNROUTABLE, announce, backlog
 from pipeline_project.orchestration.names import SOURCE_TAG
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 
 SETTLE_SECONDS = 20
 MEASURE_SECONDS = 60
@@ -31,7 +31,7 @@ WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagst
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Stores an event for each failed run. The job sensor sends it. Jobs of the REST facade report their own end.",
 )
-def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+def run_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SensorResult:
     # Dagster's own sensor for failures goes on after one that it could not tell of, and takes five at a time.
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
@@ -75,7 +75,7 @@ def _failure(instance: dg.DagsterInstance, record: dg.RunRecord, dagster_url: st
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Stores an event for each object that failed or lost many rows. The job sensor sends it.",
 )
-def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SensorResult:
+def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SensorResult:
     now = datetime.now(UTC)
     since = datetime.fromisoformat(context.cursor) if context.cursor else now - FIRST_LOOK
     told = announce(platform.loader, platform.outbox, since, now, platform.settings.notify_reject_share)
@@ -91,7 +91,7 @@ def ingest_events(context: dg.SensorEvaluationContext, platform: dg.ResourcePara
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Launches jobs that were not launched, finishes jobs whose run died, and sends events that are not sent yet.",
 )
-def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SkipReason:
     settled = reconcile(
         platform.jobs,
         datetime.now(UTC),
@@ -112,7 +112,7 @@ def job_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[P
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Measures how many objects wait to be loaded, and how long the oldest one waits.",
 )
-def backlog_sensor(platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
+def backlog_sensor(platform: dg.ResourceParam[Services]) -> dg.SkipReason:
     waiting, oldest = backlog(platform.loader)
     metrics.emit(platform.settings.environment, {"ObjectsWaiting": waiting, "OldestWaitingSeconds": round(oldest, 1)})
     return dg.SkipReason(f"objects waiting: {waiting}, the oldest for {oldest:.0f} s")

@@ -19,9 +19,9 @@ from dagster_postgres.auth import PgTokenProvider
 from dagster_postgres.utils import create_pg_engine, get_conn_string, pg_config, pg_url_from_config
 from sqlalchemy import Engine
 
-from pipeline_project import aws, database
+from pipeline_project import database
 from pipeline_project.orchestration.compatibility import internals
-from pipeline_project.settings import Settings
+from pipeline_project.services import Services
 
 KEPT = 4
 """Number of connections of a process that stay open."""
@@ -121,8 +121,8 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 
 def _from_secret() -> tuple[str, SecretPassword]:
-    settings = Settings.load()
-    password = SecretPassword(aws.client(settings, "secretsmanager"), settings.dagster_secret)
+    services = Services()
+    password = SecretPassword(services.client("secretsmanager"), services.settings.dagster_secret)
     found = password.login()
     url = get_conn_string(
         username=found["username"],

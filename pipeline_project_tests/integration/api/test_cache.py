@@ -13,10 +13,10 @@ import pytest
 
 from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import versions
-from pipeline_project.api.kept_database import KeptDatabase
 from pipeline_project.api.routes import answers
-from pipeline_project.api.services import Services
+from pipeline_project.database import Database, KeptDatabase
 from pipeline_project.jobs.cache import PREFIX, QueryCache, Refusal
+from pipeline_project.services import Services
 from pipeline_project_tests.analytics_rows import entity, insert
 from pipeline_project_tests.fix_api import Caller, Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -37,25 +37,28 @@ def load(database: FreshDatabase) -> int:
 class Beside(Services):
     """Of a Lambda beside another; they share the clients, which are slow to make."""
 
-    def __init__(self, other: Services) -> None:
+    def __init__(self, other: Services, reader: Database) -> None:
         super().__init__(other.settings)
         self._other = other
+        self._reader = reader
 
-    def client(self, name: str) -> Any:
-        return self._other.client(name)
+    @property
+    def reader(self) -> Database:
+        return self._reader
+
+    def client(self, service: str) -> Any:
+        return self._other.client(service)
 
 
 def another(api: Caller, database: FreshDatabase) -> Services:
     """A Lambda beside the first, with a connection of its own."""
-    services = Beside(api.services)
-    services.database = KeptDatabase(database.reader.conninfo)
-    return services
+    return Beside(api.services, KeptDatabase(database.reader.conninfo))
 
 
 def key(api: Caller) -> str:
     """Under which the answer to QUESTION is kept."""
     asked = operation(QUESTION["operation"])
-    found = versions(api.services.database)
+    found = versions(api.services.reader)
     return answers._key(asked, asked.validate({}), found)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -85,7 +88,7 @@ def test_a_stampede_asks_the_database_once(api: Caller, database: FreshDatabase,
 
     def call(_: int) -> tuple[int, str]:
         services = another(api, database)
-        with closing(services.database):
+        with closing(services.reader):
             began.wait()
             answer = Caller(services)("POST", "/analytics", QUESTION)
         return answer.status, answer.text
@@ -111,7 +114,7 @@ def test_a_stampede_for_too_much_asks_the_database_once(
 
     def call(n: int) -> tuple[int, str]:
         services = another(api, database)
-        with closing(services.database):
+        with closing(services.reader):
             time.sleep(0.1 * n)
             answer = Caller(services)("POST", "/analytics", QUESTION)
         return answer.status, answer.json["reason"]
@@ -188,7 +191,7 @@ def test_never_older_than_the_last_load(api: Caller, database: FreshDatabase) ->
     def ask(_: int) -> None:
         services = another(api, database)
         caller = Caller(services)
-        with closing(services.database):
+        with closing(services.reader):
             while not loaded.is_set():
                 least = versions[-1]
                 assert caller("POST", "/analytics", QUESTION).json["data_version"] >= least

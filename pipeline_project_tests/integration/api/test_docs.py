@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_project.api.http.problems import ALL_KINDS
+from pipeline_project.api.http.problems import STATUS_OF
 from pipeline_project_tests.fix_live_api import LiveApi
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
@@ -65,4 +65,4 @@ def test_every_code_is_explained() -> None:
     codes = {
         word for word in table if "_" in word or word in ("unavailable", "timeout", "forbidden", "unauthenticated")
     }
-    assert ALL_KINDS.keys() == codes - {"request_id"}
+    assert STATUS_OF.keys() == codes - {"request_id"}

@@ -6,7 +6,7 @@ import logging
 import msgspec
 import pytest
 
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project.logs import JsonLines
 from pipeline_project_tests.fix_api import Caller
 
@@ -18,7 +18,7 @@ def caller(api_without_database: Caller) -> Caller:
     settings = msgspec.structs.replace(
         api_without_database.services.settings, api_allowed_origins=f"https://other.example.com,{ALLOWED}"
     )
-    return Caller(Services(settings))
+    return Caller(of_function(settings))
 
 
 @pytest.mark.parametrize("path", ["/analytics/operations", "/nothing", "/analytics", "/docs"])

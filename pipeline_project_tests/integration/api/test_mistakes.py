@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.api.http.problems import CONTENT_TYPE, KINDS
+from pipeline_project.api.http.problems import CONTENT_TYPE
+from pipeline_project.errors import CODES
 from pipeline_project.jobs.model import Failure, State
 from pipeline_project.jobs.run import run_job
 from pipeline_project.notify.delivery import Delivery
@@ -51,7 +52,7 @@ def test_a_mistake_is_answered_with_4xx_and_plain_words(api: Caller) -> None:
         assert "Retry-After" not in answer.headers
         problem = answer.json
         assert problem["code"] in ("query_refused", "invalid_parameters"), query
-        assert (problem["status"], problem["title"]) == (422, KINDS[problem["code"]].title)
+        assert (problem["status"], problem["title"]) == (422, CODES[problem["code"]].title)
         assert len(problem["detail"].split()) >= 2, query
         assert is_harmless(answer.text), (query, answer.text)
 

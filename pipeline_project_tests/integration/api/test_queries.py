@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pipeline_project.analytics.catalogue import operations
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -35,7 +35,7 @@ def load(database: FreshDatabase) -> None:
 @contextmanager
 def bounded(api: Caller, **settings: Any) -> Iterator[Caller]:
     """The same API with other settings."""
-    with closing(Services(msgspec.structs.replace(api.services.settings, **settings))) as services:
+    with closing(of_function(msgspec.structs.replace(api.services.settings, **settings))) as services:
         yield Caller(services)
 
 

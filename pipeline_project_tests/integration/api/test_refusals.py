@@ -5,8 +5,8 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from pipeline_project.api.http.problems import KINDS
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
+from pipeline_project.errors import CODES
 from pipeline_project_tests.fix_api import Answer, Caller, Cloud
 
 JSON = {"Content-Type": "application/json"}
@@ -19,7 +19,7 @@ def refused(answer: Answer, status: int, code: str) -> None:
     assert (answer.status, answer.json["code"]) == (status, code), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["status"] == status
-    assert answer.json["title"] == KINDS[code].title
+    assert answer.json["title"] == CODES[code].title
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     for word in ("Traceback", "psycopg", "botocore", "SELECT", 'File "'):
@@ -169,13 +169,13 @@ def test_body_where_there_is_none(api: Caller) -> None:
 
 def test_nobody_where_the_gateway_must_name_somebody(cloud: Cloud) -> None:
     settings = msgspec.structs.replace(cloud.settings, api_authentication="gateway")
-    with closing(Services(settings)) as services:
+    with closing(of_function(settings)) as services:
         refused(Caller(services)("GET", "/analytics/jobs"), 401, "unauthenticated")
         assert Caller(services, {"apiKeyId": "k"})("GET", "/analytics/jobs").status == 200
 
 
 def test_what_nobody_expected(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
-    with closing(Services(msgspec.structs.replace(cloud.settings, table_name="not-a-table"))) as services:
+    with closing(of_function(msgspec.structs.replace(cloud.settings, table_name="not-a-table"))) as services:
         answer = Caller(services)("GET", "/analytics/jobs")
     refused(answer, 500, "internal_error")
     assert answer.json["request_id"] in caplog.text

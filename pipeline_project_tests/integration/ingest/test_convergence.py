@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline_project.sources import registry
 from pipeline_project_tests.convergence import (
     FILES,
     RELAXED,

@@ -28,7 +28,7 @@ from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, assign
 from pipeline_project.ingest.loading.apart import ChildDied, Stopped, run_apart
 from pipeline_project.ingest.loading.suspects import Suspects, explain_death
 from pipeline_project.ingest.loading.worker import Worker
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests import misbehaving
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.timeout(300)
 class Runs:
     """Gives what waits to runs, each a process, until nothing waits; like sensors and run workers."""
 
-    def __init__(self, platform: Platform, settings: Settings) -> None:
+    def __init__(self, platform: Services, settings: Settings) -> None:
         self._loader = platform.loader
         self._settings = settings
         self._active: dict[str, tuple[Batch, SpawnProcess]] = {}
@@ -95,7 +95,7 @@ def quick(settings: Settings) -> Settings:
     )
 
 
-def upload(platform: Platform, objects: dict[str, bytes]) -> None:
+def upload(platform: Services, objects: dict[str, bytes]) -> None:
     bucket = platform.settings.landing_bucket
     for key, data in objects.items():
         platform.s3.put_object(Bucket=bucket, Key=key, Body=data)
@@ -124,7 +124,7 @@ def rows(database: FreshDatabase) -> dict[str, dict[str, Any]]:
     ],
 )
 def test_only_the_file_that_ends_its_process_fails(
-    platform: Platform, database: FreshDatabase, quick: Settings, action: str, code: str, reason: str, size: int
+    platform: Services, database: FreshDatabase, quick: Settings, action: str, code: str, reason: str, size: int
 ) -> None:
     before = {f"crm-data/{number}.json": good(number, size) for number in (1, 2, 3)}
     after = {f"crm-data/{number}.json": good(number, size) for number in (7, 8, 9)}
@@ -144,7 +144,7 @@ def test_only_the_file_that_ends_its_process_fails(
 
 
 def test_a_suspect_that_is_innocent_loads_and_is_none_any_more(
-    platform: Platform, database: FreshDatabase, settings: Settings
+    platform: Services, database: FreshDatabase, settings: Settings
 ) -> None:
     upload(platform, {"crm-data/1.json": good(1), "crm-data/2.json": content("exit"), "crm-data/3.json": good(3)})
     runs = Runs(platform, msgspec.structs.replace(settings, ingest_max_attempts=1))
@@ -166,7 +166,7 @@ def test_a_suspect_that_is_innocent_loads_and_is_none_any_more(
 
 
 def test_what_arrives_meanwhile_does_not_wait_for_a_suspect(
-    platform: Platform, database: FreshDatabase, settings: Settings
+    platform: Services, database: FreshDatabase, settings: Settings
 ) -> None:
     """The suspect would sleep for an hour in its own process, and neither its run nor its turn keeps others waiting."""
     upload(platform, {"crm-data/bad.json": content("sleep")})
@@ -197,7 +197,7 @@ def await_opened(database: FreshDatabase, seconds: float = 60) -> None:
 
 
 def test_who_stops_gives_back_what_its_suspects_have_open(
-    platform: Platform, database: FreshDatabase, settings: Settings
+    platform: Services, database: FreshDatabase, settings: Settings
 ) -> None:
     upload(platform, {"crm-data/bad.json": content("sleep")})
     with psycopg.connect(database.admin, autocommit=True) as admin:
@@ -214,7 +214,7 @@ def test_who_stops_gives_back_what_its_suspects_have_open(
 
 
 def test_a_check_of_a_file_that_ends_its_process_says_so(
-    platform: Platform, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    platform: Services, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline_project.ingest.inspection.previews._preview", abort_as_preview)
     file = tmp_path / "file.json"
@@ -225,7 +225,7 @@ def test_a_check_of_a_file_that_ends_its_process_says_so(
 
 
 def test_a_check_in_a_process_of_its_own_counts_and_refuses_as_before(
-    platform: Platform, settings: Settings, tmp_path: Path
+    platform: Services, settings: Settings, tmp_path: Path
 ) -> None:
     file = tmp_path / "file.json"
     file.write_bytes(good(1))

@@ -20,7 +20,7 @@ from pipeline_project.ingest.discovery import landing
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.ledger.batches import LiveRuns
 from pipeline_project.ingest.loading.worker import Worker
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.convergence import FILES, READ, RELAXED, Bench, File, check
 from pipeline_project_tests.declared import INVOICES, PRODUCTS, create_tables, registered, shop
 from pipeline_project_tests.fix_ingest import Rows, register
@@ -41,7 +41,7 @@ def tables(database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator
 class Shop:
     """Uploads to S3, and loads what waits."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Services) -> None:
         self._platform = platform
         self._worker = Worker(platform.loader, platform.s3, platform.settings)
 
@@ -101,7 +101,7 @@ def product(number: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("tables")
-def test_every_format_loads_into_a_dataset_that_is_only_declared(platform: Platform, rows: Rows) -> None:
+def test_every_format_loads_into_a_dataset_that_is_only_declared(platform: Services, rows: Rows) -> None:
     shop = Shop(platform)
     invoices = {
         f"invoices/{form}": write([invoice(f"{form}-1"), invoice(f"{form}-2", memo="x"), invoice(f"{form}-3")])
@@ -152,7 +152,7 @@ def test_every_format_loads_into_a_dataset_that_is_only_declared(platform: Platf
 
 
 @pytest.mark.usefixtures("tables")
-def test_every_type_of_column_is_written_as_the_models_read_it(platform: Platform, rows: Rows) -> None:
+def test_every_type_of_column_is_written_as_the_models_read_it(platform: Services, rows: Rows) -> None:
     records = [
         invoice(
             "1",
@@ -179,7 +179,7 @@ def test_every_type_of_column_is_written_as_the_models_read_it(platform: Platfor
 
 
 @pytest.mark.usefixtures("tables")
-def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(platform: Platform, rows: Rows) -> None:
+def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(platform: Services, rows: Rows) -> None:
     shop = Shop(platform)
     outcomes = shop.send(
         {
@@ -213,7 +213,7 @@ def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(pla
 
 
 @pytest.mark.usefixtures("tables")
-def test_tombstones_late_rows_and_replays_leave_one_history(platform: Platform, rows: Rows) -> None:
+def test_tombstones_late_rows_and_replays_leave_one_history(platform: Services, rows: Rows) -> None:
     shop = Shop(platform)
 
     def at(hours: int) -> str:
@@ -243,7 +243,7 @@ def test_tombstones_late_rows_and_replays_leave_one_history(platform: Platform, 
 
 
 @pytest.mark.usefixtures("tables")
-def test_control_totals_sum_a_field_of_any_dataset_with_history(platform: Platform) -> None:
+def test_control_totals_sum_a_field_of_any_dataset_with_history(platform: Services) -> None:
     records = [{"article": f"{n}", "prices": {"net": 1.5}} for n in range(4)]
     right = shop_file(records, net=6)
     wrong = shop_file(records, net=7)

@@ -21,7 +21,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from pipeline_project.aws import client
 from pipeline_project_tests import browser
-from pipeline_project_tests.live_stack import LAUNCH, LiveStack
+from pipeline_project_tests.live_stack import FRONTEND, LAUNCH, LiveStack
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 in_browser = pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
@@ -270,6 +270,31 @@ def test_a_link_of_another_page_opens_ours(stack: LiveStack) -> None:
             opened = navigation.value
             assert opened is not None
             assert opened.status == 200, url
+
+
+CALL = """async ([url, method, body, headers]) => {
+  try {
+    const r = await fetch(url, {method, body, headers});
+    return [r.status, await r.text(), r.headers.get('X-Request-Id')];
+  } catch (error) { return [0, String(error), null]; }
+}"""
+
+
+@in_browser
+def test_a_page_of_an_allowed_origin_calls_rest_and_nothing_else(stack: LiveStack) -> None:
+    """The POST needs a preflight, since a form cannot send JSON."""
+    aws, dagster, rest = str(stack.settings.aws_endpoint_url), stack.settings.dagster_url, str(stack.settings.api_url)
+    post = ["POST", '{"operation": "simple_demo"}', {"Content-Type": "application/json"}]
+    with serving() as (port, _), browser.stranger(urlsplit(FRONTEND).netloc, port) as context:
+        page = visit(context, f"{FRONTEND}/")
+        status, text, request_id = page.evaluate(CALL, [f"{rest}/analytics", *post])
+        assert (status, json.loads(text)["operation"]) == (200, "simple_demo")
+        assert request_id
+        status, text, _ = page.evaluate(CALL, [f"{rest}/nothing", "GET", None, {}])
+        assert (status, json.loads(text)["code"]) == (404, "not_found")
+        for url in (f"{dagster}/server_info", f"{dagster}/graphql", f"{aws}/_ministack/health", f"{aws}/"):
+            for call in (["GET", None, {}], post):
+                assert page.evaluate(CALL, [url, *call])[0] == 0, url
 
 
 def answer(url: str, target: str, headers: list[tuple[str, str]], method: str = "GET") -> int:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from pipeline_project.cli.main import app
 from pipeline_project.errors import ConfigurationError
 from pipeline_project.notify.metrics import emit
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests.deploy.test_image import ON_AWS
 from pipeline_project_tests.fix_aws import Account
@@ -104,7 +104,7 @@ def test_a_wrong_setting_is_named(pipeline: Pipeline) -> None:
         assert str(error).startswith(told) and "\n" not in str(error)
 
 
-def test_verify(pipeline: Pipeline, platform: Platform) -> None:
+def test_verify(pipeline: Pipeline, platform: Services) -> None:
     upload(platform, "crm-data/first.json", range(3))
     assert list_and_load(platform) == ["loaded"]
     done = pipeline("verify")

@@ -12,7 +12,7 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.discovery import listing as discovery
 from pipeline_project.orchestration.assets import checks as table_checks
 from pipeline_project.orchestration.names import result_key
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
 
@@ -131,7 +131,7 @@ def test_many_offending_rows_are_counted_and_some_are_shown(database: FreshDatab
 
 
 def test_a_blocking_check_stops_the_refresh(
-    platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase, landing: Landing
+    platform: Services, instance: dg.DagsterInstance, database: FreshDatabase, landing: Landing
 ) -> None:
     load(database, landing)
     change(database, "UPDATE canonical.entities SET object_id = 1 WHERE canonical_id = 'crm_C2'")
@@ -146,7 +146,7 @@ def test_a_blocking_check_stops_the_refresh(
 
 
 def test_what_lies_in_the_bucket_unknown_to_the_ledger_is_found(
-    platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    platform: Services, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_checks, "GRACE", timedelta(seconds=-5))  # what was uploaded just now is late already
     check = table_checks.bucket_check

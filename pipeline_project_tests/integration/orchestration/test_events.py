@@ -16,7 +16,7 @@ from pipeline_project.jobs.launch import JOB_TAG
 from pipeline_project.orchestration.automation import run_sensors
 from pipeline_project.orchestration.automation.run_sensors import ingest_events, job_sensor, run_events
 from pipeline_project.orchestration.names import SOURCE_TAG
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.fix_aws import Fault, inject, new_queue
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -32,7 +32,7 @@ FILES = {
 }
 
 
-def load(platform: Platform) -> None:
+def load(platform: Services) -> None:
     for key, content in FILES.items():
         platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=content)
     worker = Worker(platform.loader, platform.s3, platform.settings)
@@ -48,7 +48,7 @@ def load(platform: Platform) -> None:
     raise AssertionError("not all were loaded")
 
 
-def tick(platform: Platform, cursor: str | None) -> str | None:
+def tick(platform: Services, cursor: str | None) -> str | None:
     """Both sensors, once; the cursor of the first."""
     resources = {"platform": platform}
     with dg.DagsterInstance.ephemeral() as instance:
@@ -60,7 +60,7 @@ def tick(platform: Platform, cursor: str | None) -> str | None:
     return told.cursor
 
 
-def received(platform: Platform, queue: str) -> list[dict[str, Any]]:
+def received(platform: Services, queue: str) -> list[dict[str, Any]]:
     sqs = platform.client("sqs")
     events = []
     while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages"):
@@ -68,7 +68,7 @@ def received(platform: Platform, queue: str) -> list[dict[str, Any]]:
     return events
 
 
-def test_trouble_reaches_a_subscriber_though_sns_fails_at_first(platform: Platform, database: FreshDatabase) -> None:
+def test_trouble_reaches_a_subscriber_though_sns_fails_at_first(platform: Services, database: FreshDatabase) -> None:
     queue = new_queue(platform.client("sqs"), platform.client("sns"), platform.settings.events_topic_arn)
     load(platform)
     faults = [BUSY, FORBIDDEN, FORBIDDEN, FORBIDDEN]
@@ -98,7 +98,7 @@ def broken() -> None:
     breaks()
 
 
-def look(platform: Platform, instance: dg.DagsterInstance, cursor: str | None) -> str | None:
+def look(platform: Services, instance: dg.DagsterInstance, cursor: str | None) -> str | None:
     """The sensor of failed runs, once; its cursor."""
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform}) as context:
         told = run_events(context)
@@ -106,7 +106,7 @@ def look(platform: Platform, instance: dg.DagsterInstance, cursor: str | None) -
     return told.cursor
 
 
-def test_a_failed_run_reaches_a_subscriber(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_a_failed_run_reaches_a_subscriber(platform: Services, instance: dg.DagsterInstance) -> None:
     queue = new_queue(platform.client("sqs"), platform.client("sns"), platform.settings.events_topic_arn)
     run = broken.execute_in_process(instance=instance, raise_on_error=False)
     a_job = {JOB_TAG: "it tells of its end itself"}
@@ -124,7 +124,7 @@ def test_a_failed_run_reaches_a_subscriber(platform: Platform, instance: dg.Dags
 
 
 def test_no_failure_is_lost_though_the_outbox_is_away_at_first(
-    platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    platform: Services, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_sensors, "MOST_FAILURES", 3)
     failed = {str(uuid.uuid4()) for _ in range(5)}
@@ -143,9 +143,9 @@ def test_no_failure_is_lost_though_the_outbox_is_away_at_first(
     assert (set(told), len(told)) == (failed, len(failed))
 
 
-def test_the_share_of_rejects_is_a_setting(platform: Platform, database: FreshDatabase) -> None:
+def test_the_share_of_rejects_is_a_setting(platform: Services, database: FreshDatabase) -> None:
     load(platform)
-    strict = Platform(msgspec.structs.replace(platform.settings, notify_reject_share=0.6))
+    strict = Services(msgspec.structs.replace(platform.settings, notify_reject_share=0.6))
     with dg.build_sensor_context(resources={"platform": strict}) as context:
         ingest_events(context)
     strict.close()

@@ -8,7 +8,7 @@ import dagster as dg
 
 from pipeline_project.definitions import definitions
 from pipeline_project.orchestration.automation.housekeeping import prune
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 DAYS = dg.DailyPartitionsDefinition("2025-01-01")
@@ -52,7 +52,7 @@ def test_more_runs_than_fit_on_a_page(instance: dg.DagsterInstance) -> None:
     assert instance.get_runs_count() == 0
 
 
-def test_the_job(platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase) -> None:
+def test_the_job(platform: Services, instance: dg.DagsterInstance, database: FreshDatabase) -> None:
     run = definitions(platform).get_repository_def().get_job("housekeeping").execute_in_process(instance=instance)
     assert run.success
     next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=40)).strftime("time_series_data_%Y_%m")

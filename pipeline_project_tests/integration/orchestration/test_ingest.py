@@ -32,7 +32,7 @@ from pipeline_project.orchestration.names import (
     landing_key,
     table_key,
 )
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.live_stack import until
 
@@ -40,17 +40,17 @@ HEAVY_BYTES = 2**20
 
 
 @pytest.fixture
-def repository(platform: Platform) -> dg.RepositoryDefinition:
+def repository(platform: Services) -> dg.RepositoryDefinition:
     return definitions(platform).get_repository_def()
 
 
-def put(platform: Platform, key: str, content: Any) -> None:
+def put(platform: Services, key: str, content: Any) -> None:
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     platform.s3.put_object(Bucket=platform.settings.landing_bucket, Key=key, Body=body)
 
 
 def tick(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, cursor: str | None = None
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> dg.SensorResult:
     context = dg.build_sensor_context(
         instance=instance, cursor=cursor, repository_def=repository, resources={"platform": platform}
@@ -88,7 +88,7 @@ def materialization(result: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict
 
 
 def test_uploads_become_rows(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
     put(platform, "crm-data/a b+c.json", {"records": [{"customer_id": 1, "name": "A"}], "metadata": {"recordCount": 1}})
     put(platform, "crm-data/bad.json", b'{"records": [')
@@ -129,7 +129,7 @@ def test_uploads_become_rows(
 
 
 def test_a_second_tick_does_not_ask_for_what_a_run_has(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
     put(platform, "erp-data/1.json", [{"id": 1, "businessName": "A"}])
     [batch] = watch(platform)
@@ -148,7 +148,7 @@ def test_a_second_tick_does_not_ask_for_what_a_run_has(
     assert watch(platform, seconds=1) == []
 
 
-def test_while_a_source_has_its_runs_objects_gather(platform: Platform, database: FreshDatabase) -> None:
+def test_while_a_source_has_its_runs_objects_gather(platform: Services, database: FreshDatabase) -> None:
     for number in range(3):
         put(platform, f"legacy-data/{number}.json", [{"id": number, "name": "A"}])
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
@@ -160,7 +160,7 @@ def test_while_a_source_has_its_runs_objects_gather(platform: Platform, database
 
 
 def test_the_listing_finds_what_no_event_told_of(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     platform.client("sqs").purge_queue(QueueUrl=platform.settings.landing_queue_url)
@@ -174,7 +174,7 @@ def test_the_listing_finds_what_no_event_told_of(
 
 def test_what_is_ignored_is_counted_and_named(
     repository: dg.RepositoryDefinition,
-    platform: Platform,
+    platform: Services,
     instance: dg.DagsterInstance,
     database: FreshDatabase,
     capsys: pytest.CaptureFixture[str],
@@ -195,7 +195,7 @@ def test_what_is_ignored_is_counted_and_named(
     assert states(database) == {"crm-data/1.json": "discovered"}
 
 
-def test_a_message_outlives_a_ledger_that_is_away(platform: Platform, database: FreshDatabase) -> None:
+def test_a_message_outlives_a_ledger_that_is_away(platform: Services, database: FreshDatabase) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     before = until(lambda: messages(platform))
     with database.owner.connect() as connection:
@@ -205,7 +205,7 @@ def test_a_message_outlives_a_ledger_that_is_away(platform: Platform, database: 
     assert messages(platform) == before > 0
 
 
-def messages(platform: Platform) -> int:
+def messages(platform: Services) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     queue = platform.settings.landing_queue_url
     found = platform.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
@@ -213,7 +213,7 @@ def messages(platform: Platform) -> int:
 
 
 def test_a_partition_without_configuration_is_replayed(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     put(platform, "crm-data/2.json", b"[")
@@ -236,7 +236,7 @@ def test_a_partition_without_configuration_is_replayed(
 
 
 def test_the_same_run_again_changes_nothing(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance
 ) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     [batch] = watch(platform)
@@ -248,7 +248,7 @@ def test_the_same_run_again_changes_nothing(
 
 def test_a_database_that_comes_back_is_tried_again(
     repository: dg.RepositoryDefinition,
-    platform: Platform,
+    platform: Services,
     instance: dg.DagsterInstance,
     database: FreshDatabase,
     monkeypatch: pytest.MonkeyPatch,
@@ -291,7 +291,7 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
     assert (found.of("crm", suspects=True), found.of("erp", suspects=True)) == (1, 0)
 
 
-def watch(platform: Platform, living: LiveRuns | None = None, seconds: float = 5) -> list[Batch]:
+def watch(platform: Services, living: LiveRuns | None = None, seconds: float = 5) -> list[Batch]:
     found = living or LiveRuns()
     return platform.landing.watch(
         lambda: found, landing.SensorRotation(0), seconds=seconds, linger=0.1, runs_per_source=2
@@ -303,7 +303,7 @@ def backdate(database: FreshDatabase) -> None:
         connection.execute("UPDATE ingest.objects SET batched_at = batched_at - interval '1 hour'")
 
 
-def test_several_listeners_take_turns(platform: Platform, database: FreshDatabase) -> None:
+def test_several_listeners_take_turns(platform: Services, database: FreshDatabase) -> None:
     turns = landing.SensorRotation(1.5)
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     [first] = platform.landing.watch(LiveRuns, turns, seconds=5, linger=0.1, runs_per_source=1)
@@ -314,7 +314,7 @@ def test_several_listeners_take_turns(platform: Platform, database: FreshDatabas
     assert set(first.object_ids).isdisjoint(second.object_ids)
 
 
-def test_a_listener_without_time_left_asks_once(platform: Platform, database: FreshDatabase) -> None:
+def test_a_listener_without_time_left_asks_once(platform: Services, database: FreshDatabase) -> None:
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
     until(lambda: messages(platform))
     hours = itertools.count(step=3600.0)

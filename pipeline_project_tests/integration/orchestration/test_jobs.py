@@ -17,7 +17,7 @@ from pipeline_project.orchestration.assets import analytics as analytics_assets
 from pipeline_project.orchestration.assets.analytics import refreshed_operations
 from pipeline_project.orchestration.automation.run_sensors import job_sensor, states
 from pipeline_project.orchestration.names import ANALYTICS_JOB, result_key
-from pipeline_project.orchestration.resources import Platform
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -25,18 +25,18 @@ API = "https://api.example.com/v1"
 
 
 @pytest.fixture
-def repository(platform: Platform) -> dg.RepositoryDefinition:
+def repository(platform: Services) -> dg.RepositoryDefinition:
     return definitions(platform).get_repository_def()
 
 
-def read(platform: Platform, key: str) -> bytes:
+def read(platform: Services, key: str) -> bytes:
     return platform.s3.get_object(Bucket=platform.settings.results_bucket, Key=key)["Body"].read()
 
 
 def test_every_operation_is_refreshed(
     settings: Settings, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
-    platform = Platform(msgspec.structs.replace(settings, api_url=API))
+    platform = Services(msgspec.structs.replace(settings, api_url=API))
     repository = definitions(platform).get_repository_def()
     bucket = f"s3://{platform.settings.results_bucket}/"
     run = repository.get_job("monthly_refresh").execute_in_process(instance=instance)
@@ -58,7 +58,7 @@ def drawn(markdown: str) -> bytes:
 
 
 def test_a_large_result_is_drawn_and_shown_in_part(
-    platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+    platform: Services, instance: dg.DagsterInstance, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analytics_assets, "PLOTTED", 3)
     run = definitions(platform).get_repository_def().get_job("daily_refresh").execute_in_process(instance=instance)
@@ -68,7 +68,7 @@ def test_a_large_result_is_drawn_and_shown_in_part(
     assert len(str(found.metadata["preview"].value).splitlines()) == 2 + 3
 
 
-def submitted(platform: Platform, operation: str = "simple_demo", **parameters: Any) -> Job:
+def submitted(platform: Services, operation: str = "simple_demo", **parameters: Any) -> Job:
     job, _ = platform.jobs.submit(operation, parameters, "me")
     return job
 
@@ -80,7 +80,7 @@ def execute(repository: dg.RepositoryDefinition, instance: dg.DagsterInstance, j
 
 
 def test_a_submitted_job_is_executed_once(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance, database: FreshDatabase
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance, database: FreshDatabase
 ) -> None:
     job = submitted(platform)
     first, second = (execute(repository, instance, job) for _ in range(2))
@@ -92,7 +92,7 @@ def test_a_submitted_job_is_executed_once(
 
 
 def test_the_run_of_a_job_that_fails_fails(
-    repository: dg.RepositoryDefinition, platform: Platform, instance: dg.DagsterInstance
+    repository: dg.RepositoryDefinition, platform: Services, instance: dg.DagsterInstance
 ) -> None:
     run = execute(repository, instance, submitted(platform, top_n="nonsense"))
     assert not run.success
@@ -100,7 +100,7 @@ def test_the_run_of_a_job_that_fails_fails(
     assert "invalid_parameters" in str(failure.step_failure_data.user_failure_data)
 
 
-def test_the_job_sensor_settles_and_says_what_it_did(platform: Platform, instance: dg.DagsterInstance) -> None:
+def test_the_job_sensor_settles_and_says_what_it_did(platform: Services, instance: dg.DagsterInstance) -> None:
     submitted(platform)
     with dg.build_sensor_context(instance=instance, resources={"platform": platform}) as context:
         result = job_sensor(context)

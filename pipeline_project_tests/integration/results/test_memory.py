@@ -50,7 +50,7 @@ SCRIPT = """
 import json, resource, sys
 from contextlib import closing
 import pipeline_project.results.parquet
-from pipeline_project.api.services import Services
+from pipeline_project.api.handler import of_function
 from pipeline_project.database import Database
 from pipeline_project.jobs.run import run_job
 from pipeline_project.jobs.outbox import Outbox
@@ -65,7 +65,7 @@ def peak():
 form, queries = sys.argv[1], json.loads(sys.stdin.read())
 settings = Settings.load()
 ends = {}
-with closing(Services(settings)) as services:
+with closing(of_function(settings)) as services:
     api = Caller(services)
     notifier = Notifier(services.client("sns"), settings.events_topic_arn)
     delivery = Delivery(Outbox(services.dynamodb, settings.table_name), notifier)

@@ -17,7 +17,7 @@ from pipeline_project.analytics.failures import (
     decision,
     translated,
 )
-from pipeline_project.api.http.problems import KINDS
+from pipeline_project.api.http.problems import STATUS_OF
 from pipeline_project.database import TRANSIENT_SQLSTATES
 from pipeline_project.local.postgres import wheel_binaries
 
@@ -75,7 +75,7 @@ def test_errors_of_a_query_are_refused_and_nothing_else_is() -> None:
 def test_what_the_database_caused_is_no_fault_of_the_query(state: str, kind: type[Exception]) -> None:
     error = translated(raised(state), timed_out=False)
     assert type(error) is kind
-    assert KINDS[error.code or ""].status >= 500
+    assert STATUS_OF[error.code or ""] >= 500
 
 
 @pytest.mark.parametrize("state", ["99999", "ZZ000"])

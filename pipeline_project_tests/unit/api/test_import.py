@@ -21,7 +21,6 @@ HEAVY = [
 ]
 LATE = [
     "api.docs_page",
-    "api.kept_database",
     "api.openapi",
     "analytics.execution",
     "analytics.guard",

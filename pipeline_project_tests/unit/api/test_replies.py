@@ -18,13 +18,13 @@ from pipeline_project.analytics.failures import (
 )
 from pipeline_project.api import handler
 from pipeline_project.api.http.principal import principal
-from pipeline_project.api.http.problems import ALL_KINDS, KINDS, Problem, document
+from pipeline_project.api.http.problems import STATUS_OF, Problem, document
 from pipeline_project.api.http.replies import Links, Reply, common_headers, job_document, job_headers, preflight
 from pipeline_project.api.http.requests import Request
-from pipeline_project.api.services import Services
-from pipeline_project.errors import Permanent, Transient
+from pipeline_project.errors import CODES, Permanent, Transient
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.store import IdempotencyConflict, TooManyJobs
+from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
 ORIGIN = "https://app.example.com"
@@ -58,9 +58,8 @@ def request(method: str = "GET", path: str = "/thing", **more: Any) -> Request:
 
 def test_each_problem_has_its_status() -> None:
     statuses: dict[int, set[str]] = {}
-    for code, kind in ALL_KINDS.items():
-        statuses.setdefault(kind.status, set()).add(code)
-        assert kind.title and not kind.title.endswith(".")
+    for code, status in STATUS_OF.items():
+        statuses.setdefault(status, set()).add(code)
     assert statuses == {
         400: {"bad_request", "malformed_json", "invalid_query", "invalid_header", "invalid_cursor"},
         401: {"unauthenticated"},
@@ -86,7 +85,7 @@ def test_each_problem_has_its_status() -> None:
 def test_a_problem_names_code_detail_and_request_and_lists_errors_only_if_there_are_any() -> None:
     assert document("not_found", "no such job", "request-1") == {
         "type": "about:blank",
-        "title": KINDS["not_found"].title,
+        "title": CODES["not_found"].title,
         "status": 404,
         "detail": "no such job",
         "code": "not_found",
@@ -112,7 +111,7 @@ class Recalled:
             raise error
 
         self._monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-        answer = handler.Api(Services(SETTINGS)).respond(event(), None)
+        answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
         return answer["statusCode"], answer["headers"], json.loads(answer["body"])
 
 
@@ -174,7 +173,7 @@ def test_what_a_route_says_goes_before_the_common_headers(monkeypatch: pytest.Mo
         return Reply(200, {"a": 1}, {"Cache-Control": "max-age=300", "ETag": '"x"'})
 
     monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-    answer = handler.Api(Services(SETTINGS)).respond(event(), None)
+    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
     assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (200, '{"a":1}', False)
     assert answer["headers"]["Cache-Control"] == "max-age=300"
     assert answer["headers"]["ETag"] == '"x"'

@@ -156,6 +156,37 @@ def test_a_foreign_link_opens_a_page_but_passes_nothing() -> None:
     assert answer(headers, target="/graphql?query=mutation", may_be_linked=lambda scope: True)[0] == 200
 
 
+def rest_only(scope: Scope) -> tuple[str, ...]:
+    return ("http://localhost:5173",) if scope["path"].startswith("/rest/") else ()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_an_admitted_origin_may_call_and_read_what_it_is_admitted_to(method: str) -> None:
+    headers = [("host", HOST), ("origin", "http://localhost:5173"), ("sec-fetch-site", "same-site")]
+    status, given = answer(headers, method=method, target="/rest/a?b=c", admitted_origins=rest_only)
+    assert (status, given[b"Access-Control-Allow-Origin"]) == (200, b"*")
+    assert answer(headers, method=method, target="/other", admitted_origins=rest_only)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("origin", "http://localhost:5174")],
+        [("origin", "http://localhost:5173/")],
+        [("origin", "http://localhost:5173"), ("origin", "http://localhost:5173")],
+        [("origin", "http://localhost:5173, http://evil.example")],
+        [("sec-fetch-site", "same-site")],
+    ],
+)
+def test_other_origins_stay_foreign_beside_an_admitted_one(headers: Headers) -> None:
+    assert answer([("host", HOST), *headers], target="/rest/", admitted_origins=rest_only)[0] == 403
+
+
+def test_an_admitted_origin_does_not_admit_another_host() -> None:
+    headers = [("host", f"evil.example:{PORT}"), ("origin", "http://localhost:5173")]
+    assert answer(headers, target="/rest/", admitted_origins=rest_only)[0] == 403
+
+
 def test_no_answer_is_opened_to_other_origins() -> None:
     """An answer to this origin can be in the cache of a browser, where a header would open it to other pages."""
     status, headers = answer([("host", HOST)])
