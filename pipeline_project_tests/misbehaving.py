@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pipeline_project import aws
 from pipeline_project.database import Database
-from pipeline_project.ingest.decoding import formats
 from pipeline_project.ingest.decoding.json_records import Chunk, Envelope
 from pipeline_project.ingest.decoding.streams import ByteStream
 from pipeline_project.ingest.ledger import Outcome
+from pipeline_project.ingest.loading import worker as loading
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.settings import Settings
 
@@ -25,7 +25,7 @@ MARK = b"misbehave: "
 EATEN_AT_ONCE = 16 * 1024 * 1024
 MEMORY_OF_MACHINE = 1024 * 1024 * 1024
 """At this size the process is killed, as Linux would do when memory runs out."""
-REAL_CHUNKS = formats.chunks
+REAL_CHUNKS = loading.chunks
 
 
 def content(action: str, size: int = 0) -> bytes:
@@ -63,7 +63,7 @@ def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) 
 
 def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int) -> list[Outcome]:
     """Load a suspect with the misbehaving decoder, as worker.load_apart does with the real one."""
-    formats.chunks = chunks
+    loading.chunks = chunks
     own = Worker(
         Database(lambda: conninfo), aws.client(settings, "s3"), settings, run_id=run_id, name=worker, apart=None
     )
@@ -72,7 +72,7 @@ def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: st
 
 def run(conninfo: str, settings: Settings, object_ids: list[int]) -> None:
     """Do what a run of the platform does, with the misbehaving decoder."""
-    formats.chunks = chunks
+    loading.chunks = chunks
     worker = Worker(Database(lambda: conninfo), aws.client(settings, "s3"), settings, apart=load_apart)
     list(worker.ingest(object_ids))
 

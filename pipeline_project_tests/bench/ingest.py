@@ -26,6 +26,7 @@ import msgspec
 import psycopg
 
 from pipeline_project.database import Database
+from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding.json_records import Chunk
 from pipeline_project.ingest.ledger.objects import ObjectSeen
@@ -33,7 +34,7 @@ from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import _batches, open_object
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import ObjectPosition
-from pipeline_project.schema.sql_files import SQL
+from pipeline_project.schema.templates import statement
 from pipeline_project.sources.registry import sources
 from pipeline_project_tests.bench.server import BenchServer, server
 
@@ -200,8 +201,8 @@ def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None
 def floor(bench: BenchServer, name: str, rows: Path) -> float:
     """Seconds that psql takes to stage and merge rows that are canonical already, in one transaction."""
     columns = ", ".join(mapper_for(sources()["crm"], "entities").columns)
-    merge = (SQL / "ingest" / "merge_entities.sql").read_text("utf-8").replace("%(repeats)s", "false")
-    staging = (SQL / "ingest" / "staging_entities.sql").read_text("utf-8")
+    merge = statement("ingest/loading/merge", ENTITIES).decode().replace("%(repeats)s", "false")
+    staging = statement("ingest/loading/staging", ENTITIES).decode()
     script = rows.with_suffix(".sql")
     copy = f"\\copy incoming_entities ({columns}) FROM '{rows}' (NULL '')"
     script.write_text(f"BEGIN;\n{staging}\n{copy}\n{merge};\nCOMMIT;\n", "utf-8")
