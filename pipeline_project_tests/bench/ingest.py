@@ -348,9 +348,9 @@ def one_file(bench: BenchServer, folder: Path, editions: dict[int, Path], count:
     bench.settle("floor")
     base_updates = figures.note("floor: updates", count, floor(bench, "floor", folder / "rows2.copy"))
     bench.drop("floor")
-    for case, statement in INDEXES.items():
+    for case, index in INDEXES.items():
         bench.create("floor")
-        bench.admin("floor", statement)
+        bench.admin("floor", index)
         rate = figures.note(f"floor: new, {case}", count, floor(bench, "floor", folder / "rows1.copy"))
         figures.more(to_floor=rate / base_new)
         bench.drop("floor")
