@@ -13,6 +13,7 @@ NAME = PACKAGE.name
 # From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
     ("errors", "printable"),
+    ("child_process",),
     ("settings", "client", "logs", "terminal", "error_documentation"),
     ("aws", "database", "plugins", "tracing"),
     ("health", "schema"),
@@ -202,6 +203,20 @@ def test_only_the_container_loads_the_settings() -> None:
 def _loads_settings(path: Path) -> bool:
     calls = (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call))
     return any(ast.unparse(call.func) == "Settings.load" for call in calls)
+
+
+def test_the_worker_server_imports_no_library_that_starts_threads() -> None:
+    """It forks, and so tells these libraries to start no threads before it imports them itself."""
+    waiting = [f"{NAME}.orchestration.workers.server"]
+    reached = set(waiting)
+    while waiting:
+        found = set(imported(MODULES[waiting.pop()], at_import=True))
+        assert not {each.partition(".")[0] for each in found} & {"numpy", "pandas", "pyarrow", "matplotlib"}
+        new = {each for each in found if each in MODULES} - reached
+        # A module of a package imports its face, too.
+        new |= {".".join(each.split(".")[:depth]) for each in new for depth in range(2, each.count(".") + 1)} - reached
+        reached |= new
+        waiting += new
 
 
 def test_only_settings_reads_the_environment() -> None:

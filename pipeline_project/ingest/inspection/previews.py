@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline_project.child_process import ChildDied, run_apart
 from pipeline_project.database import Connection, Database
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.inspection.explanations import PROVENANCE
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.loading import Loader, open_object
-from pipeline_project.ingest.loading.apart import ChildDied, run_apart
 from pipeline_project.ingest.loading.suspects import explain_death
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import Bad, ObjectPosition

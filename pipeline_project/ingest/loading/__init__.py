@@ -9,7 +9,6 @@ __all__ = [
     "Loader",
     "Opened",
     "Worker",
-    "apart",
     "open_object",
     "prune_confirmations",
     "suspects",

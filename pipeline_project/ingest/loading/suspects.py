@@ -17,11 +17,11 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Literal, Self
 
+from pipeline_project.child_process import ChildDied, Stopped, run_apart
 from pipeline_project.database import Database
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.ledger import Claimed, ObjectState, Outcome
-from pipeline_project.ingest.loading.apart import ChildDied, Stopped, run_apart
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.settings import Settings
 

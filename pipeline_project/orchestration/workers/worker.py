@@ -20,7 +20,7 @@ from dagster._cli.api import _execute_run_command_body
 from dagster._core.instance.ref import InstanceRef
 from dagster._utils.interrupts import capture_interrupts
 
-from pipeline_project.ingest.loading.apart import be_killed_early, die_with
+from pipeline_project.child_process import be_killed_early, die_with
 from pipeline_project.orchestration.workers.protocol import receive, send
 
 RUNS = 20

@@ -19,13 +19,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from pipeline_project.child_process import ChildDied, Stopped, run_apart
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.discovery.landing import list_all
 from pipeline_project.ingest.inspection.previews import preview_apart
 from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, assign
-from pipeline_project.ingest.loading.apart import ChildDied, Stopped, run_apart
 from pipeline_project.ingest.loading.suspects import Suspects, explain_death
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.services import Services

@@ -2,7 +2,7 @@
 
     caller ──function and arguments──► child ──result──► caller        the child dies with the caller
 
-`python -m pipeline_project.ingest.loading.apart PARENT` is the child. A new interpreter and no fork: the caller has threads.
+`python -m pipeline_project.child_process PARENT` is the child. A new interpreter and no fork: the caller has threads.
 """
 
 import contextlib
