@@ -19,7 +19,7 @@ from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import required_unless_deleted
 from pipeline_project.sources.source import Source
 
-FINGERPRINT = "76e083dc5e219351e9e5fe57d9f4b617180d897e73e0aab665c50dc550bb0de8"
+FINGERPRINT = "41c8ff719325a7e28ed582e596024e68d244dc9f24099f85e17758e8871e5cc7"
 """Of `Everything`, in all versions of Python."""
 
 LIMIT = 5

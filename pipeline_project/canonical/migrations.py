@@ -40,8 +40,11 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequenc
         _create(admin, database, "pipeline_owner", passwords["owner"], "LOGIN CREATEROLE")
         _dbmate_up(str(target["host"]), str(target["port"]), database, passwords["owner"], folders)
         # The migrations grant this once. A database that was restored from a backup has them applied, and no grants.
-        grant = sql.SQL("GRANT CONNECT ON DATABASE {} TO pipeline_loader, pipeline_reader")
-        admin.execute(grant.format(sql.Identifier(database)))
+        for grant in (
+            "GRANT CONNECT ON DATABASE {} TO pipeline_loader, pipeline_reader",
+            "GRANT TEMPORARY ON DATABASE {} TO pipeline_loader",
+        ):
+            admin.execute(sql.SQL(grant).format(sql.Identifier(database)))
         _set_password(admin, "pipeline_loader", passwords["loader"])
         _set_password(admin, "pipeline_reader", passwords["reader"])
         with psycopg.connect(admin_conninfo, autocommit=True) as target_admin:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from pipeline_project.analytics import execution
+from pipeline_project.analytics import catalogue, execution
 from pipeline_project.analytics.catalogue import Operation, operation
 from pipeline_project.analytics.execution import execute, versions
 from pipeline_project.analytics.failures import (
@@ -44,8 +44,8 @@ STATEMENTS = {
 
 @pytest.fixture(autouse=True)
 def _statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = execution.query
-    monkeypatch.setattr(execution, "query", lambda name: STATEMENTS.get(name.removeprefix("analytics/")) or real(name))
+    real = catalogue.query
+    monkeypatch.setattr(catalogue, "query", lambda name: STATEMENTS.get(name.removeprefix("analytics/")) or real(name))
 
 
 def named(sql: str) -> Operation:

@@ -59,8 +59,8 @@ def test_constraints_and_enumerations_have_the_same_words(admin: Connection) -> 
 
 
 def test_every_merge_reports_words_that_are_known_and_all_of_them_occur() -> None:
-    merges = list((Path(SQL) / "ingest").glob("merge_*.sql"))
-    assert len(merges) == 3
+    merges = list((Path(SQL) / "ingest" / "loading").glob("merge_*.sql"))
+    assert len(merges) == 2
     assert {word for file in merges for word in MERGED.findall(file.read_text("utf-8"))} == {*Merged}
 
 
