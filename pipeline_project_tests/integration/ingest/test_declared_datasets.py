@@ -100,6 +100,10 @@ def product(number: str, **fields: Any) -> dict[str, Any]:
     return {"article": number, "title": 'Ünïcode; "quoted"', "prices.net": 9.5, "stock": 3, **fields}
 
 
+def at(hours: int) -> str:
+    return (NOW + timedelta(hours=hours)).isoformat()
+
+
 @pytest.mark.usefixtures("tables")
 def test_every_format_loads_into_a_dataset_that_is_only_declared(platform: Services, rows: Rows) -> None:
     shop = Shop(platform)
@@ -188,7 +192,8 @@ def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(pla
                 + [invoice("x", amount=None), invoice("y", due="2025-01-01"), invoice("z", paid_share=2)]
             ),
             "products/a.csv": in_csv(
-                [product(f"{n}") for n in range(3)] + [product("x", **{"prices.net": ""}), {"title": "no id"}]
+                [product(f"{n}", updated_at=at(0)) for n in range(3)]
+                + [product("x", updated_at=at(0), **{"prices.net": ""}), {"title": "no id"}]
             ),
         }
     )
@@ -206,7 +211,7 @@ def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(pla
         ("shop_x", "net", "missing"),
         (None, "article", "missing"),
     ]
-    assert shop.send_one("products/b.json", in_json([product("x")])).inserted == 1
+    assert shop.send_one("products/b.json", in_json([product("x", updated_at=at(1))])).inserted == 1
     assert rows("SELECT status FROM ingest.rejects WHERE record_key = 'shop_x' AND dataset = 'products'") == [
         ("superseded",)
     ]
@@ -215,9 +220,6 @@ def test_rejects_name_the_field_and_a_good_record_settles_those_of_a_history(pla
 @pytest.mark.usefixtures("tables")
 def test_tombstones_late_rows_and_replays_leave_one_history(platform: Services, rows: Rows) -> None:
     shop = Shop(platform)
-
-    def at(hours: int) -> str:
-        return (NOW + timedelta(hours=hours)).isoformat()
 
     first = shop.send_one("products/1.json", in_json([product("1", updated_at=at(0))]))
     shop.send_one("products/2.json", in_json([product("1", updated_at=at(4), state="Withdrawn")]))
