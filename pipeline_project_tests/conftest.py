@@ -1,6 +1,8 @@
 """Fixtures live in fix_*.py, by what they stand in for."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,15 @@ pytest_plugins = [
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make mutate` runs the tests often, and starts the servers once."""
     parser.addoption("--servers", type=Path, help="folder of servers that run already, instead of new ones")
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """Restore the signal handlers after each test: `pipeline local` ignores signals while it stops, in tests too.
+
+    A process that a later test starts would inherit that, and survive a SIGTERM.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
