@@ -171,7 +171,7 @@ def test_a_file_is_as_before_after_a_trial_that_failed(tmp_path: Path) -> None:
 def test_a_campaign_tells_what_the_tests_noticed_and_leaves_the_tree_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    part = Part(("pipeline_project/jobs/reconcile.py",), ("pipeline_project_tests/unit/test_jobs_reconcile.py",))
+    part = Part(("pipeline_project/jobs/reconcile.py",), ("pipeline_project_tests/unit/jobs/test_reconcile.py",))
     area = Area("small", (part,))
     before = (ROOT / part.sources[0]).read_bytes()
     found = every_mutation(ROOT, area)
