@@ -143,7 +143,7 @@ class _Judge:
     def __init__(self, parameters: int) -> None:
         self.lasting = True
         self.qualified = False
-        """Whether a bounded function or operator is named in pg_catalog, where ours would not be found."""
+        """True if the query names a bounded function or operator in pg_catalog, where ours would not be found."""
         self._parameters = parameters
         self._relations: set[str] = set()
         self._ctes: dict[str, list[Node]] = {}
