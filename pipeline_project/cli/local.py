@@ -237,9 +237,10 @@ def _load_examples(console: StepConsole, stack: Stack, settings: Settings) -> De
 
 
 def _stay(console: StepConsole, stack: Stack, settings: Settings) -> None:
-    _show_addresses(console, stack.addresses(settings))
-    console.print("Ctrl-C stops everything; what was loaded stays.")
+    # A signal that arrives while the last lines are printed is a normal end, too: everything has started.
     with suppress(Interrupted):
+        _show_addresses(console, stack.addresses(settings))
+        console.print("Ctrl-C stops everything; what was loaded stays.")
         stack.watch()
 
 
