@@ -9,7 +9,7 @@ from pipeline_project.local.console import StepConsole
 
 
 class StartedStack:
-    def addresses(self, settings: Any) -> dict[str, str]:
+    def addresses(self, _settings: Any) -> dict[str, str]:
         return {"Dagster": "http://127.0.0.1:1"}
 
     def watch(self) -> None:
