@@ -21,11 +21,11 @@ class SignalledConsole(StepConsole):
 
     def __init__(self, line: str) -> None:
         super().__init__()
-        self._line = line
+        self._signalled_by = line
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*objects, **options)
-        if self._line in str(objects[0]):
+        if self._signalled_by in str(objects[0]):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
