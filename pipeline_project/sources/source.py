@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pipeline_project.datasets.registry import dataset_of_model, datasets
 from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.fingerprint import fingerprint
 from pipeline_project.schema.record import Record
+from pipeline_project.sources.dialect import UNDECLARED, Dialect, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,12 @@ class Source:
     """An object with a larger share of invalid records fails as a whole."""
     totals: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Control totals in an envelope's `summary`: the name there -> the numeric field that it sums up."""
+    dialect: Dialect = UNDECLARED
+    """How its files are written, as far as that is declared."""
+    dialects: Mapping[str, Dialect] = field(default_factory=dict, hash=False)
+    """The same of single datasets, merged over `dialect`."""
+    variants: tuple[Variant, ...] = ()
+    """The same of objects with certain keys, merged over the other two. The first variant whose keys fit counts."""
 
     def __post_init__(self) -> None:
         # With an underscore, an ID of one source could begin as those of another do, and be taken for one of them.
@@ -64,6 +72,10 @@ class Source:
         own = (model for model in self.records if dataset_of_model(model).name == dataset)
         return next(own, datasets()[dataset].record)
 
+    def dialect_of(self, dataset: str, key: str) -> Dialect:
+        """Return how an object with this key is written. Objects of one variant get the same dialect."""
+        return _merged(self, dataset, next((each for each in self.variants if each.fits(key)), None))
+
     def fingerprint(self, dataset: str) -> str:
         """Return what tells the mapping of one of its datasets from every other mapping."""
         return fingerprint(
@@ -73,3 +85,10 @@ class Source:
             fallbacks=self.fallbacks,
             revision=self.revision,
         )
+
+
+@lru_cache(maxsize=1024)
+def _merged(source: Source, dataset: str, variant: Variant | None) -> Dialect:
+    """Return the dialect of a dataset. The cache keeps it one object, so that mappers are found by it quickly."""
+    dialect = source.dialects.get(dataset, UNDECLARED).over(source.dialect)
+    return dialect if variant is None else variant.dialect.over(dialect)
