@@ -20,9 +20,8 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import json_records
 from pipeline_project.ingest.ledger.objects import ObjectSeen
-from pipeline_project.ingest.loading import loader as load
 from pipeline_project.ingest.loading import microbatches as pieces
-from pipeline_project.ingest.loading import worker
+from pipeline_project.ingest.loading import probing, worker
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import Worker, open_object
 from pipeline_project.ingest.mapping.rows import ObjectPosition
@@ -360,8 +359,8 @@ def small_limits(data: st.DataObject) -> Iterator[None]:
         patch.setattr(
             pieces, "MICRO_BATCH_OF_SMALL", data.draw(st.integers(1, 6), "records of a piece of small objects")
         )
-        patch.setattr(load, "PROBE_BACKOFF", data.draw(st.integers(1, 3), "pieces without a probe"))
-        patch.setattr(load, "KNOWN_ENOUGH", data.draw(st.sampled_from([0, 0.5, 2]), "share of known records"))
+        patch.setattr(probing, "PROBE_BACKOFF", data.draw(st.integers(1, 3), "pieces without a probe"))
+        patch.setattr(probing, "KNOWN_ENOUGH", data.draw(st.sampled_from([0, 0.5, 2]), "share of known records"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield
 

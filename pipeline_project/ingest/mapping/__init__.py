@@ -1,5 +1,6 @@
 """Mapping: from the text of a record to a row for COPY, or to the list of its errors. Nothing here does I/O."""
 
+from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined, to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
@@ -9,6 +10,7 @@ __all__ = [
     "DIGITS_OF_TOTAL",
     "Bad",
     "FieldError",
+    "Mapper",
     "ObjectPosition",
     "ProbeKeys",
     "Rows",

@@ -14,6 +14,7 @@ from pipeline_project.ingest.ledger import replays as replay
 from pipeline_project.ingest.ledger.replays import Objects
 from pipeline_project.ingest.loading import loader as load
 from pipeline_project.ingest.loading import worker
+from pipeline_project.ingest.loading.transaction import LoadTransaction
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.ingest.rejects.rejected_rows import Selection
 from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
@@ -292,9 +293,9 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
     bad = {"id": 2, "name": "B", "revenue": -1}
     ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}, bad], second=0))
     has_turn, may_go_on = threading.Event(), threading.Event()
-    run = load._Load.run
+    run = LoadTransaction.run
 
-    def run_slowly(self: load._Load, pieces: Any, *, whole: bool = False) -> None:
+    def run_slowly(self: LoadTransaction, pieces: Any, *, whole: bool = False) -> None:
         if threading.current_thread().name == "loading":
             has_turn.set()
             assert may_go_on.wait(30)
@@ -309,7 +310,7 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
         with database.loader.connect(autocommit=True) as connection:
             return quarantine.replay(connection, Selection(source="legacy"))
 
-    monkeypatch.setattr(load._Load, "run", run_slowly)
+    monkeypatch.setattr(LoadTransaction, "run", run_slowly)
     with ThreadPoolExecutor(2) as pool:
         load_done = pool.submit(loading)
         assert has_turn.wait(30)
