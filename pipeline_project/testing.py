@@ -108,7 +108,7 @@ class ContractTests:
             source, dataset = route(key) or pytest.fail(key)
             mapper, position = mapper_for(source, dataset), ObjectPosition(1, datetime.now(UTC))
             with path.open("rb") as file:
-                for chunk in chunks(file, Envelope(), mapper.id_aliases()):
+                for chunk in chunks(file, Envelope(), mapper.field_names(), source.dialect_of(dataset, key)):
                     together = mapper.map_all(chunk, range(len(chunk.records)), position)
                     alone = [
                         mapper.map(raw, chunk.first_ordinal + i, position, chunk.flaws.get(i))

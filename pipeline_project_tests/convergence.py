@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.decoding import json_records
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.ledger.objects import ObjectSeen
 from pipeline_project.ingest.loading import microbatches as pieces
 from pipeline_project.ingest.loading import probing, worker
@@ -353,7 +353,7 @@ class Bench:
 def small_limits(data: st.DataObject) -> Iterator[None]:
     """Chunks and pieces of a few records and batches of a few objects, so that every border is crossed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_records, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
+        patch.setattr(limits, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
         patch.setattr(pieces, "MICRO_BATCH_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
         patch.setattr(

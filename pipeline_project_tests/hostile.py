@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipeline_project.ingest.decoding import formats
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding.records import Envelope
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row
 from pipeline_project.sources.registry import sources
@@ -110,7 +110,7 @@ def outcome(dataset: str, data: bytes) -> list[str]:
     """For each record `loaded`, or the rule and field that it breaks. Both ways of mapping have to agree."""
     mapper = mapper_for(sources()[GOOD[dataset][0]], dataset)
     found: list[str] = []
-    for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):
+    for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.field_names()):
         places = range(len(chunk.records))
         mapper.probe_keys(chunk, POSITION, 1)
         alone = [mapper.map(chunk.records[i], chunk.first_ordinal + i, POSITION, chunk.flaws.get(i)) for i in places]
@@ -175,7 +175,7 @@ def seconds(data: bytes) -> float:
     mapper = mapper_for(sources()["crm"], "entities")
     begin = time.process_time()
     try:
-        for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.id_aliases()):
+        for chunk in formats.chunks(io.BytesIO(data), Envelope(), mapper.field_names()):
             for each in mapper.map_all(chunk, range(len(chunk.records)), POSITION).bad:
                 chunk.line(each.ordinal - chunk.first_ordinal)
     except ObjectFault:

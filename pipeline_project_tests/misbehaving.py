@@ -8,18 +8,20 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
 from pipeline_project import aws
 from pipeline_project.database import Database
-from pipeline_project.ingest.decoding.json_records import Chunk, Envelope
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Chunk, Envelope
 from pipeline_project.ingest.decoding.streams import ByteStream
 from pipeline_project.ingest.ledger import Outcome
 from pipeline_project.ingest.loading import worker as loading
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.settings import Settings
+from pipeline_project.sources.dialect import Dialect
 
 MARK = b"misbehave: "
 EATEN_AT_ONCE = 16 * 1024 * 1024
@@ -53,12 +55,12 @@ ACTIONS: dict[str, Callable[[], object]] = {
 }
 
 
-def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) -> Iterator[Chunk]:
+def chunks(stream: ByteStream, envelope: Envelope, names: FieldNames, dialect: Dialect) -> Iterator[Chunk]:
     """Decode as usual, or misbehave; as the real decoders do, not before the first chunk is asked for."""
     data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     if data.startswith(MARK):
         ACTIONS[data.removeprefix(MARK).split()[0].decode()]()
-    yield from REAL_CHUNKS(BytesIO(data), envelope, id_aliases)
+    yield from REAL_CHUNKS(BytesIO(data), envelope, names, dialect)
 
 
 def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int) -> list[Outcome]:

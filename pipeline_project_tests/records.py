@@ -9,7 +9,8 @@ import pytest
 
 from pipeline_project.ingest.decoding import formats
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Envelope
 
 
 def read(data: bytes) -> tuple[str, list[Any], list[int | None], dict[int, str]]:
@@ -18,7 +19,7 @@ def read(data: bytes) -> tuple[str, list[Any], list[int | None], dict[int, str]]
     records: list[Any] = []
     lines: list[int | None] = []
     flaws: dict[int, str] = {}
-    for chunk in formats.chunks(BytesIO(data), envelope, ["id", "customer_id"]):
+    for chunk in formats.chunks(BytesIO(data), envelope, FieldNames(["id", "customer_id"])):
         for index, record in enumerate(chunk.records):
             if index in chunk.flaws:
                 flaws[len(records) + 1] = chunk.flaws[index][0]

@@ -3,4 +3,4 @@
 A dataset's own fields do not belong here: they are in `pipeline_project.datasets`. Nothing here connects to a database.
 """
 
-__all__ = ["dataset", "fields", "fingerprint", "numbers", "record", "rules", "sql_files", "templates"]
+__all__ = ["dataset", "fields", "fingerprint", "names", "numbers", "record", "rules", "sql_files", "templates"]

@@ -28,7 +28,7 @@ import psycopg
 from pipeline_project.database import Database
 from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.decoding.json_records import Chunk
+from pipeline_project.ingest.decoding.records import Chunk
 from pipeline_project.ingest.ledger.objects import ObjectSeen
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import _batches, open_object

@@ -13,37 +13,26 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import (
-    CHUNK_RECORDS,
-    OVERSIZE,
-    RAW_LIMIT,
-    RECORD_LIMIT,
-    WINDOW,
-    Chunk,
-    Flaw,
-    RawRecord,
-    Window,
-)
-
-FIELD_LIMIT = 1024 * 1024
-"""Maximum length of a cell, in characters."""
+from pipeline_project.ingest.decoding.records import OVERSIZE, Chunk, Flaw, RawRecord
+from pipeline_project.ingest.decoding.window import Window
 
 _encode = msgspec.json.Encoder().encode
 
 
-def csv_chunks(window: Window, known_fields: Collection[str]) -> Iterator[Chunk]:
+def csv_chunks(window: Window, known_fields: Collection[str], declared: str | None) -> Iterator[Chunk]:
     """Yield the rows of a CSV file.
 
-    The delimiter is comma, semicolon or tab: the one that occurs most often in the header. Empty lines and lines of
-    delimiters only are skipped. A row with more or fewer cells than the header is an invalid record.
+    If no delimiter is declared, it is comma, semicolon or tab: the mark that occurs most often in the header. Empty lines
+    and lines of delimiters only are skipped. A row with more or fewer cells than the header is an invalid record.
 
     Raises ObjectFault if the header has none of `known_fields`, the aliases of the ID. Then the file is not a CSV file.
     """
     first = window.buffer[window.position :].splitlines()[0]
     window.position = 0  # a line can begin with a tab as its delimiter
-    delimiter = max(",;\t", key=lambda mark: first.count(mark.encode()))
-    csv.field_size_limit(FIELD_LIMIT)
+    delimiter = declared or max(",;\t", key=lambda mark: first.count(mark.encode()))
+    csv.field_size_limit(limits.FIELD_LIMIT)
     reader = csv.reader(_lines(window), delimiter=delimiter, strict=True)
     try:
         names = next(filter(any, reader))
@@ -83,15 +72,15 @@ def _csv_rows(reader: Any, header: list[str], delimiter: str) -> Iterator[Chunk]
                 lines.append(line)
                 if len(row) == len(header):
                     record = _encode({name: value for name, value in zip(header, row, strict=True) if value})
-                    if len(record) > RECORD_LIMIT:
+                    if len(record) > limits.RECORD_LIMIT:
                         flaws[len(records)] = OVERSIZE
-                        record = record[:RAW_LIMIT]
+                        record = record[: limits.RAW_LIMIT]
                 else:
                     flaws[len(records)] = ("ragged_row", f"has {len(row)} fields, the first line names {len(header)}")
-                    record = delimiter.join(row).encode()[:RAW_LIMIT]
+                    record = delimiter.join(row).encode()[: limits.RAW_LIMIT]
                 records.append(record)
                 size += len(record)
-        if len(records) == CHUNK_RECORDS or size >= WINDOW or (ended and records):
+        if len(records) == limits.CHUNK_RECORDS or size >= limits.WINDOW or (ended and records):
             yield Chunk(ordinal, records, flaws, lambda index, lines=lines: lines[index])
             ordinal += len(records)
             records, lines, flaws, size = [], [], {}, 0
@@ -102,7 +91,7 @@ def _lines(window: Window) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     rest = ""
     while True:
-        window.fill(WINDOW)
+        window.fill(limits.WINDOW)
         data = window.buffer[window.position :]
         try:
             text = rest + decoder.decode(data, final=not data)
@@ -116,5 +105,5 @@ def _lines(window: Window) -> Iterator[str]:
         yield from lines
         if not data:
             return
-        if len(rest) > FIELD_LIMIT:
-            raise window.fault("bad_csv", f"a line is longer than {FIELD_LIMIT:,} characters")
+        if len(rest) > limits.FIELD_LIMIT:
+            raise window.fault("bad_csv", f"a line is longer than {limits.FIELD_LIMIT:,} characters")

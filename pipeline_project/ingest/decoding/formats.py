@@ -1,11 +1,14 @@
 """Detect the format of an object from its content, never from its name, and yield its records as chunks of JSON."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from pipeline_project.ingest.decoding import csv_records, json_records, parquet_records
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import Chunk, Envelope, Window
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Chunk, Envelope
 from pipeline_project.ingest.decoding.streams import ByteStream, plain
+from pipeline_project.ingest.decoding.window import Window
+from pipeline_project.sources.dialect import UNDECLARED, Dialect
 
 _EXPORT = "export it as CSV, JSON or Parquet"
 _REPACK = "unpack it, or pack it with gzip or zstd"
@@ -24,7 +27,7 @@ _FOREIGN = (
 """Foreign formats: offset and bytes that identify each, and what the user can do."""
 
 
-def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) -> Iterator[Chunk]:
+def chunks(stream: ByteStream, envelope: Envelope, names: FieldNames, dialect: Dialect = UNDECLARED) -> Iterator[Chunk]:
     """Yield the records of an object.
 
     `envelope.format` is set before the first chunk, the rest of `envelope` after the last chunk. Memory does not grow
@@ -41,7 +44,7 @@ def chunks(stream: ByteStream, envelope: Envelope, id_aliases: Collection[str]) 
     else:
         _refuse_foreign(window.buffer)
         envelope.format = "csv"
-        pieces = csv_records.csv_chunks(window, id_aliases)
+        pieces = csv_records.csv_chunks(window, names.ids, dialect.delimiter)
     yield from pieces
     if packing != "plain":
         envelope.format = f"{envelope.format}+{packing}"

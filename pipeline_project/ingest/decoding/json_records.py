@@ -6,26 +6,15 @@ a slower scanner separates the elements by brackets and quotes. Then an error in
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.streams import ByteStream
-from pipeline_project.schema.numbers import read_number
+from pipeline_project.ingest.decoding.json_values import UNREADABLE, decode_any_number, raw_fields, raw_list
+from pipeline_project.ingest.decoding.records import OVERSIZE, Chunk, Envelope, Flaw, RawRecord
+from pipeline_project.ingest.decoding.window import Window
 
-WINDOW = 1024 * 1024
-"""Size of the window in bytes, and the maximum size of a chunk. Cutting a window is one step in C that holds the GIL:
-a larger window would let the thread of PostgreSQL wait longer."""
-CHUNK_RECORDS = 10_000
-"""Maximum number of records in a chunk."""
-RECORD_LIMIT = 16 * 1024 * 1024
-"""Maximum size of a record in bytes. A larger record is rejected. An object up to this size is decoded in one step."""
-RAW_LIMIT = 64 * 1024
-"""Number of bytes that are kept of a record that is too large."""
 CUTS_TRIED = 6
 """Attempts to find a cut. The end of a nested object looks like the end of a record. After this many attempts, the scanner
 counts brackets instead."""
@@ -34,195 +23,10 @@ RECORDS = b'"records"'
 KEPT_FIELDS = ("metadata", "summary", "sourceSystem")
 """Fields of an envelope that are kept in addition to its records."""
 
-UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, ArithmeticError)
-"""Errors of msgspec and Decimal for bytes that are not UTF-8 JSON, or that exceed their limits."""
-
-Flaw = tuple[str, str]
-"""An error of a record that is not decoded: a stable rule and a message."""
-OVERSIZE: Flaw = ("too_large", f"is larger than {RECORD_LIMIT:,} bytes: split the record")
-
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _AFTER_BRACE = re.compile(rb"\}[ \t\r\n]*([,\]])")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
-_STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_SCALAR = re.compile(rb"[^,\]}\s]+")
 # Letters of "records" can be escaped. This is rare, but then a search for the plain name misses a second "records".
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
-_OPENING = {b"}": b"{", b"]": b"["}
-
-_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
-_raw_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""Decodes any value. Numbers with a fraction become Decimal, digit by digit. Raises one of UNREADABLE."""
-decode_any_number = msgspec.json.Decoder(float_hook=read_number).decode
-"""A slower `decode` for numbers with any exponent. A number that Decimal cannot hold becomes infinite."""
-
-RawRecord = bytes | msgspec.Raw
-
-
-@dataclass
-class Chunk:
-    """Consecutive records of an object. `first_ordinal` is the number of the first one, counted from 1."""
-
-    first_ordinal: int
-    records: list[RawRecord]
-    flaws: Mapping[int, Flaw] = field(default_factory=dict)
-    """Index -> error of a record that could not be decoded. A record that is too large has only its beginning here."""
-    line: Callable[[int], int | None] = lambda _: None
-    """Return the line, counted from 1, on which the record with an index begins. None if it is not known."""
-
-
-@dataclass
-class Envelope:
-    """The fields next to the records that are kept (KEPT_FIELDS). Complete after all records are read."""
-
-    format: str = "unknown"
-    fields: dict[str, Any] = field(default_factory=dict)
-
-
-class Window:
-    """A sliding view of a stream. `buffer[position:]` is not used yet."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self.buffer = b""
-        self.position = 0
-        self.ended = False
-        self._lines_before = 0  # line feeds before buffer[0]
-        self._column_before = 0  # bytes of the current line before buffer[0]
-        self._marked = (0, 1)  # a place in the buffer, and its line
-
-    def fill(self, size: int) -> None:
-        """Read until at least `size` unused bytes are available, or until the stream ends."""
-        if self.ended or len(self.buffer) - self.position >= size:
-            return
-        self._lines_before = self.line() - 1
-        begin = self.buffer.rfind(b"\n", 0, self.position) + 1
-        self._column_before = self.position - begin + (self._column_before if begin == 0 else 0)
-        self._marked = (0, self._lines_before + 1)
-        pieces = [self.buffer[self.position :]]
-        have = len(pieces[0])
-        self.position = 0
-        while have < size:
-            piece = self._stream.read(size - have)
-            if not piece:
-                self.ended = True
-                break
-            pieces.append(piece)
-            have += len(piece)
-        self.buffer = b"".join(pieces)
-
-    def skip_space(self) -> bytes:
-        """Move to the next byte that is not white space and return it. Return b"" at the end."""
-        while True:
-            match = _SPACE.match(self.buffer, self.position)
-            self.position = match.end() if match else self.position
-            if self.position < len(self.buffer) or self.ended:
-                return self.buffer[self.position : self.position + 1]
-            self.fill(WINDOW)
-
-    def line(self, position: int | None = None) -> int:
-        """Return the line of a place in the buffer, counted from 1. The default is the current place."""
-        position = self.position if position is None else position
-        place, number = self._marked if position >= self._marked[0] else (0, self._lines_before + 1)
-        number += self.buffer.count(b"\n", place, position)
-        self._marked = (position, number)
-        return number
-
-    def fault(self, code: str, message: str, position: int | None = None) -> ObjectFault:
-        """Return an error with the line and column of a place in the buffer."""
-        position = self.position if position is None else position
-        begin = self.buffer.rfind(b"\n", 0, position) + 1
-        column = position - begin + 1 + (self._column_before if begin == 0 else 0)
-        return ObjectFault(code, message, line=self.line(position), column=column)
-
-    def unexpected(self, expected: str) -> ObjectFault:
-        """The fault that something else than the current byte was to be here."""
-        if self.position == len(self.buffer):
-            return self.fault("truncated", "the file ends too early: upload the whole file")
-        return self.fault("bad_json", f"{expected} is expected here")
-
-    def value_end(self) -> int:
-        """Return where the JSON value at the current position ends. Only brackets and quotes count.
-
-        Enlarges the window if needed. Returns -1 if the value is larger than RECORD_LIMIT. Raises ObjectFault if the
-        value cannot end.
-        """
-        size = max(len(self.buffer) - self.position, 1)
-        while True:
-            end = self._value_end()
-            if end is not None:
-                return end if end - self.position <= RECORD_LIMIT else -1
-            if self.ended:
-                raise self.fault(
-                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
-                )
-            if size > RECORD_LIMIT:
-                return -1
-            size = min(size * 2, RECORD_LIMIT + 1) if size <= RECORD_LIMIT // 2 else RECORD_LIMIT + 1
-            self.fill(size)
-
-    def _value_end(self) -> int | None:
-        buffer, position = self.buffer, self.position
-        if buffer[position : position + 1] not in (b"{", b"[", b'"'):
-            match = _SCALAR.match(buffer, position)
-            if not match:
-                raise self.fault("bad_json", "a value is missing here")
-            return match.end() if match.end() < len(buffer) or self.ended else None
-        opened: list[bytes] = []
-        for match in _TOKEN.finditer(buffer, position):
-            token = match.group()
-            if token in (b"{", b"["):
-                opened.append(token)
-            elif token in (b"}", b"]"):
-                if opened.pop() != _OPENING[token]:
-                    raise self.fault("bad_json", f"'{token.decode()}' does not close what is open", match.start())
-            elif token == b'"':
-                return None
-            if not opened:
-                return match.end()
-        return None
-
-    def skip_value(self) -> None:  # noqa: PLR0912 a scanner's cases belong together
-        """Move past a value of any size without keeping its bytes."""
-        if self.buffer[self.position : self.position + 1] not in (b"{", b"[", b'"'):
-            while match := _SCALAR.match(self.buffer, self.position):
-                self.position = match.end()
-                self.fill(WINDOW)
-            return
-        depth = 0
-        inside = False
-        while True:
-            if inside:
-                match = _STRING_END.match(self.buffer, self.position)
-                if match:
-                    inside = False
-                    self.position = match.end()
-                    if depth == 0:
-                        return
-                else:
-                    # A backslash at the end of the buffer escapes the next byte, which is not read yet.
-                    tail = len(self.buffer) - len(self.buffer.rstrip(b"\\"))
-                    self.position = max(len(self.buffer) - (tail % 2), self.position)
-            if not inside:
-                for match in _TOKEN.finditer(self.buffer, self.position):
-                    token = match.group()
-                    self.position = match.end()
-                    if token == b'"':
-                        inside = True
-                        break
-                    depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
-                    if depth == 0:
-                        return
-                else:
-                    self.position = len(self.buffer)
-                if inside:
-                    continue
-            if self.ended:
-                raise self.fault(
-                    "truncated", "the file ends in the middle of a value: upload the whole file", len(self.buffer)
-                )
-            self.fill(WINDOW)
 
 
 def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
@@ -231,7 +35,7 @@ def json_chunks(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     Raises ObjectFault with line and column if the file is not JSON.
     """
     first = window.skip_space()
-    window.fill(RECORD_LIMIT + 1)
+    window.fill(limits.RECORD_LIMIT + 1)
     if not first:
         raise ObjectFault("empty", "the file is empty: there is no record in it", line=1, column=1)
     if first == b"[":
@@ -260,7 +64,7 @@ def _is_json_lines(window: Window) -> bool:
 
 def _is_object(text: bytes) -> bool:
     try:
-        _raw_fields.decode(text)
+        raw_fields(text)
     except UNREADABLE:
         return False
     return True
@@ -286,8 +90,8 @@ def _object(window: Window, envelope: Envelope) -> Iterator[Chunk]:
     """Yield the records of an envelope, or the object itself if it has no `records`."""
     if window.ended and not _may_repeat_records(window):
         try:
-            fields = _raw_fields.decode(window.buffer[window.position :])
-            records = _raw_list.decode(fields.pop("records")) if "records" in fields else None
+            fields = raw_fields(window.buffer[window.position :])
+            records = raw_list(fields.pop("records")) if "records" in fields else None
             kept = {name: decode_any_number(fields[name]) for name in KEPT_FIELDS if name in fields}
         except UNREADABLE:
             pass  # the scanner finds the error again, with its place
@@ -365,7 +169,7 @@ def _array(window: Window) -> Iterator[Chunk]:
         window.position += 1
         return
     while True:
-        window.fill(WINDOW)
+        window.fill(limits.WINDOW)
         chunk = _cut(window)
         if chunk is None:
             chunk = _walk(window)
@@ -383,7 +187,7 @@ def _array(window: Window) -> Iterator[Chunk]:
 def _cut(window: Window) -> list[Chunk] | None:
     """Cut whole elements from the window at the end of one of its last objects. Return None if no cut is found."""
     begin = window.position
-    end = min(len(window.buffer), begin + WINDOW)
+    end = min(len(window.buffer), begin + limits.WINDOW)
     for _ in range(CUTS_TRIED):
         end = window.buffer.rfind(b"}", begin, end)
         if end < 0:
@@ -392,7 +196,7 @@ def _cut(window: Window) -> list[Chunk] | None:
             continue
         try:
             # join copies the bytes once. Concatenation with + would copy megabytes three times.
-            records = _raw_list.decode(b"".join((b"[", memoryview(window.buffer)[begin : end + 1], b"]")))
+            records = raw_list(b"".join((b"[", memoryview(window.buffer)[begin : end + 1], b"]")))
         except UNREADABLE:
             continue
         chunk = list(_pieces(window, list(records), begin))
@@ -414,26 +218,26 @@ def _walk(window: Window) -> list[Chunk]:
         end = window.value_end()
         if end < 0:
             flaws[len(records)] = OVERSIZE
-            records.append(window.buffer[window.position : window.position + RAW_LIMIT])
+            records.append(window.buffer[window.position : window.position + limits.RAW_LIMIT])
             window.skip_value()
         else:
             records.append(window.buffer[window.position : end])
             window.position = end
         size += len(records[-1]) if isinstance(records[-1], bytes) else 0
-        if window.skip_space() != b"," or size >= WINDOW // 2 or len(records) == CHUNK_RECORDS or end < 0:
+        if window.skip_space() != b"," or size >= limits.WINDOW // 2 or len(records) == limits.CHUNK_RECORDS or end < 0:
             break
         comma = window.position
         window.position += 1
         if window.skip_space() == b"]":
             raise window.fault("bad_json", "a comma before the end of an array: remove it")
-        if len(window.buffer) - window.position < WINDOW // 8 and not window.ended:
+        if len(window.buffer) - window.position < limits.WINDOW // 8 and not window.ended:
             window.position = comma
             break
     return [Chunk(0, records, flaws, lambda index: lines[index])]
 
 
 def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator[Chunk]:
-    """Yield chunks with at most CHUNK_RECORDS records. Lines are counted only when a caller needs them.
+    """Yield chunks with at most limits.CHUNK_RECORDS records. Lines are counted only when a caller needs them.
 
     `position` is a place before the first record. No text of a record may be between them.
     """
@@ -453,13 +257,15 @@ def _pieces(window: Window, records: list[RawRecord], position: int) -> Iterator
             place = found + len(bytes(records[at]))
             at += 1
 
-    for begin in range(0, len(records), CHUNK_RECORDS):
-        yield Chunk(0, records[begin : begin + CHUNK_RECORDS], line=lambda index, begin=begin: line(begin + index))
+    for begin in range(0, len(records), limits.CHUNK_RECORDS):
+        yield Chunk(
+            0, records[begin : begin + limits.CHUNK_RECORDS], line=lambda index, begin=begin: line(begin + index)
+        )
 
 
 def _json_lines(window: Window) -> Iterator[Chunk]:
     while True:
-        window.fill(WINDOW)
+        window.fill(limits.WINDOW)
         end = len(window.buffer) if window.ended else window.buffer.rfind(b"\n") + 1
         first_line = window.line()
         if end <= window.position:
@@ -470,8 +276,8 @@ def _json_lines(window: Window) -> Iterator[Chunk]:
         texts = window.buffer[window.position : end].split(b"\n")
         window.position = end
         filled = [(first_line + i, text) for i, text in enumerate(texts) if text and not text.isspace()]
-        for begin in range(0, len(filled), CHUNK_RECORDS):
-            piece = filled[begin : begin + CHUNK_RECORDS]
+        for begin in range(0, len(filled), limits.CHUNK_RECORDS):
+            piece = filled[begin : begin + limits.CHUNK_RECORDS]
             yield Chunk(0, [text for _, text in piece], line=lambda index, piece=piece: piece[index][0])
         if window.ended:
             return
@@ -479,17 +285,17 @@ def _json_lines(window: Window) -> Iterator[Chunk]:
 
 def _long_line(window: Window, line: int) -> Chunk:
     """Return the record of a line that does not end in the window."""
-    window.fill(RECORD_LIMIT + 1)
+    window.fill(limits.RECORD_LIMIT + 1)
     end = window.buffer.find(b"\n", window.position)
     if end < 0 and window.ended:
         end = len(window.buffer)
-    if 0 <= end <= window.position + RECORD_LIMIT:
+    if 0 <= end <= window.position + limits.RECORD_LIMIT:
         text = window.buffer[window.position : end]
         window.position = end
         return Chunk(0, [text], line=lambda _: line)
-    text = window.buffer[window.position : window.position + RAW_LIMIT]
+    text = window.buffer[window.position : window.position + limits.RAW_LIMIT]
     while (end := window.buffer.find(b"\n", window.position)) < 0 and not window.ended:
         window.position = len(window.buffer)
-        window.fill(WINDOW)
+        window.fill(limits.WINDOW)
     window.position = end if end >= 0 else len(window.buffer)
     return Chunk(0, [text], {0: OVERSIZE}, line=lambda _: line)

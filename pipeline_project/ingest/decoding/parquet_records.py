@@ -18,17 +18,10 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import (
-    CHUNK_RECORDS,
-    OVERSIZE,
-    RECORD_LIMIT,
-    WINDOW,
-    Chunk,
-    Flaw,
-    RawRecord,
-)
 from pipeline_project.ingest.decoding.parquet_footer import ENCRYPTED, PLAIN, is_encrypted
+from pipeline_project.ingest.decoding.records import OVERSIZE, Chunk, Flaw, RawRecord
 from pipeline_project.ingest.decoding.streams import ByteStream, check_unpacked
 
 SPILL = 8 * 1024 * 1024
@@ -121,13 +114,16 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, F
                 for place, column in enumerate(batch.columns)
             ]
             for begin, end in _windows(rows):
-                oversize = rows[begin] > RECORD_LIMIT
+                oversize = rows[begin] > limits.RECORD_LIMIT
                 places = [place for place, column in enumerate(sizes) if not oversize or column[begin] <= GLIMPSE]
                 piece = batch.slice(begin, end - begin).select(places)
                 for schema in (without_zone, readable):
                     piece = piece.cast(pa.schema([schema[place] for place in places]), safe=False)
                 records: list[RawRecord] = [_encode(_present(row)) for row in piece.to_pylist()]
-                yield records, {i: OVERSIZE for i, text in enumerate(records) if oversize or len(text) > RECORD_LIMIT}
+                yield (
+                    records,
+                    {i: OVERSIZE for i, text in enumerate(records) if oversize or len(text) > limits.RECORD_LIMIT},
+                )
         if rows_read != group.num_rows:
             raise _count_mismatch(group.num_rows, rows_read)
 
@@ -158,7 +154,7 @@ def _count_mismatch(declared: int, found: int) -> ObjectFault:
 
 def _check_old_times(coarse: pq.ParquetFile, columns: Sequence[str]) -> None:
     """Raise ObjectFault if a time of the type INT96 wraps in microseconds. In milliseconds, `coarse` can hold each."""
-    for batch in coarse.iter_batches(CHUNK_RECORDS, columns=list(columns)):
+    for batch in coarse.iter_batches(limits.CHUNK_RECORDS, columns=list(columns)):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if _wraps(column):
                 raise ObjectFault(
@@ -205,12 +201,12 @@ def _width(metadata: pq.FileMetaData, group: pq.RowGroupMetaData, *, at_once: bo
 def _rows_at_once(metadata: pq.FileMetaData, group: pq.RowGroupMetaData) -> int:
     """Return how many rows of a row group fit into a window, according to the file's own sizes."""
     bytes_ = max(group.total_byte_size, _width(metadata, group, at_once=False), 1)
-    rows = WINDOW * group.num_rows // bytes_
+    rows = limits.WINDOW * group.num_rows // bytes_
     for place in range(group.num_columns):
         column = group.column(place)
         if _is_delta(column):  # each string can repeat the whole string before it
-            rows = min(rows, RECORD_LIMIT // max(column.total_uncompressed_size, 1))
-    return max(1, min(CHUNK_RECORDS, rows))
+            rows = min(rows, limits.RECORD_LIMIT // max(column.total_uncompressed_size, 1))
+    return max(1, min(limits.CHUNK_RECORDS, rows))
 
 
 def _is_delta(column: pq.ColumnChunkMetaData) -> bool:
@@ -256,7 +252,7 @@ def _windows(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     begin = 0
     together = 0
     for place, size in enumerate(sizes):
-        if place > begin and (together + size > WINDOW or sizes[begin] > RECORD_LIMIT):
+        if place > begin and (together + size > limits.WINDOW or sizes[begin] > limits.RECORD_LIMIT):
             yield begin, place
             begin, together = place, 0
         together += size

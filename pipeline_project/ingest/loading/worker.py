@@ -265,8 +265,10 @@ class Worker:
 def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) -> Opened:
     """An object whose content is `body`, ready to be loaded."""
     envelope = Envelope()
-    aliases = mapper_for(sources()[claimed.source], claimed.dataset).id_aliases()
-    return Opened(claimed, position, chunks(body, envelope, aliases), envelope)
+    source = sources()[claimed.source]
+    names = mapper_for(source, claimed.dataset).field_names()
+    dialect = source.dialect_of(claimed.dataset, claimed.key)
+    return Opened(claimed, position, chunks(body, envelope, names, dialect), envelope)
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:

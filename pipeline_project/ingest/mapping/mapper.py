@@ -15,7 +15,16 @@ from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline_project.ingest.decoding import OVERSIZE, UNREADABLE, Chunk, Flaw, RawRecord, decode, decode_any_number
+from pipeline_project.ingest.decoding import (
+    OVERSIZE,
+    UNREADABLE,
+    Chunk,
+    FieldNames,
+    Flaw,
+    RawRecord,
+    decode,
+    decode_any_number,
+)
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
@@ -110,9 +119,13 @@ class Mapper:
             *self.content_columns,
         )
 
-    def id_aliases(self) -> Collection[str]:
-        """Return the names that the ID of a record can have."""
-        return frozenset(path[0] for name in self._id_fields() for path in self._aliases[name])
+    def field_names(self) -> FieldNames:
+        """Return the names that the fields of a record can have, as decoding needs them."""
+        return FieldNames(
+            ids=frozenset(path[0] for name in self._id_fields() for path in self._aliases[name]),
+            fields={path[0]: name for name, paths in self._aliases.items() for path in paths},
+            id_fields=self._id_fields(),
+        )
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
         """Map one record to its row or its errors. An invalid record never raises. `flaw` is what the decoder found."""

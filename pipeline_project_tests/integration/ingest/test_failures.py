@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 from pipeline_project.database import Database
 from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.decoding import json_records
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.ledger.objects import ObjectSeen
 from pipeline_project.ingest.loading import microbatches as pieces
 from pipeline_project.ingest.loading.loader import Loader
@@ -91,7 +91,7 @@ class StallingLanding(Landing):
 
 def work(conninfo: str, landing: Landing, reached: Path, object_ids: list[int]) -> None:
     """A worker process: it writes what it has read before the rest comes."""
-    json_records.WINDOW = json_records.RECORD_LIMIT = 16 * 1024
+    limits.WINDOW = limits.RECORD_LIMIT = 16 * 1024
     pieces.MICRO_BATCH_RECORDS = 1
     list(Worker(Database(lambda: conninfo), StallingLanding(landing, reached), SETTINGS).ingest(object_ids))
 
@@ -200,7 +200,7 @@ def test_what_passes_by_itself_is_tried_again(
     database: FreshDatabase, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deadlock in the second of many pieces: what later statements say of the failed transaction is not the reason."""
-    monkeypatch.setattr(json_records, "CHUNK_RECORDS", 2 if large else 1000)
+    monkeypatch.setattr(limits, "CHUNK_RECORDS", 2 if large else 1000)
     monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 2)
     landing = Landing()
     rows: list[Any] = customers(20)

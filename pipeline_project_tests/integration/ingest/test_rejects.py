@@ -250,7 +250,7 @@ def test_what_is_kept_of_a_refused_object_does_not_depend_on_its_neighbours(
 ) -> None:
     if not together:
         monkeypatch.setattr(worker, "SMALL", 0)
-    monkeypatch.setattr("pipeline_project.ingest.decoding.json_records.CHUNK_RECORDS", 1)
+    monkeypatch.setattr("pipeline_project.ingest.decoding.limits.CHUNK_RECORDS", 1)
     monkeypatch.setattr("pipeline_project.ingest.loading.microbatches.MICRO_BATCH_RECORDS", 1)
     text = msgspec.json.encode([{"id": 1, "name": "A"}, {"id": 2}, {"id": 3, "name": "A"}])
     ingest(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.ingest.decoding import json_records
+from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.loading import microbatches as pieces
 from pipeline_project.ingest.loading import retention, worker
 from pipeline_project.ingest.loading.retention import prune_confirmations
@@ -77,7 +77,7 @@ def test_what_an_object_said_twice_leaves_the_last_word(
     database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In two of its pieces, so that both are kept. A row that is later than that still loses."""
-    monkeypatch.setattr(json_records, "CHUNK_RECORDS", 1)
+    monkeypatch.setattr(limits, "CHUNK_RECORDS", 1)
     monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 1)
     monkeypatch.setattr(worker, "SMALL", 0)
     landing = Landing()

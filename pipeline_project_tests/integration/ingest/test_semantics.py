@@ -199,7 +199,7 @@ def test_a_row_of_an_earlier_chunk_counts_against_one_of_a_later(
     database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second piece is probed before the first is merged."""
-    monkeypatch.setattr("pipeline_project.ingest.decoding.json_records.CHUNK_RECORDS", 2)
+    monkeypatch.setattr("pipeline_project.ingest.decoding.limits.CHUNK_RECORDS", 2)
     monkeypatch.setattr("pipeline_project.ingest.loading.microbatches.MICRO_BATCH_RECORDS", 2)
     monkeypatch.setattr(worker, "SMALL", 0)
     known = [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}, {"id": 3, "name": "C"}]

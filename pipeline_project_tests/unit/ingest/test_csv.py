@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.decoding import csv_records, formats, json_records
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding import formats, limits
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Envelope
 from pipeline_project_tests.records import fault, read
 
 
@@ -49,8 +50,7 @@ def test_any_text_survives_a_csv(rows: list[tuple[str, str]], window: int) -> No
     quoted = ['"' + text.replace('"', '""') + '"' for row in rows for text in row]
     text = "id,name\n" + "".join(f"{a},{b}\n" for a, b in zip(quoted[::2], quoted[1::2], strict=True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_records, "WINDOW", window)
-        patch.setattr(json_records, "WINDOW", window)
+        patch.setattr(limits, "WINDOW", window)
         _, records, _, flaws = read(text.encode())
     assert flaws == {}
     assert [(each["id"], each.get("name", "")) for each in records] == rows
@@ -95,12 +95,12 @@ def test_faults_of_a_csv(content: bytes, code: str, line: int) -> None:
 def test_a_chunk_of_long_rows_is_no_larger_than_one_of_short_ones() -> None:
     rows = 40
     data = b"id,name\n" + b"".join(f"{number},{'x' * 500_000}\n".encode() for number in range(rows))
-    sizes = [sum(map(len, chunk.records)) for chunk in formats.chunks(BytesIO(data), Envelope(), ["id"])]
-    assert max(sizes) < csv_records.WINDOW + 600_000
+    sizes = [sum(map(len, chunk.records)) for chunk in formats.chunks(BytesIO(data), Envelope(), FieldNames(["id"]))]
+    assert max(sizes) < limits.WINDOW + 600_000
 
 
 def test_a_row_that_is_too_large_is_told_and_its_neighbours_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_records, "RECORD_LIMIT", 1000)
+    monkeypatch.setattr(limits, "RECORD_LIMIT", 1000)
     _, records, lines, flaws = read(b"id,name\n1,A\n2," + b"x" * 1000 + b"\n3,C\n")
     assert (records[0], records[2]) == ({"id": "1", "name": "A"}, {"id": "3", "name": "C"})
     assert records[1].startswith('{"id":"2","name":"xxx')

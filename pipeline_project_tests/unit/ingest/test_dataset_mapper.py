@@ -130,6 +130,6 @@ def test_declarations_that_no_mapper_can_follow_are_refused() -> None:
 
 
 def test_the_names_of_ids_come_from_the_declaration() -> None:
-    assert set(mapper(PRODUCTS).id_aliases()) == {"article", "sku"}
-    assert set(mapper(INVOICES).id_aliases()) == {"invoice_id"}
-    assert set(mapper(ENTITIES).id_aliases()) == {"id"}
+    assert set(mapper(PRODUCTS).field_names().ids) == {"article", "sku"}
+    assert set(mapper(INVOICES).field_names().ids) == {"invoice_id"}
+    assert set(mapper(ENTITIES).field_names().ids) == {"id"}

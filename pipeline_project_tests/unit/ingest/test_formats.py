@@ -12,8 +12,9 @@ from itertools import chain, islice, repeat
 
 import pytest
 
-from pipeline_project.ingest.decoding import csv_records, formats, json_records
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding import formats, limits
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Envelope
 from pipeline_project_tests.records import fault
 
 RECORD = b'{"id": 12345678, "name": "A company of some name", "revenue": 1234.5, "address": {"city": "Somewhere"}}'
@@ -44,7 +45,9 @@ def peak(form: str, count: int) -> tuple[int, int]:
     """Records that were read, and the most memory that was taken for it."""
     tracemalloc.start()
     try:
-        read = sum(len(chunk.records) for chunk in formats.chunks(Endless(*FORMS[form], count), Envelope(), ["id"]))
+        read = sum(
+            len(chunk.records) for chunk in formats.chunks(Endless(*FORMS[form], count), Envelope(), FieldNames(["id"]))
+        )
         return read, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -53,9 +56,8 @@ def peak(form: str, count: int) -> tuple[int, int]:
 @pytest.mark.parametrize("form", FORMS)
 def test_memory_does_not_grow_with_the_file(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of four and one of forty windows."""
-    for module in (json_records, csv_records):
-        monkeypatch.setattr(module, "WINDOW", 100_000)
-    monkeypatch.setattr(json_records, "RECORD_LIMIT", 200_000)
+    monkeypatch.setattr(limits, "WINDOW", 100_000)
+    monkeypatch.setattr(limits, "RECORD_LIMIT", 200_000)
     (few, small), (many, large) = peak(form, 4_000), peak(form, 40_000)
     assert (few, many) == (4_001, 40_001)
     assert large < 1.2 * small

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.decoding import formats, json_records
+from pipeline_project.ingest.decoding import formats
+from pipeline_project.ingest.decoding import limits as sizes
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Envelope
 from pipeline_project_tests.records import fault
 
 LIMITS = ("WINDOW", "CHUNK_RECORDS", "RECORD_LIMIT", "RAW_LIMIT")
@@ -43,15 +45,15 @@ class Split:
 
 def split(data: bytes, *, most: int = 1 << 30, **limits: int) -> Split:
     """All records of `data`, with other limits than usual."""
-    usual = {name: getattr(json_records, name) for name in LIMITS}
+    usual = {name: getattr(sizes, name) for name in LIMITS}
     result = Split()
     envelope = Envelope()
     try:
         for name, value in limits.items():
-            setattr(json_records, name, value)
-        for chunk in formats.chunks(Trickle(data, most), envelope, ["id"]):
+            setattr(sizes, name, value)
+        for chunk in formats.chunks(Trickle(data, most), envelope, FieldNames(["id"])):
             assert chunk.first_ordinal == len(result.records) + 1
-            assert 0 < len(chunk.records) <= max(json_records.CHUNK_RECORDS, 1)
+            assert 0 < len(chunk.records) <= max(sizes.CHUNK_RECORDS, 1)
             result.oversize += [chunk.first_ordinal + index for index in chunk.flaws]
             order = list(range(len(chunk.records)))
             if len(order) < 20:
@@ -63,7 +65,7 @@ def split(data: bytes, *, most: int = 1 << 30, **limits: int) -> Split:
         result.fault = fault
     finally:
         for name, value in usual.items():
-            setattr(json_records, name, value)
+            setattr(sizes, name, value)
     result.format, result.fields = envelope.format, envelope.fields
     return result
 
@@ -347,7 +349,7 @@ def test_of_an_envelope_only_what_is_asked_about_is_kept() -> None:
         (b"words", "unknown_format"),
         (b'{"id": 1, "na', "bad_json"),
         (b'{"id": 1} x', "trailing_data"),
-        (b'{"x": "' + b"x" * json_records.RECORD_LIMIT + b'"}', "too_large"),
+        (b'{"x": "' + b"x" * sizes.RECORD_LIMIT + b'"}', "too_large"),
     ],
 )
 def test_the_first_line_tells_json_lines(first: bytes, code: str) -> None:
@@ -356,5 +358,5 @@ def test_the_first_line_tells_json_lines(first: bytes, code: str) -> None:
 
 
 def test_a_first_line_with_a_fault_inside_is_a_reject_if_an_object_follows() -> None:
-    chunks = formats.chunks(BytesIO(b'{"id": 1,}\n{"id": 2}\n'), Envelope(), ["id"])
+    chunks = formats.chunks(BytesIO(b'{"id": 1,}\n{"id": 2}\n'), Envelope(), FieldNames(["id"]))
     assert [bytes(record) for chunk in chunks for record in chunk.records] == [b'{"id": 1,}', b'{"id": 2}']

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import create_model
 
 from pipeline_project.datasets.entities import Entity
-from pipeline_project.ingest.decoding.json_records import Chunk
+from pipeline_project.ingest.decoding.records import Chunk
 from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
 from pipeline_project.schema.fields import Text, aliased

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline_project.ingest.decoding import formats, parquet_records, streams
+from pipeline_project.ingest.decoding import formats, limits, streams
 from pipeline_project.ingest.decoding.faults import ObjectFault
-from pipeline_project.ingest.decoding.json_records import Envelope
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.records import Envelope
 from pipeline_project_tests.records import fault, read
 
 
@@ -68,9 +69,9 @@ def test_a_parquet_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wide_rows_of_parquet_are_read_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_records, "WINDOW", 10_000)
+    monkeypatch.setattr(limits, "WINDOW", 10_000)
     data = BytesIO(parquet(pa.array([f"{number:0300}" for number in range(1000)])))
-    sizes = [len(chunk.records) for chunk in formats.chunks(data, Envelope(), ["id"])]
+    sizes = [len(chunk.records) for chunk in formats.chunks(data, Envelope(), FieldNames(["id"]))]
     assert sum(sizes) == 1000
     assert max(sizes) < 40
 
@@ -147,7 +148,7 @@ def test_a_bomb_of_repetitions_is_refused_and_memory_stays_flat(name: str, monke
         tracemalloc.start()
         try:
             with pytest.raises(ObjectFault) as caught:
-                deque(formats.chunks(BytesIO(bomb), Envelope(), ["id"]), maxlen=0)
+                deque(formats.chunks(BytesIO(bomb), Envelope(), FieldNames(["id"])), maxlen=0)
             python = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -193,6 +194,6 @@ def test_many_columns_of_which_little_was_sent_are_read_a_few_rows_at_a_time() -
     pq.write_table(
         pa.table({"id": range(rows), **{f"empty {number}": pa.nulls(rows) for number in range(columns)}}), file
     )
-    sizes = [len(chunk.records) for chunk in formats.chunks(BytesIO(file.getvalue()), Envelope(), ["id"])]
+    sizes = [len(chunk.records) for chunk in formats.chunks(BytesIO(file.getvalue()), Envelope(), FieldNames(["id"]))]
     assert sum(sizes) == rows
     assert max(sizes) * columns < 300_000

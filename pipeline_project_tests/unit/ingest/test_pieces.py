@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_project.ingest.decoding.json_records import Chunk, Envelope
+from pipeline_project.ingest.decoding.records import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed
 from pipeline_project.ingest.loading.microbatches import Opened, micro_batches_of
 from pipeline_project_tests.mapped import POSITION

@@ -10,7 +10,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.ingest.decoding.json_records import UNREADABLE, Chunk, decode
+from pipeline_project.ingest.decoding.json_values import UNREADABLE, decode
+from pipeline_project.ingest.decoding.records import Chunk
 from pipeline_project.ingest.mapping import fast_path as ordinary
 from pipeline_project.ingest.mapping.probe_keys import to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, Row

@@ -63,7 +63,7 @@ def test_spellings_are_paths_the_preferred_first() -> None:
 def test_every_source_has_a_mapper_for_every_dataset(name: str) -> None:
     for dataset in get_args(str):
         mapper = mapper_for(sources()[name], dataset)
-        assert mapper.id_aliases()
+        assert mapper.field_names().ids
         assert len(set(mapper.columns)) == len(mapper.columns)
 
 

@@ -1,0 +1,10 @@
+"""Names of fields as people and systems write them, folded to one form, so that `Annual Revenue` finds `annual_revenue`."""
+
+import re
+
+_IGNORED = re.compile(r"[\s_.\-]+")
+
+
+def folded(name: str) -> str:
+    """Return a name without case, blanks, underscores, hyphens and dots."""
+    return _IGNORED.sub("", name).casefold()
