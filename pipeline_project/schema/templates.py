@@ -17,7 +17,7 @@ remain parameters. The names:
 | `{partition_by}` | the column of days whose months are partitions |
 | `{id}`, `{ids}` | the surrogate key, and the column of an array of them (kind `versioned`) |
 | `{versions}`, `{blocks}`, `{confirmations}` | the tables of the history (kind `versioned`) |
-| `{late}`, `{peeked}`, `{known}`, `{timeline}` | further staging tables (kind `versioned`) |
+| `{late}`, `{probe_keys}`, `{known}`, `{timeline}` | further staging tables (kind `versioned`) |
 """
 
 import re
@@ -102,7 +102,7 @@ def _values(dataset: Dataset) -> dict[str, str]:
             "versions_view": f"analytics.{dataset.kind.subject}_versions",
             "blocks": dataset.kind.blocks,
             "confirmations": dataset.kind.confirmations,
-            **{each: f"{each}_{dataset.name}" for each in ("late", "peeked", "known", "timeline")},
+            **{each: f"{each}_{dataset.name}" for each in ("late", "probe_keys", "known", "timeline")},
         }
     if isinstance(dataset.kind, Latest):
         identity = dataset.key if "source" in dataset.key else (*dataset.key, "source")

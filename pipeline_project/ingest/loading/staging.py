@@ -89,7 +89,7 @@ class Staging:
             "repeats": self.repeats,
         }
         self.connection.execute(self._statement("loading/empty_probe"))
-        table = sql.Identifier(f"peeked_{self.dataset.name}")
+        table = sql.Identifier(f"probe_keys_{self.dataset.name}")
         with self.connection.cursor() as cursor:
             with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(table)) as copy:
                 copy.write(probe_keys)

@@ -1,6 +1,7 @@
-"""What tells whether records are there already in this very form, on its way into the table `peeked`.
+"""Probe keys: they show whether a record is already stored unchanged, before the record is mapped.
 
-In COPY's binary format: as text it takes PostgreSQL three times as long, since there are a time and a uuid to parse.
+They go to the temporary table `probe_keys` in the binary format of COPY. As text they take PostgreSQL three times as long,
+because it has to parse a time and a UUID for each row.
 """
 
 from collections import Counter
@@ -13,27 +14,27 @@ import numpy as np
 import numpy.typing as npt
 
 _BEGIN, _END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-"""What stands around the rows of a COPY in binary format."""
+"""Header and trailer of a binary COPY."""
 
 Integers = npt.NDArray[np.int64]
 
 
 class ProbeKeys(NamedTuple):
-    """Columns of one length."""
+    """Columns of the same length, one entry for each record."""
 
     keys: list[str]
-    """Canonical ids, without NUL."""
+    """Canonical IDs, without NUL."""
     times: Integers
     """Microseconds since the beginning of 2000."""
     ordinals: Integers
     object_places: Integers
-    """Which object each is of: its place among those of the probe, from 1."""
+    """The object of each record, as its place among the objects of the probe, from 1."""
     digests: list[bytes]
-    """SHA-256; half of it is compared."""
+    """SHA-256 of each record. The first half is compared."""
 
 
 def joined(some: Sequence[ProbeKeys]) -> ProbeKeys:
-    """All of these, in their order."""
+    """Join probe keys in their order."""
     if len(some) == 1:
         return some[0]
     if not some:
@@ -49,33 +50,37 @@ def joined(some: Sequence[ProbeKeys]) -> ProbeKeys:
     )
 
 
-def without_repeated_keys(peeks: ProbeKeys) -> ProbeKeys:
-    """Those whose key is there once."""
-    if len(set(peeks.keys)) == len(peeks.keys):
-        return peeks
-    times = Counter(peeks.keys)
-    once = np.fromiter((times[key] == 1 for key in peeks.keys), bool, len(peeks.keys))
+def without_repeated_keys(probe_keys: ProbeKeys) -> ProbeKeys:
+    """Drop all records whose key occurs more than once."""
+    keys = probe_keys.keys
+    if len(set(keys)) == len(keys):
+        return probe_keys
+    counts = Counter(keys)
+    once = np.fromiter((counts[key] == 1 for key in keys), bool, len(keys))
     return ProbeKeys(
-        list(compress(peeks.keys, once)),
-        peeks.times[once],
-        peeks.ordinals[once],
-        peeks.object_places[once],
-        list(compress(peeks.digests, once)),
+        list(compress(keys, once)),
+        probe_keys.times[once],
+        probe_keys.ordinals[once],
+        probe_keys.object_places[once],
+        list(compress(probe_keys.digests, once)),
     )
 
 
-def to_binary_copy(peeks: ProbeKeys) -> bytes:
-    """All of the COPY into `peeked`; empty where there are no rows. Those whose keys have the same length are made together."""
-    if not peeks.keys:
+def to_binary_copy(probe_keys: ProbeKeys) -> bytes:
+    """Return the whole binary COPY, or nothing if there are no rows.
+
+    This is a hot path. NumPy builds all rows whose keys have the same length in one step.
+    """
+    if not probe_keys.keys:
         return b""
-    keys = list(map(str.encode, peeks.keys))
+    keys = list(map(str.encode, probe_keys.keys))
     lengths = np.fromiter(map(len, keys), np.int64, len(keys))
     order = np.argsort(lengths, kind="stable")
     columns = {
-        "source_updated_at": peeks.times,
-        "record_digest": np.frombuffer(b"".join(peeks.digests), "V32").view("V16")[::2],
-        "ordinal": peeks.ordinals,
-        "object_place": peeks.object_places,
+        "source_updated_at": probe_keys.times,
+        "record_digest": np.frombuffer(b"".join(probe_keys.digests), "V32").view("V16")[::2],
+        "ordinal": probe_keys.ordinals,
+        "object_place": probe_keys.object_places,
         "canonical_id": np.array(keys, bytes),
     }
     parts = [_BEGIN]
@@ -89,7 +94,7 @@ def to_binary_copy(peeks: ProbeKeys) -> bytes:
 
 @cache
 def _row(length: int) -> npt.NDArray[np.void]:
-    """A row whose key has so many bytes, with the number of its columns and the length before each."""
+    """Return an empty row whose key has this many bytes, with the number of its columns and the length of each."""
     columns = {
         "source_updated_at": ">i8",
         "record_digest": "V16",

@@ -281,11 +281,11 @@ def test_many_at_once_give_what_each_alone_gives(raws: list[bytes], source: str)
 
 
 @given(raws=st.lists(raw_records(), min_size=1, max_size=6), source=st.sampled_from(["crm", "erp", "legacy"]))
-def test_a_peek_sees_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
+def test_probe_keys_have_the_key_time_and_digest_that_the_row_has(raws: list[bytes], source: str) -> None:
     mapper = new_mapper(sources()[source], "entities")
-    peeks = mapper.probe_keys(Chunk(3, raws), POSITION, object_place=9)
-    rows = copied(to_binary_copy(peeks))
-    assert sorted(key.decode() for *_, key in rows) == sorted(peeks.keys)
+    probe_keys = mapper.probe_keys(Chunk(3, raws), POSITION, object_place=9)
+    rows = copied(to_binary_copy(probe_keys))
+    assert sorted(key.decode() for *_, key in rows) == sorted(probe_keys.keys)
     for updated_at, digest, ordinal, object_place, key in rows:
         row = mapper.map(raws[int.from_bytes(ordinal) - 3], int.from_bytes(ordinal), POSITION)
         if isinstance(row, Row):
@@ -315,9 +315,9 @@ def test_what_few_fields_say_does_not_depend_on_what_was_read_before(blocks: lis
 def test_a_key_that_is_there_twice_is_left_out() -> None:
     mapper = new_mapper(sources()["crm"], "entities")
     raws = [b'{"id": %d, "name": "%d"}' % (each % 3, each) for each in range(4)]
-    peeks = without_repeated_keys(mapper.probe_keys(Chunk(3, raws), POSITION, object_place=1))
-    assert (peeks.keys, peeks.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
-    assert [ordinal for _, _, ordinal, _, _ in copied(to_binary_copy(peeks))] == [
+    probe_keys = without_repeated_keys(mapper.probe_keys(Chunk(3, raws), POSITION, object_place=1))
+    assert (probe_keys.keys, probe_keys.ordinals.tolist()) == (["crm_1", "crm_2"], [4, 5])
+    assert [ordinal for _, _, ordinal, _, _ in copied(to_binary_copy(probe_keys))] == [
         bytes([0, 0, 0, 4]),
         bytes([0, 0, 0, 5]),
     ]

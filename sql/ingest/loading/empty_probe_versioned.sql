@@ -1,2 +1,2 @@
 -- Empties what the probe of the micro-batch before left.
-TRUNCATE {peeked}, {known}
+TRUNCATE {probe_keys}, {known}

@@ -9,7 +9,7 @@
 -- confirms it, whatever version that belongs to, and stays as it is. Those of the objects of late rows may go, and the
 -- first one behind each place where a row comes or goes may begin a state now.
 INSERT INTO {timeline} (
-    {id}, begins, origin, content_of, stands, version, valid_to,
+    {id}, begins, origin, content_of, is_stored, version, valid_to,
     source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash)
 WITH stored AS (
     -- One walk through the index, as in probe_versioned.sql; and joined as there.

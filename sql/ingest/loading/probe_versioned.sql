@@ -1,4 +1,4 @@
--- Which of the peeked records are there already in this very form: they need neither mapping nor writing.
+-- Which of the probed records are already stored unchanged: they need neither mapping nor writing.
 -- Newer than the current state and equal to it, or older and equal to the state that was valid at their position.
 -- Puts them into `known`; returns object_id, ordinals and whether they are unchanged, or else stale, for each row of it.
 -- `recorded`: what the row says is stored (a replay), so there is not even something to confirm.
@@ -9,7 +9,7 @@ WITH stored AS (
     SELECT
         canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest
     FROM {table}
-    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {peeked})::text[]) OFFSET 0
+    WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {probe_keys})::text[]) OFFSET 0
 ),
 compared AS (
     -- standing: 2, the very row that the current state was read from; 1, newer than it and equal; 0, older; null, none of these.
@@ -27,9 +27,9 @@ compared AS (
     FROM (
         SELECT *, (%(object_ids)s::bigint[])[object_place] AS object_id,
                (%(object_modified_ats)s::timestamptz[])[object_place] AS object_modified_at
-        FROM {peeked}
+        FROM {probe_keys}
     ) p
-    -- All that is stored was peeked. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
+    -- All that is stored was probed. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
     -- many records; a full join it can only hash or merge.
     FULL JOIN stored e USING (canonical_id)
 ),

@@ -33,7 +33,7 @@ states AS NOT MATERIALIZED (   -- those to be written, with what they say, from 
             {state}, quality_score, record_digest
         FROM {versions} s WHERE (s.{id}, s.version) = (t.{id}, t.content_of) OFFSET 0
     ) s
-    WHERE t.begins AND t.content_of IS NOT NULL AND NOT t.stands
+    WHERE t.begins AND t.content_of IS NOT NULL AND NOT t.is_stored
 ),
 versions AS (
     INSERT INTO {versions} (
@@ -53,7 +53,7 @@ versions AS (
 renumbered AS (
     UPDATE {table} e SET version = t.version
     FROM {timeline} t
-    WHERE t.begins AND t.origin = 1 AND t.content_of IS NULL AND t.valid_to IS NULL AND NOT t.stands
+    WHERE t.begins AND t.origin = 1 AND t.content_of IS NULL AND t.valid_to IS NULL AND NOT t.is_stored
       AND e.{id} = t.{id}
     RETURNING 1
 ),

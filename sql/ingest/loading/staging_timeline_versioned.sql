@@ -4,7 +4,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {timeline} (
     begins boolean NOT NULL,                -- a state, rather than the confirmation of one
     origin smallint NOT NULL,               -- what it was before: 0 a late row, 1 a state, 2 a confirmation
     content_of integer,                     -- which version says it now; null: the current state, or the late row itself
-    stands boolean NOT NULL,                -- the state is there already, under this version and until valid_to
+    is_stored boolean NOT NULL,             -- the state is already stored under this version and until valid_to
     version integer NOT NULL,
     valid_to timestamptz,                   -- null: the current state
     source_updated_at timestamptz NOT NULL,

@@ -2,7 +2,7 @@
 -- STORAGE PLAIN does without a table for long values, which would be emptied with each chunk, too.
 
 -- Records by key, time and digest: are they there already in this very form? What is common to an object is a parameter.
-CREATE TEMPORARY TABLE IF NOT EXISTS {peeked} (
+CREATE TEMPORARY TABLE IF NOT EXISTS {probe_keys} (
     source_updated_at timestamptz NOT NULL,
     record_digest uuid NOT NULL,
     ordinal integer NOT NULL,
