@@ -180,7 +180,7 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
                 console,
                 binaries or wheel_binaries(),
                 stock=stock,
-                ready_seconds=local.local_ready_seconds,
+                ready_seconds=local.local_start_timeout_seconds,
                 allowed_origins=local.api_allowed_origins,
             )
             _raise_on_signal()

@@ -98,7 +98,7 @@ class JobStore:
             dynamodb,
             settings.table_name,
             retention_days=settings.job_retention_days,
-            open_jobs=settings.api_open_jobs,
+            open_jobs=settings.api_max_unfinished_jobs,
         )
 
     # --- submit and read

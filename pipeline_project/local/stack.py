@@ -106,7 +106,7 @@ class Stack:
             "DAGSTER_PG_PASSWORD": self._passwords["dagster"],
             "DAGSTER_CODE_SERVER_SOCKET": str(code_server),
             "DAGSTER_WORKERS_SOCKET": str(workers),
-            **({"PIPELINE_LANDING_LISTENS": "false"} if self._stock else {}),
+            **({"PIPELINE_LANDING_LONG_POLLING": "false"} if self._stock else {}),
         }
 
         def module(name: str, environment: dict[str, str], *command: str, once: bool = False, stop_seconds: int = 8):

@@ -30,7 +30,7 @@ def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Servic
 
 @dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
 def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
-    before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_days)
+    before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_retention_days)
     with retried(context), platform.loader.connect(autocommit=True) as connection:
         pruned = prune_confirmations(connection, before)
     context.add_output_metadata({"confirmations deleted": pruned, "older than": before.isoformat()})

@@ -35,7 +35,7 @@ TICK_SECONDS = (39, 44, 49)
 - Well below 60: Dagster aborts a tick after one minute.
 """
 SHORT_POLL_SECONDS = 1.5
-"""Tick length, in seconds, if long polling is turned off (PIPELINE_LANDING_LISTENS=false)."""
+"""Tick length, in seconds, if long polling is turned off (PIPELINE_LANDING_LONG_POLLING=false)."""
 DEBOUNCE_SECONDS = 0.1
 """Time to wait for more events after the first one, so that files uploaded together form one batch."""
 RUNS_PER_SOURCE = 1
@@ -70,7 +70,7 @@ def _landing_sensor(number: int, seconds: int, turns: SensorRotation) -> dg.Sens
     )
     def landing_sensor(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Services]) -> dg.SensorResult:
         landing, cursor = platform.landing, context.cursor
-        listening = seconds if platform.settings.landing_listens else SHORT_POLL_SECONDS
+        listening = seconds if platform.settings.landing_long_polling else SHORT_POLL_SECONDS
         if lists:
             now = datetime.now(UTC)
             place = ListingCursor.parse(cursor)

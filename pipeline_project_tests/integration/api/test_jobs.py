@@ -212,7 +212,7 @@ def test_listing(api: Caller, cloud: Cloud) -> None:
 
 
 def test_too_many_open_jobs(api: Caller) -> None:
-    api.services.settings = msgspec.structs.replace(api.services.settings, api_open_jobs=1)
+    api.services.settings = msgspec.structs.replace(api.services.settings, api_max_unfinished_jobs=1)
     first = api("POST", "/analytics/jobs", QUESTION).json
     second = api("POST", "/analytics/jobs", QUESTION)
     assert (second.status, second.json["code"]) == (429, "too_many_jobs")

@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_while_it_starts_is_left_to_the_other_program(state
 
 
 def test_the_wait_for_a_part_can_be_bounded(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIPELINE_LOCAL_READY_SECONDS", "0.001")
+    monkeypatch.setenv("PIPELINE_LOCAL_START_TIMEOUT_SECONDS", "0.001")
     with up(state) as console:
         console.read_until("took more than 0.001 s")
         assert console.process.wait(SECONDS) == 1

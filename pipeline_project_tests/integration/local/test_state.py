@@ -106,11 +106,11 @@ def test_sockets_are_within_the_limit_however_deep_the_folder_lies(
 
 
 def test_the_bound_of_the_start_is_a_setting(state: State) -> None:
-    assert LocalSettings.load({}).local_ready_seconds is None
-    assert LocalSettings.load({"PIPELINE_LOCAL_READY_SECONDS": "90"}).local_ready_seconds == 90
+    assert LocalSettings.load({}).local_start_timeout_seconds is None
+    assert LocalSettings.load({"PIPELINE_LOCAL_START_TIMEOUT_SECONDS": "90"}).local_start_timeout_seconds == 90
     for malformed in ("soon", "0", "-1"):
-        with pytest.raises(ConfigurationError, match="PIPELINE_LOCAL_READY_SECONDS: "):
-            LocalSettings.load({"PIPELINE_LOCAL_READY_SECONDS": malformed})
+        with pytest.raises(ConfigurationError, match="PIPELINE_LOCAL_START_TIMEOUT_SECONDS: "):
+            LocalSettings.load({"PIPELINE_LOCAL_START_TIMEOUT_SECONDS": malformed})
 
 
 def test_parts_never_share_a_port(state: State) -> None:

@@ -158,7 +158,7 @@ def test_a_landing_sensor_listens_for_its_tick_or_looks_once(capsys: pytest.Capt
     for listens, seconds in ((True, [39, 44, 49]), (False, [1.5, 1.5, 1.5])):
         for number, expected in enumerate(seconds):
             landing = Landing()
-            look(number, landing, capsys, landing_listens=listens)
+            look(number, landing, capsys, landing_long_polling=listens)
             # One light run of a source at a time: what arrives meanwhile becomes one larger batch.
             assert landing.watched == [{"seconds": expected, "linger": 0.1, "runs_per_source": 1}]
 
