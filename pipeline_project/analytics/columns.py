@@ -5,13 +5,12 @@ A column that is reported here exists. For some columns PostgreSQL's name is not
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipeline_project.analytics.allowed import FUNCTION_COLUMNS, RELATIONS, SETS_OF_VALUES
 from pipeline_project.analytics.natural_names import natural_name, text
+from pipeline_project.analytics.sql_parser import Node
 
-Node = dict[str, Any]
-"""A node of the parse tree, without its kind, as pglast's JSON has it."""
 NONE: frozenset[str] = frozenset()
 
 

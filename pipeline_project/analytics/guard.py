@@ -1,5 +1,5 @@
 """Judges a person's SQL before it runs: exactly one SELECT, made only of what allowed.py lists. Parsed by PostgreSQL's own
-grammar (pglast), so that what is judged is what will run.
+grammar (sql_parser.py), so that what is judged is what will run.
 
 This is one layer of several. docs/custom-sql.md says what each layer stops by itself. The guard does not judge time and size:
 limits.sql, the role and the functions of the schema `bounded` bound them. The guard makes a query call these functions and
@@ -9,9 +9,6 @@ not those of PostgreSQL.
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-import msgspec
-from pglast.parser import ParseError, parse_sql_json
 
 from pipeline_project.analytics.allowed import (
     BOUNDED_FUNCTIONS,
@@ -30,9 +27,10 @@ from pipeline_project.analytics.allowed import (
     SCHEMA,
     TYPES,
 )
-from pipeline_project.analytics.columns import Columns, Node, Scope, record_columns
+from pipeline_project.analytics.columns import Columns, Scope, record_columns
 from pipeline_project.analytics.failures import QueryRefused
 from pipeline_project.analytics.natural_names import text
+from pipeline_project.analytics.sql_parser import Node, SqlSyntaxError, parse
 
 MAX_BYTES = 10_000
 """Checked before parsing: the parser is recursive and its stack is not endless."""
@@ -95,10 +93,11 @@ def check(query: str, params: Sequence[object] = ()) -> Judged:
     """
     _check_size(query)
     try:
-        tree = msgspec.json.decode(parse_sql_json(query))
-    except ParseError as error:
-        raise QueryRefused(f"syntax error{_place(error)}") from None
-    except (RecursionError, msgspec.DecodeError):
+        tree = parse(query)
+    except SqlSyntaxError as error:
+        place = "" if error.place is None else f" at character {error.place}"
+        raise QueryRefused(f"syntax error{place}") from None
+    except RecursionError:
         raise QueryRefused("the query is nested too deeply") from None
     statements = tree.get("stmts", [])
     if len(statements) != 1:
@@ -112,7 +111,7 @@ def check(query: str, params: Sequence[object] = ()) -> Judged:
     if judge.qualified:
         from pipeline_project.analytics.bounded import with_bounded_calls  # noqa: PLC0415 few queries need the printer
 
-        return Judged(with_bounded_calls(query), lasting)
+        return Judged(with_bounded_calls(query, tree), lasting)
     start, length = statements[0].get("stmt_location", 0), statements[0].get("stmt_len")
     # Both count bytes; a statement without a semicolon has no length.
     return Judged(query.encode()[start : None if length is None else start + length].decode(), lasting)
@@ -127,12 +126,6 @@ def _check_size(query: str) -> None:
         raise QueryRefused(f"the query has {size} bytes, at most {MAX_BYTES} are taken")
     if "\0" in query:
         raise QueryRefused("the query holds a NUL character")
-
-
-def _place(error: ParseError) -> str:
-    """Where the parser stumbled, from 1; it does not know at the end of the text."""
-    location = error.args[1] if len(error.args) > 1 else None
-    return f" at character {location + 1}" if isinstance(location, int) else ""
 
 
 class _Judge:

@@ -9,13 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-import msgspec
-from pglast.parser import parse_sql_json
-
 from pipeline_project.analytics.allowed import SCHEMA
 from pipeline_project.analytics.columns import natural_name
-
-Node = Mapping[str, Any]
+from pipeline_project.analytics.sql_parser import Node, statements
 
 
 class Source(NamedTuple):
@@ -31,8 +27,8 @@ Columns = dict[str, set[Source]]
 def column_lineage(sql: bytes) -> Columns:
     """By column of the result. A column that is counted or made of parameters alone has none."""
     text = re.sub(r"%\(\w+\)s", "$1", sql.decode()).replace("%%", "%")
-    [statement] = msgspec.json.decode(parse_sql_json(text))["stmts"]
-    return _select(statement["stmt"]["SelectStmt"], {}, None)
+    [statement] = statements(text)
+    return _select(statement["SelectStmt"], {}, None)
 
 
 @dataclass

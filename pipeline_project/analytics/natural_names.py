@@ -3,10 +3,8 @@
 They follow FigureColname of PostgreSQL. A test compares them with the names of a real server.
 """
 
-from typing import Any
+from pipeline_project.analytics.sql_parser import Node
 
-Node = dict[str, Any]
-"""A node of the parse tree, without its kind, as pglast's JSON has it."""
 Named = tuple[str | None, int]
 """A name, or None if it is not known, and its strength. A cast or a CASE overrides a name of strength 0 or 1."""
 

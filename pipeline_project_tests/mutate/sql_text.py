@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-import pglast
-
+from pipeline_project.analytics.sql_parser import SqlSyntaxError, parse
 from pipeline_project_tests.mutate.mutation import Edit
 
 # Comments are blanked, so that all offsets stay.
@@ -64,8 +63,8 @@ EXPRESSION_BEFORE = re.compile(r"\b(?:WHERE|AND|OR|ON|WHEN|HAVING|SELECT|SET|BY|
 def is_valid(text: str) -> bool:
     """Return whether PostgreSQL can parse the text. What it refuses says nothing about the tests."""
     try:
-        pglast.parse_sql(re.sub(r"%\(\w+\)s", "$1", text).replace("%%", "%"))
-    except pglast.parser.ParseError:
+        parse(re.sub(r"%\(\w+\)s", "$1", text).replace("%%", "%"))
+    except SqlSyntaxError:
         return False
     return True
 

@@ -156,3 +156,9 @@ def test_is_quick() -> None:
 )
 def test_bounded_functions_are_called_without_the_schema_of_postgresql(query: str, statement: str) -> None:
     assert guard.check(query).statement == statement
+
+
+@pytest.mark.parametrize("levels", [10, 50, 120])
+def test_a_deep_query_with_such_a_call_is_printed(levels: int) -> None:
+    query = f"SELECT pg_catalog.translate({'lower(' * levels}name{')' * levels}, name, 'z')"
+    assert guard.check(query).statement == query.replace("pg_catalog.", "")
