@@ -1,6 +1,7 @@
 """The ledger: which objects were seen, which worker holds them, and how they ended."""
 
 from pipeline_project.ingest.ledger.batches import Batch, LiveRuns, arrivals, assign, assign_to
+from pipeline_project.ingest.ledger.column_sets import ColumnSet
 from pipeline_project.ingest.ledger.mappings import MappingInUse, mapping_version, mappings_in_use
 from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
 from pipeline_project.ingest.ledger.objects import (
@@ -28,6 +29,7 @@ __all__ = [
     "COUNTS",
     "Batch",
     "Claimed",
+    "ColumnSet",
     "DiscoveredBy",
     "LiveRuns",
     "MappingInUse",

@@ -6,6 +6,7 @@ each is loaded in a process of its own (loading/suspects.py).
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from psycopg.rows import class_row
 
 from pipeline_project.database import Connection
 from pipeline_project.ingest.decoding import ObjectFault
+from pipeline_project.ingest.ledger.column_sets import ColumnSet, add_column_sets, note_vanished
 from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import route
@@ -109,6 +111,10 @@ class Outcome:
     deleted: int = 0
     """Number of tombstones among the inserted and updated records."""
     fault: ObjectFault | None = None
+    columns: ColumnSet | None = None
+    """The columns that it has. None if it could not be read so far."""
+    reading: dict[str, Any] | None = None
+    """How it was read, for the column report."""
     first_keys: list[str] = field(default_factory=list, compare=False)
     """Keys of a few loaded rows, as examples for people."""
 
@@ -199,7 +205,7 @@ def lock_dataset(connection: Connection, source: str, dataset: str) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"ingest {source} {dataset}",))
 
 
-def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) -> None:
+def settle(connection: Connection, outcomes: Sequence[Outcome], *, worker: str) -> None:
     """Write the outcomes of a worker's objects. Call it in the transaction that writes their data.
 
     An object that was loaded before and fails now stays loaded. The ledger shows the error in addition.
@@ -207,7 +213,10 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
     entries = []
     for outcome in outcomes:
         fault = outcome.fault
+        columns, reading = outcome.columns, outcome.reading
         entry = {
+            "column_set_id": columns.column_set_id if columns else None,
+            "reading": json.dumps(reading) if reading else None,
             "worker": worker,
             "error_code": fault.code if fault else None,
             "error_message": fault.message if fault else None,
@@ -221,6 +230,9 @@ def settle(connection: Connection, outcomes: Iterable[Outcome], *, worker: str) 
                 query("ingest/rejects/settle_refused_replay"), refused
             )  # these are not claimed any more, then
         cursor.executemany(query("ingest/ledger/settle"), entries)
+    add_column_sets(connection, [outcome.columns for outcome in outcomes if outcome.columns])
+    if compared := [outcome.object_id for outcome in outcomes if outcome.columns and outcome.fault is None]:
+        note_vanished(connection, compared)
 
 
 def retry_later(

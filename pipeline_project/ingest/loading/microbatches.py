@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pipeline_project.ingest.decoding import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
-from pipeline_project.ingest.mapping import Bad, ObjectPosition
+from pipeline_project.ingest.mapping import Bad, ColumnCounts, ObjectPosition
 
 MICRO_BATCH_RECORDS = 7_000
 """Records of an object that are merged together, while the next are mapped."""
@@ -27,6 +27,8 @@ class Opened:
     outcome: Outcome = field(init=False)
     totals: dict[str, Decimal] = field(default_factory=dict)
     """Sums of the loaded rows' fields that the source declares control totals for."""
+    counts: ColumnCounts = field(default_factory=ColumnCounts)
+    """The columns of the records that were looked at."""
     bad_ordinals: list[int] = field(default_factory=list)
     first_bad: list[Bad] = field(default_factory=list)
 

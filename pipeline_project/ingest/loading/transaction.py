@@ -20,10 +20,11 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import RAW_LIMIT, Chunk, ObjectFault
 from pipeline_project.ingest.ledger import ObjectState
 from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, accept_or_refuse
+from pipeline_project.ingest.loading.column_reports import describe
 from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened
 from pipeline_project.ingest.loading.probing import ProbeBackoff, probe_keys_of
 from pipeline_project.ingest.loading.staging import Known, Staging, staged_rows
-from pipeline_project.ingest.mapping import DIGITS_OF_TOTAL, Bad, Mapper, Rows, mapper_for, to_binary_copy
+from pipeline_project.ingest.mapping import DIGITS_OF_TOTAL, Bad, Mapper, Rows, a_few, mapper_for, to_binary_copy
 from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.source import Source
@@ -114,6 +115,7 @@ class LoadTransaction:
         for each in opened:
             outcome = each.outcome
             outcome.format = each.envelope.format
+            describe(self._mapper, each)
             if outcome.fault is not None:
                 # An object that fails for another reason has no stable list of rejects: it depends on its neighbours how
                 # far the object was read.
@@ -200,6 +202,10 @@ class LoadTransaction:
             for each in mapped.bad:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, _note_bad(opened, each, line)))
+            opened.counts.add(mapped.counts)
+            if here:
+                stored = [place for place in a_few(range(len(chunk.records))) if chunk.first_ordinal + place in here]
+                opened.counts.add(self._mapper.look_at(chunk, stored))
             if self._has_totals:
                 self._sum_up(opened, chunk, mapped.bad)
             rows.setdefault(opened, Rows()).extend(mapped.rows)

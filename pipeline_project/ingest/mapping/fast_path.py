@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pydantic.fields import FieldInfo
 
 from pipeline_project.ingest.decoding import UNREADABLE, RawRecord, decode
+from pipeline_project.ingest.mapping.column_counts import ColumnCounts, count_columns
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, share_text, unstorable
 from pipeline_project.ingest.mapping.struct_columns import (
     Column,
@@ -283,6 +284,10 @@ class FastColumns(NamedTuple):
     """All else that was sent, as objects to be encoded."""
     missing: list[int]
     """How many fields of the model were not sent, those of NO_CONTENT aside."""
+    decoded: list[int]
+    """Places of the records that could be decoded, whether they are ordinary or not."""
+    counts: ColumnCounts
+    """The columns of the decoded records, as sent."""
 
 
 class FastPath:
@@ -335,6 +340,7 @@ class FastPath:
     def read(self, records: Sequence[RawRecord], places: Sequence[int]) -> FastColumns:
         """Those of the records at `places` that are ordinary."""
         places, columns, rests = self._decoded(records, places)
+        decoded, counts = places, ColumnCounts(len(places), count_columns(columns, rests))
         sent = [_take(columns, choices) or [""] * len(places) for choices in self._aliases]
         for name, column in zip(self._names[self._width :], sent[self._width :], strict=True):
             columns[name,] = coalesce([column, columns[name,]]) if (name,) in columns else column
@@ -361,6 +367,8 @@ class FastPath:
             read[: self._width],
             _objects(columns, rests, len(places)),
             [values.count("") for values in zip(*gaps, strict=True)] if gaps else [0] * len(places),
+            decoded,
+            counts,
         )
 
     def _decoded(

@@ -25,6 +25,7 @@ from pipeline_project.ingest.decoding import (
     decode,
     decode_any_number,
 )
+from pipeline_project.ingest.mapping.column_counts import ColumnCounts, a_few, count_singly
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
@@ -97,6 +98,7 @@ class Mapper:
         self.content_columns = tuple(column.name for column in dataset.content)
         self._read = ("updated_at", *dataset.fields)
         self._aliases = {name: aliases(name, field) for name, field in self.model.model_fields.items()}
+        self._field_by_path = {path: name for name, paths in self._aliases.items() for path in paths}
         self._validate = self.model.__pydantic_validator__.validate_python
         self._nested: _Steps = {}
         for path in chain.from_iterable(self._aliases.values()):
@@ -171,17 +173,21 @@ class Mapper:
 
     def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
         """Map the records at these places of a chunk: on the fast path if possible, otherwise one by one."""
-        rows = Rows()
+        rows, counts = Rows(), ColumnCounts()
+        decoded: set[int] = set()
         others = places
         if self._fast_path is not None:
             flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
             for begin in range(0, len(flawless), TOGETHER):
                 found = self._fast_path.read(chunk.records, flawless[begin : begin + TOGETHER])
                 rows.extend(self._rows(found, chunk, position))
+                counts.add(found.counts)
+                decoded.update(found.decoded)
             if len(rows.keys) == len(places):
-                return Mapped(rows, [])
+                return Mapped(rows, [], counts)
             done = {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
             others = [place for place in places if place not in done]
+        counts.add(self.look_at(chunk, a_few([place for place in others if place not in decoded])))
         bad: list[Bad] = []
         for place in others:
             mapped = self.map(chunk.records[place], chunk.first_ordinal + place, position, chunk.flaws.get(place))
@@ -189,7 +195,15 @@ class Mapper:
                 rows.append(mapped)
             else:
                 bad.append(mapped)
-        return Mapped(rows, bad)
+        return Mapped(rows, bad, counts)
+
+    def look_at(self, chunk: Chunk, places: Sequence[int]) -> ColumnCounts:
+        """Count the columns of records that are not on the fast path, or already stored."""
+        return count_singly([chunk.records[place] for place in places if place not in chunk.flaws], self._nested)
+
+    def field_of(self, path: Path) -> str | None:
+        """Return the field of the model that a column is read as. None: the column becomes an attribute."""
+        return self._field_by_path.get(path)
 
     def _rows(self, found: FastColumns, chunk: Chunk, position: ObjectPosition) -> Rows:
         """Make the rows of valid records, column by column. Records that only the models can judge are left out."""

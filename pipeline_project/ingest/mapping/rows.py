@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from pipeline_project.ingest.mapping.column_counts import ColumnCounts
+
 
 class FieldError(NamedTuple):
     """What is wrong with a field: its name in the record, a stable rule, and a sentence for people."""
@@ -94,7 +96,9 @@ class Bad(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """What became of some records, the short way first."""
+    """The rows and the invalid records of a chunk, those of the fast path first."""
 
     rows: Rows
     bad: list[Bad]
+    counts: ColumnCounts
+    """The columns of the records. Of those that are not on the fast path, some are looked at."""

@@ -354,7 +354,7 @@ def test_keys_with_tabs_are_keys_of_their_own(database: FreshDatabase, landing: 
 def map_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def map_all(_: Any, __: Any, places: Sequence[int], ___: Any) -> loadable.Mapped:
         assert not places
-        return loadable.Mapped(loadable.Rows(), [])
+        return loadable.Mapped(loadable.Rows(), [], loadable.ColumnCounts())
 
     monkeypatch.setattr(Mapper, "map_all", map_all)
 
