@@ -1,6 +1,5 @@
 """Describe how an object was read, for the column report: its columns, the field of each, and how often each was filled."""
 
-from typing import Any
 
 from pipeline_project.ingest.ledger import ColumnSet
 from pipeline_project.ingest.loading.microbatches import Opened

@@ -42,8 +42,8 @@ def test_a_file_does_not_inherit_columns_of_its_neighbour(
 
 
 def test_records_that_are_already_stored_are_looked_at(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
-    for name in "ab":
-        outcome = ingest(database.loader, landing, landing.put(f"crm-data/{name}.json", CUSTOMERS))
+    ingest(database.loader, landing, landing.put("crm-data/a.json", CUSTOMERS))
+    outcome = ingest(database.loader, landing, landing.put("crm-data/b.json", CUSTOMERS))
     assert outcome["crm-data/b.json"].unchanged == 2
     assert [row[1:] for row in rows(REPORTED)] == [(NAMES, FIELDS, [1, 2, 2, 1, 0, 1], 2)] * 2
 
