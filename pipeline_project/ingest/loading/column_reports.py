@@ -1,34 +1,44 @@
 """Describe how an object was read, for the column report: its columns, the field of each, and how often each was filled."""
 
+from typing import Any
 
 from pipeline_project.ingest.ledger import ColumnSet
 from pipeline_project.ingest.loading.microbatches import Opened
-from pipeline_project.ingest.mapping import Mapper
+from pipeline_project.ingest.mapping import MOST_COLUMNS, Mapper
 
 LONGEST_NAME = 200
 """Most characters of a column's name that the ledger keeps."""
 
 
 def describe(mapper: Mapper, opened: Opened) -> None:
-    """Put the columns of an object and its reading into its outcome. Nothing is known of an object without records."""
-    counts = opened.counts
-    paths = sorted(counts.filled)
-    if not paths:
-        return
-    opened.outcome.columns = ColumnSet(
-        source=mapper.source.name,
-        dataset=mapper.dataset.name,
-        variant="",
-        names=tuple(_storable(".".join(path)) for path in paths),
-        fields=tuple(mapper.field_of(path) for path in paths),
-    )
+    """Put the columns of an object and its reading into its outcome."""
+    counts, notes = opened.counts, opened.envelope.notes
+    paths = [(name,) for name in notes.columns]
+    paths += sorted(counts.filled.keys() - {*paths})
+    paths = paths[:MOST_COLUMNS]
+    if paths:
+        opened.outcome.columns = ColumnSet(
+            source=mapper.source.name,
+            dataset=mapper.dataset.name,
+            variant="",
+            names=tuple(_storable(".".join(path))[:LONGEST_NAME] for path in paths),
+            fields=tuple(mapper.field_of(path) for path in paths),
+        )
     opened.outcome.reading = {
+        "header": bool(notes.columns),
         "records": counts.records,
-        "header": False,
         "filled": [counts.filled[path] for path in paths],
+        "shape": {name: _storable(value) for name, value in notes.shape.items()},
+        "notes": {
+            code: {
+                "count": count,
+                "samples": [[each.line, _storable(each.text)] for each in notes.samples.get(code, ())],
+            }
+            for code, count in sorted(notes.counts.items())
+        },
     }
 
 
-def _storable(name: str) -> str:
-    """Return a name as PostgreSQL can store it."""
-    return name[:LONGEST_NAME].replace("\0", "\ufffd")
+def _storable(value: Any) -> Any:
+    """Return a value of JSON as PostgreSQL can store it: without the NUL character."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
