@@ -1,13 +1,12 @@
-"""A client of the REST facade, on the standard library alone: `Client(url).submit("revenue_analysis", {"top_n": 3})`.
+"""A client of the REST facade: `Client(url).submit("revenue_analysis", {"top_n": 3})`. It needs no Dagster.
 
 Every call is safe to repeat and is repeated when the service is away or busy: submissions carry an Idempotency-Key.
-Documents come as the API gives them (docs/api.md), as dicts.
+Documents come as the API gives them (docs/api.md), as dicts. Numbers keep their digits: fractions are decimals both ways.
 """
 
 import contextlib
 import hashlib
 import http.client
-import json
 import random
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlencode
 
+from pipeline_project import exact_json
 from pipeline_project.errors import Permanent, Transient
 
 Document = dict[str, Any]
@@ -178,7 +178,7 @@ class Client:
         self, method: str, path: str, body: Document | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
         """Raises ApiError, or ApiUnavailable when all tries are used up."""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else exact_json.encode(body)
         content = {} if body is None else {"Content-Type": "application/json"}
         request = urllib.request.Request(  # noqa: S310 the address is the caller's
             self._url + path, data, {**self._headers, **content, **(headers or {})}, method=method
@@ -225,7 +225,7 @@ def _question(operation: str, parameters: Mapping[str, Any] | None) -> Document:
 def _document(response: IO[bytes]) -> Document:
     content = response.read()
     try:
-        found = json.loads(content)
+        found = exact_json.decode(content)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

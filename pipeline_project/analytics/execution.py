@@ -220,7 +220,7 @@ def _begin(
 @contextmanager
 def _stream(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
     """A statement of the platform's own."""
-    statement, arguments = operation.statement, parameters.model_dump(mode="json")
+    statement, arguments = operation.statement, parameters.as_json()
     field = operation.must_exist
     named = arguments[field] if field and field in parameters.model_fields_set else None
     if isinstance(named, list):

@@ -5,6 +5,7 @@ A number may come as text (`top_n=10` of a query string), a list as text with co
 """
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -16,9 +17,12 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from pipeline_project import exact_json
 
 
 class Parameters(BaseModel):
@@ -26,6 +30,10 @@ class Parameters(BaseModel):
 
     # Built when first used: nine in ten requests need one model at most, and a cold start pays for each.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the values as JSON has them. They validate to the same parameters again."""
+        return exact_json.plain(self.model_dump())
 
     @property
     def lasting(self) -> bool:
@@ -44,6 +52,8 @@ def _split(value: Any) -> Any:
 
 
 Integer = Annotated[int, BeforeValidator(_not_boolean)]
+Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+"""A decimal keeps the digits that were sent. A float would round to 17 of them."""
 Share = Annotated[float, BeforeValidator(_not_boolean)]
 CommaSeparated = BeforeValidator(_split)
 NO_NUL = r"^[^\x00]*$"
@@ -233,7 +243,7 @@ class DataIntegrityAnalysis(Parameters):
 
 class CustomComplexQuery(Parameters):
     # Before `query`, whose validation counts them.
-    params: list[str | int | float | bool | None] = Field(
+    params: list[str | int | Number | bool | None] = Field(
         [], max_length=100, description="Values for $1, $2, … in order."
     )
     query: str = Field(min_length=1, description="One SELECT over the tables that database_info lists.")

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import msgspec
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 
-from pipeline_project import logs
+from pipeline_project import exact_json, logs
 from pipeline_project.analytics.catalogue import InvalidParameters
 from pipeline_project.api.documentation import documents
 from pipeline_project.api.http.problems import Problem
@@ -154,7 +153,7 @@ def _response(reply: Reply) -> Response:
 def _rendered(reply: Reply) -> dict[str, Any]:
     body = reply.body
     if body is not None and not isinstance(body, bytes | str):
-        body = msgspec.json.encode(body)
+        body = exact_json.encode(body)
     headers = dict(reply.headers) | ({"Content-Type": reply.content_type} if body is not None else {})
     text = body.decode() if isinstance(body, bytes) else body or ""
     return {"statusCode": reply.status, "body": text, "headers": headers}

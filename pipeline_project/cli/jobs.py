@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pipeline_project import exact_json
 from pipeline_project.client import Client, Document
 from pipeline_project.errors import ConfigurationError, Exit, Permanent
 from pipeline_project.printable import printable
@@ -171,7 +173,7 @@ def _finish(job: Document, as_json: bool) -> None:
 def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
     """`-p top_n=3`: a value that is JSON is taken as such, any other as text."""
     try:
-        found = json.loads(sys.stdin.read() if text == "-" else text or "{}")
+        found = exact_json.decode(sys.stdin.read() if text == "-" else text or "{}")
     except ValueError:
         raise typer.BadParameter("--parameters is not JSON") from None
     if not isinstance(found, dict):
@@ -181,13 +183,15 @@ def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
         if not separator:
             raise typer.BadParameter(f"--param is NAME=VALUE, not {pair!r}")
         try:
-            found[name] = json.loads(value)
+            found[name] = exact_json.decode(value)
         except ValueError:
             found[name] = value
     return found
 
 
 def _print_json(document: Any) -> None:
-    # Escapes of JSON, so that programs read what was sent.
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    typer.echo(text if printable(text, keep="\n") == text else json.dumps(document, indent=2))
+    text = msgspec.json.format(exact_json.encode(document), indent=2).decode()
+    if printable(text, keep="\n") != text:
+        # Escapes of JSON, so that programs read what was sent.
+        text = "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
+    typer.echo(text)

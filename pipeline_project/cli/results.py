@@ -12,7 +12,8 @@ from rich.table import Table
 from pipeline_project.analytics import catalogue, plots
 from pipeline_project.analytics.catalogue import InvalidParameters, operation
 from pipeline_project.analytics.execution import Column, Row, Rows, execute
-from pipeline_project.results.encoders import Format, as_text, encoder
+from pipeline_project.results.encoders import as_text, encoder
+from pipeline_project.results.options import Format, ResultOptions
 from pipeline_project.services import Services
 from pipeline_project.terminal import console, plain
 
@@ -83,7 +84,7 @@ def _pair(name: str, given: str) -> tuple[str, str]:
 
 
 def _write(result: Rows, form: Format) -> None:
-    target = encoder(form, result.columns)
+    target = encoder(ResultOptions(format=form), result.columns)
     sys.stdout.buffer.write(target.start())
     for batch in result:
         sys.stdout.buffer.write(target.batch(batch))

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project import exact_json
 from pipeline_project.jobs.model import Reason, now
 from pipeline_project.jobs.table import EXPIRY, Raw, decode, encode
 
@@ -32,11 +33,19 @@ LEVEL = 1
 
 
 def cache_key(
-    operation: str, code_version: str, parameters: Mapping[str, Any], data_version: int, schema_version: str
+    operation: str,
+    code_version: str,
+    parameters: Mapping[str, Any],
+    options: Mapping[str, Any],
+    data_version: int,
+    schema_version: str,
 ) -> str:
-    """Equal for equal questions about equal data. `parameters` are complete and normalised."""
-    question = [operation, code_version, parameters, data_version, schema_version]
-    return hashlib.sha256(msgspec.json.encode(question, order="sorted")).hexdigest()
+    """Compute a key that is equal for equal questions about equal data. `parameters` are complete and normalised.
+
+    `options` are those that change the answer.
+    """
+    question = [operation, code_version, parameters, options, data_version, schema_version]
+    return hashlib.sha256(exact_json.encode_sorted(question)).hexdigest()
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from pipeline_project.results.options import Format, Numbers, ResultOptions
+
 
 class State(StrEnum):
     SUBMITTED = "SUBMITTED"
@@ -42,7 +44,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
     State.TIMED_OUT: frozenset(),
 }
-FORMATS = ("json", "ndjson", "csv", "parquet")
 Reason = Literal["asked", "long", "slow", "large"]
 """Why a synchronous request became a job."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
@@ -76,7 +77,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The principal who submitted it; nobody else sees it."""
     operation: str
     parameters: dict[str, Any]
-    format: str
+    format: Format
+    numbers: Numbers = Numbers.NUMBER
     state: State
     fingerprint: str
     """Of what was asked; tells a repeated request from another one under the same Idempotency-Key."""
@@ -97,6 +99,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested_at: str | None = None
     error: Failure | None = None
     result: Result | None = None
+
+    @property
+    def options(self) -> ResultOptions:
+        return ResultOptions(format=self.format, numbers=self.numbers)
 
 
 def timestamp(moment: datetime) -> str:

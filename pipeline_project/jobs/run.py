@@ -16,7 +16,6 @@ from pipeline_project.jobs.model import Failure, Job, Result, State
 from pipeline_project.jobs.outbox import Event, job_ended
 from pipeline_project.jobs.store import JobStore, StateConflict
 from pipeline_project.jobs.watch import BEAT_SECONDS, Watch
-from pipeline_project.results.encoders import Format
 from pipeline_project.results.store import write
 from pipeline_project.settings import Settings
 
@@ -94,7 +93,7 @@ def _result(job: Job, watch: Watch, database: Database, s3: Any, settings: Setti
             ) as rows:
                 # A folder for each run that claimed it: one given up for lost may still be writing.
                 prefix = f"jobs/{job.id}/{job.attempts}"
-                manifest = write(s3, settings.results_bucket, prefix, _counted(rows, watch), Format(job.format))
+                manifest = write(s3, settings.results_bucket, prefix, _counted(rows, watch), job.options)
                 return msgspec.convert(msgspec.to_builtins(manifest), Result)
         except Exception as error:
             if watch.verdict is not None:

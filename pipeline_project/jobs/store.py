@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import msgspec
 
+from pipeline_project import exact_json
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.jobs import outbox
 from pipeline_project.jobs.model import TRANSITIONS, Failure, Job, Reason, Result, State, moment, now, timestamp
@@ -33,6 +34,7 @@ from pipeline_project.jobs.table import (
     decode,
     encode,
 )
+from pipeline_project.results.options import DEFAULTS, ResultOptions
 from pipeline_project.settings import Settings
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
@@ -110,7 +112,7 @@ class JobStore:
         principal: str,
         *,
         idempotency_key: str | None = None,
-        result_format: str = "json",
+        options: ResultOptions = DEFAULTS,
         reason: Reason | None = None,
         trace: str | None = None,
     ) -> tuple[Job, bool]:
@@ -123,7 +125,7 @@ class JobStore:
             operation=operation,
             parameters=parameters,
             owner=principal,
-            format=result_format,
+            options=options,
             reason=reason,
             trace=trace,
         )
@@ -164,14 +166,15 @@ class JobStore:
             return str(uuid.uuid4())
         return str(uuid.uuid5(ID_NAMESPACE, f"{principal}\n{idempotency_key}"))
 
-    def _new(self, job_id: str, **asked: Any) -> Job:
-        question = [asked["operation"], asked["parameters"], asked["format"]]
+    def _new(self, job_id: str, options: ResultOptions, **asked: Any) -> Job:
+        question = [asked["operation"], asked["parameters"], options.format, *options.chosen().items()]
         created = self._clock()
         return Job(
             id=job_id,
             **asked,
+            **msgspec.structs.asdict(options),
             state=State.SUBMITTED,
-            fingerprint=hashlib.sha256(msgspec.json.encode(question, order="sorted")).hexdigest(),
+            fingerprint=hashlib.sha256(exact_json.encode_sorted(question)).hexdigest(),
             created_at=timestamp(created),
             updated_at=timestamp(created),
             expires_at=timestamp(created + self._retention),
@@ -333,7 +336,7 @@ class JobStore:
         changed = timestamp(self._clock())
         change.where_in("state", expected)
         change.set(state=new, updated_at=changed)
-        change.set(**{n: Raw(msgspec.to_builtins(v)) if n in JSON_FIELDS and v else v for n, v in fields.items()})
+        change.set(**{n: Raw(v) if n in JSON_FIELDS and v else v for n, v in fields.items()})
         if not new.is_final:
             change.set(gsi2pk=new, gsi2sk=changed)
             return self._update(job_id, change)
@@ -424,7 +427,7 @@ def _open_key(principal: str) -> Item:
 
 def _item(job: Job) -> Item:
     fields = {
-        name: Raw(msgspec.to_builtins(value)) if name in JSON_FIELDS and value is not None else value
+        name: Raw(value) if name in JSON_FIELDS and value is not None else value
         for name, value in msgspec.structs.asdict(job).items()
     }
     index = {
@@ -441,5 +444,5 @@ def _job(item: Item) -> Job:
     values = decode(item)
     for name in JSON_FIELDS:
         if name in values:
-            values[name] = msgspec.json.decode(values[name])
+            values[name] = exact_json.decode(values[name])
     return msgspec.convert(values, Job)

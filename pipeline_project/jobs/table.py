@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project import exact_json
+
 BY_TIME = "by_time"
 BY_STATE = "by_state"
 SEEN_TO_AT_ONCE = 100
@@ -20,7 +22,7 @@ Item = dict[str, dict[str, Any]]
 
 
 class Raw(msgspec.Struct, frozen=True):
-    """A document stored as JSON text: DynamoDB's own numbers and maps would alter decimals and empty values."""
+    """A document stored as JSON text (exact_json.py). DynamoDB's own numbers and maps would alter decimals and empty values."""
 
     value: Any
 
@@ -33,7 +35,7 @@ def encode(values: Mapping[str, Any]) -> Item:
 def _attribute(value: Any) -> dict[str, Any]:
     match value:
         case Raw():
-            return {"S": msgspec.json.encode(value.value).decode()}
+            return {"S": exact_json.encode(value.value).decode()}
         case str():
             return {"S": str(value)}
         case bytes():

@@ -1,7 +1,9 @@
 """Rows as bytes: JSON, NDJSON, CSV and Parquet, a batch at a time. Knows nothing of S3.
 
-Money is exact in all four. JSON has no NaN and no infinity: they become null. JSON numbers with more than 4,300 digits in a
-row become text, since Python and other readers refuse them.
+Money is exact in all four. JSON has no NaN and no infinity: they become the texts "NaN", "Infinity" and "-Infinity", as
+PostgreSQL and protobuf write them. CSV has the same words, and Parquet has the floats themselves. JSON numbers with more than
+4,300 digits in a row become text, since Python and other readers refuse them. If a caller wants numbers as text, each number
+in a row of JSON and NDJSON is text, and so is each column of numbers in Parquet. CSV is text in any case.
 """
 
 import csv
@@ -11,20 +13,14 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Protocol
 
 import msgspec
 
 from pipeline_project.analytics.execution import Column, Row
-
-
-class Format(StrEnum):
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    PARQUET = "parquet"
+from pipeline_project.results.options import Format, Numbers, ResultOptions
 
 
 class Encoder(Protocol):
@@ -37,18 +33,24 @@ class Encoder(Protocol):
     def end(self, truncated: bool, /) -> bytes: ...
 
 
-def encoder(format: Format, columns: Sequence[Column]) -> Encoder:  # noqa: A002 the field's word
-    if format is Format.PARQUET:
-        # Late, since only jobs write Parquet: the Lambda goes without pyarrow.
-        from pipeline_project.results.parquet import ParquetEncoder  # noqa: PLC0415
+def encoder(options: ResultOptions, columns: Sequence[Column]) -> Encoder:
+    """Make the encoder of a format."""
+    match options.format:
+        case Format.PARQUET:
+            # Late, since only jobs write Parquet: the Lambda goes without pyarrow.
+            from pipeline_project.results.parquet import ParquetEncoder  # noqa: PLC0415
 
-        return ParquetEncoder(columns)
-    return {Format.JSON: JsonEncoder, Format.NDJSON: NdjsonEncoder, Format.CSV: CsvEncoder}[format](columns)
+            return ParquetEncoder(columns, options.numbers)
+        case Format.JSON:
+            return JsonEncoder(columns, options.numbers)
+        case Format.NDJSON:
+            return NdjsonEncoder(columns, options.numbers)
+        case Format.CSV:
+            return CsvEncoder(columns)
 
 
 _JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
-
-
+FLOATS = ("real", "double precision")
 MOST_DIGITS = 4_300
 """Digits in a row that a JSON number may have: as many as Python's `json` reads."""
 _TOO_MANY_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MOST_DIGITS + 1))
@@ -60,8 +62,9 @@ _STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|[-+.0-9eE]++')
 def json_bytes(value: Any) -> bytes:
     """Encode as JSON, with decimals as numbers, digit for digit. What JSON has no form for becomes text."""
     body = _JSON.encode(value)
-    if b"NaN" in body or b"Infinity" in body:
-        body = _JSON.encode(_finite(value))
+    # A float that is no number has become null.
+    if b"NaN" in body or b"Infinity" in body or b"null" in body:
+        body = _JSON.encode(_worded(value))
     return _readable(body)
 
 
@@ -78,42 +81,68 @@ def _readable_token(token: re.Match[bytes]) -> bytes:
     return b'"%b"' % found if found[:1] != b'"' and _TOO_MANY_DIGITS.search(found) else found
 
 
-def _finite(value: Any) -> Any:
-    """`value` with null for each decimal that is no number (floats are null already)."""
+def _worded(value: Any) -> Any:
+    """Give `value` with a word for each decimal and float that is not finite."""
     match value:
         case Decimal():
-            return value if value.is_finite() else None
+            return value if value.is_finite() else str(value)
+        case float():
+            return value if isfinite(value) else str(Decimal(value))
         case dict():
-            return {name: _finite(item) for name, item in value.items()}
+            return {name: _worded(item) for name, item in value.items()}
         case list() | tuple():
-            return [_finite(item) for item in value]
+            return [_worded(item) for item in value]
         case _:
             return value
+
+
+def _is_finite(value: Any) -> bool:
+    match value:
+        case float():
+            return isfinite(value)
+        case list():
+            return all(map(_is_finite, value))
+        case _:
+            return True
+
+
+_STRING_OR_ANY_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?[0-9][-+.0-9eE]*+')
+
+
+def _with_numbers_as_text(body: bytes) -> bytes:
+    """Write each number as text, in JSON columns, too."""
+    return _STRING_OR_ANY_NUMBER.sub(lambda token: token[0] if token[0][:1] == b'"' else b'"%b"' % token[0], body)
 
 
 class _Lines:
     """Rows as JSON objects, a line each. A struct and not a dict for each row: half the time."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self._names = [column.name for column in columns]
+        self._floats = [n for n, column in enumerate(columns) if column.type.removesuffix("[]") in FLOATS]
+        self._finish = _with_numbers_as_text if numbers is Numbers.TEXT else _readable
         fields = [f"column_{n}" for n in range(len(self._names))]
         renamed = dict(zip(fields, self._names, strict=True))
         self._row = msgspec.defstruct("Row", fields, rename=renamed, gc=False)
 
     def encode(self, rows: Sequence[Row]) -> bytes:
         lines = _JSON.encode_lines([self._row(*row) for row in rows])
-        if b"NaN" in lines or b"Infinity" in lines:
-            return b"".join(json_bytes(dict(zip(self._names, row, strict=True))) + b"\n" for row in rows)
-        return _readable(lines)
+        # A float that is no number has become null.
+        if b"NaN" in lines or b"Infinity" in lines or (self._floats and b"null" in lines and self._has_words(rows)):
+            lines = _JSON.encode_lines([self._row(*map(_worded, row)) for row in rows])
+        return self._finish(lines)
+
+    def _has_words(self, rows: Sequence[Row]) -> bool:
+        return any(not _is_finite(row[n]) for row in rows for n in self._floats)
 
 
 class JsonEncoder:
     """`{"columns": [{"name", "type"}, …], "rows": [{…}, …], "truncated": false}`"""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self.rows = 0
         self._columns = columns
-        self._lines = _Lines(columns)
+        self._lines = _Lines(columns, numbers)
 
     def start(self) -> bytes:
         return b'{"columns":' + json_bytes(self._columns) + b',"rows":['
@@ -131,9 +160,9 @@ class JsonEncoder:
 class NdjsonEncoder:
     """One object a line."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self.rows = 0
-        self._lines = _Lines(columns)
+        self._lines = _Lines(columns, numbers)
 
     def start(self) -> bytes:
         return b""
@@ -203,7 +232,7 @@ def _cells(values: Sequence[Any]) -> Sequence[Any]:
     """A column's cells: as `_cell`, but the ordinary columns at once. The csv module writes floats in full."""
     kinds = set(map(type, values))
     if kinds <= _NUMBERS:
-        return values
+        return values if float not in kinds or all(map(_is_finite, values)) else [_cell(value) for value in values]
     if kinds <= _MOMENTS:
         return msgspec.json.decode(_JSON.encode(values))
     if kinds <= {str, type(None)}:
@@ -212,6 +241,8 @@ def _cells(values: Sequence[Any]) -> Sequence[Any]:
 
 
 def _cell(value: Any) -> Any:
+    if type(value) is float and not isfinite(value):
+        return str(Decimal(value))
     if type(value) in _NUMBERS:
         return value
     if isinstance(value, bool):

@@ -4,7 +4,8 @@ Columns are put together as Arrow keeps them, text as bytes with offsets, and wh
 the time of `pyarrow.array`, which also imports pandas (50 MB) to see whether it was given some of its.
 
 A numeric column of no declared scale becomes decimal(38, 18): money has at most 12 places here. A quotient with more
-than 18 places is rounded half to even at the 18th; a number with more than 20 digits before the point is refused.
+than 18 places is rounded half to even at the 18th; a number with more than 20 digits before the point is refused, and so is
+NaN or infinity. As text, every number has all its digits.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline_project.analytics.execution import Column, Row
+from pipeline_project.analytics.execution import NUMBERS, Column, Row
 from pipeline_project.errors import Permanent
 from pipeline_project.results.encoders import as_text
+from pipeline_project.results.options import Numbers
 
 ROW_GROUP_ROWS = 25_000
 ROW_GROUP_BYTES = 32 * 1024 * 1024
@@ -44,10 +46,10 @@ TYPES: dict[str, pa.DataType] = {
 class ParquetEncoder:
     """Row groups of 25,000 rows, or fewer if the rows are wide, with zstd."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self.rows = 0
         self._columns = columns
-        self._schema = pa.schema([(column.name, _arrow_type(column.type)) for column in columns])
+        self._schema = pa.schema([(column.name, _arrow_type(column.type, numbers)) for column in columns])
         self._sink = _Outbox()
         self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._pending: list[pa.RecordBatch] = []
@@ -111,9 +113,11 @@ class _Outbox:
         return data
 
 
-def _arrow_type(name: str) -> pa.DataType:
+def _arrow_type(name: str, numbers: Numbers) -> pa.DataType:
     if name.endswith("[]"):
-        return pa.list_(_arrow_type(name.removesuffix("[]")))
+        return pa.list_(_arrow_type(name.removesuffix("[]"), numbers))
+    if numbers is Numbers.TEXT and name.partition("(")[0] in NUMBERS:
+        return pa.string()
     if name.startswith("numeric("):
         precision, scale = (int(part) for part in name[len("numeric(") : -1].split(","))
         if 0 <= scale <= precision <= DIGITS:
@@ -189,13 +193,21 @@ _CONTEXT = Context(prec=DIGITS * 4, rounding=ROUND_HALF_EVEN)
 
 
 def _decimal(value: Decimal | None, kind: pa.DataType, column: str) -> Decimal | None:
-    if value is None or not value.is_finite():
+    if value is None:
         return None
+    if not value.is_finite():
+        message = (
+            f"column {column} holds {value}, which a decimal of Parquet cannot be; cast it to double precision, "
+            'ask for numbers as text ("numbers": "text"), or for json, ndjson or csv'
+        )
+        raise Permanent(message)
     scale = kind.scale
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -scale:
         value = value.quantize(Decimal(1).scaleb(-scale), context=_CONTEXT)
     if value.adjusted() >= kind.precision - scale and value:
-        message = f"column {column} holds a number too large for Parquet; ask for json, ndjson or csv"
+        message = (
+            f"column {column} holds a number too large for Parquet; ask for numbers as text, or for json, ndjson or csv"
+        )
         raise Permanent(message)
     return value

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from pipeline_project import exact_json
 from pipeline_project.analytics.execution import Column, Rows
-from pipeline_project.results.encoders import Encoder, Format, encoder
+from pipeline_project.results.encoders import Encoder, encoder
+from pipeline_project.results.options import Format, Numbers, ResultOptions
 
 PART_BYTES = 8 * 1024 * 1024
 """S3 takes 10,000 parts: 80 GB."""
@@ -28,6 +30,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     parameters: dict[str, Any]
     format: Format
+    numbers: Numbers
     key: str
     bytes: int
     rows: int
@@ -38,16 +41,18 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def write(s3: Any, bucket: str, prefix: str, rows: Rows, format: Format) -> Manifest:  # noqa: A002 the field's word
+def write(s3: Any, bucket: str, prefix: str, rows: Rows, options: ResultOptions) -> Manifest:
     """Write `<prefix>/result.<format>` and then `<prefix>/manifest.json`: a manifest means a whole file."""
-    return _write(s3, bucket, f"{prefix}/result.{format}", rows, format, manifest_key=f"{prefix}/manifest.json")
+    key = f"{prefix}/result.{options.format}"
+    return _write(s3, bucket, key, rows, options, manifest_key=f"{prefix}/manifest.json")
 
 
 def refresh(s3: Any, bucket: str, rows: Rows, format: Format, at: datetime) -> Manifest:  # noqa: A002
     """Write `analytics/<operation>/history/<at>.<format>` and put the same under the stable name `latest`."""
     folder = f"analytics/{rows.operation}"
     stem = f"{folder}/history/{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    manifest = _write(s3, bucket, f"{stem}.{format}", rows, format, manifest_key=f"{stem}.manifest.json")
+    options = ResultOptions(format=format)
+    manifest = _write(s3, bucket, f"{stem}.{format}", rows, options, manifest_key=f"{stem}.manifest.json")
     # Copied by the server (in parts above 5 GB): readers of `latest` see the old or the new file, never half of one.
     s3.copy({"Bucket": bucket, "Key": manifest.key}, bucket, f"{folder}/latest.{format}")
     latest = msgspec.structs.replace(manifest, key=f"{folder}/latest.{format}")
@@ -66,13 +71,14 @@ def presign(s3: Any, bucket: str, key: str, seconds: int) -> str:
     return s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 
 
-def _write(s3: Any, bucket: str, key: str, rows: Rows, format: Format, *, manifest_key: str) -> Manifest:  # noqa: A002
-    target = encoder(format, rows.columns)
-    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[format], _chunks(target, rows))
+def _write(s3: Any, bucket: str, key: str, rows: Rows, options: ResultOptions, *, manifest_key: str) -> Manifest:
+    target = encoder(options, rows.columns)
+    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[options.format], _chunks(target, rows))
     manifest = Manifest(
         operation=rows.operation,
-        parameters=rows.parameters.model_dump(mode="json"),
-        format=format,
+        parameters=rows.parameters.as_json(),
+        format=options.format,
+        numbers=options.numbers,
         key=key,
         bytes=size,
         rows=target.rows,
@@ -87,7 +93,7 @@ def _write(s3: Any, bucket: str, key: str, rows: Rows, format: Format, *, manife
 
 
 def _put_manifest(s3: Any, bucket: str, key: str, manifest: Manifest) -> None:
-    body = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    body = msgspec.json.format(exact_json.encode(manifest), indent=2)
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
 
 

@@ -12,7 +12,7 @@ NAME = PACKAGE.name
 
 # From the ground up: a folder or module imports from its own line only itself, and from those above it whatever they offer.
 LAYERS = (
-    ("errors", "printable"),
+    ("errors", "exact_json", "printable"),
     ("child_process",),
     ("settings", "client", "logs", "terminal", "error_documentation"),
     ("aws", "database", "plugins", "tracing"),

@@ -21,7 +21,7 @@ from pipeline_project.analytics.failures import QueryRefused, QueryTimedOut
 from pipeline_project.analytics.guard import check
 from pipeline_project.database import Database
 from pipeline_project.results import store
-from pipeline_project.results.encoders import Format
+from pipeline_project.results.options import Format, ResultOptions
 from pipeline_project.schema.sql_files import query
 from pipeline_project_tests.bench.memory import peak_megabytes
 from pipeline_project_tests.bench.server import BenchServer, server
@@ -172,7 +172,7 @@ def _against_psql(postgres: BenchServer, name: str, given: dict[str, Any], round
         }
         statements = [
             ClientCursor(connection).mogrify(query("analytics/limits"), limits),
-            ClientCursor(connection).mogrify(query(f"analytics/{asked.sql}"), parameters.model_dump(mode="json")),
+            ClientCursor(connection).mogrify(query(f"analytics/{asked.sql}"), parameters.as_json()),
         ]
         script.write("BEGIN;\n" + ";\n".join(statements) + ";\n")
         script.flush()
@@ -238,7 +238,7 @@ def _stream(conninfo: str, form: Format, rows: int) -> None:
     with execute(
         Database(lambda: conninfo), asked, asked.validate({"query": text, "params": [rows]}), timeout_seconds=600
     ) as read:
-        store.write(_Sink(), "bucket", "jobs/bench", read, form)
+        store.write(_Sink(), "bucket", "jobs/bench", read, ResultOptions(format=form))
     print(time.perf_counter() - begin, peak_megabytes())  # noqa: T201 for the parent
 
 

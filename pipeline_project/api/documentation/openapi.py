@@ -14,10 +14,20 @@ from pipeline_project.api.http.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.http.requests import IDEMPOTENCY_KEY
 from pipeline_project.api.routes.jobs import LONGEST_PAGE, USUAL_PAGE
 from pipeline_project.errors import CODES
-from pipeline_project.jobs.model import FORMATS, REASONS, State
+from pipeline_project.jobs.model import REASONS, State
+from pipeline_project.results.options import Format, Numbers
 
 Json = dict[str, Any]
-ROWS = "An object for each row. NaN and infinity are null. A number with more than 4,300 digits in a row is text."
+ROWS = (
+    'An object for each row. NaN and infinity are the texts "NaN", "Infinity" and "-Infinity". A number with more than 4,300 '
+    "digits in a row is text. With `numbers` = `text`, all numbers are text."
+)
+NUMBERS: Json = {
+    "type": "string",
+    "enum": list(Numbers),
+    "default": str(Numbers.NUMBER),
+    "description": "`text`: rows have their numbers as JSON strings, which JavaScript reads with every digit",
+}
 EVERYWHERE = {400, 401, *(code.gateway for code in CODES.values() if code.gateway)}
 """Statuses of problems that any route may answer with, or the gateway in its place."""
 
@@ -68,6 +78,7 @@ def _paths() -> Json:
                 parameters=[
                     _ref("parameters", "operation"),
                     _ref("parameters", "parameters"),
+                    _ref("parameters", "numbers"),
                     _ref("parameters", "match"),
                     _ref("parameters", "fresh"),
                 ],
@@ -260,6 +271,7 @@ def _parameters(offered: Collection[Operation]) -> Json:
             "description": "The parameters as JSON. Each may be given under its own name instead: `?top_n=3`.",
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
+        "numbers": query("numbers", NUMBERS["description"], {k: v for k, v in NUMBERS.items() if k != "description"}),
         "match": header("If-None-Match", "The ETag of an answer you have", {"type": "string"}),
         "fresh": header(
             "Cache-Control",
@@ -293,7 +305,7 @@ def _parameters(offered: Collection[Operation]) -> Json:
             "Seconds to wait for the end",
             {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
         ),
-        "format": query("format", "Refuse any other format", {"type": "string", "enum": list(FORMATS)}),
+        "format": query("format", "Refuse any other format", {"type": "string", "enum": list(Format)}),
         "job_id": {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
         "key": {
             "name": "key",
@@ -330,7 +342,7 @@ def _schemas(offered: Collection[Operation]) -> Json:
     failure = _object({"code": text, "detail": text})
     result = _object(
         {
-            "format": {"enum": list(FORMATS)},
+            "format": {"enum": list(Format)},
             "key": text,
             "bytes": number,
             "rows": number,
@@ -371,7 +383,8 @@ def _schemas(offered: Collection[Operation]) -> Json:
                 "id": {"type": "string", "format": "uuid"},
                 "operation": text,
                 "parameters": anything,
-                "format": {"enum": list(FORMATS)},
+                "format": {"enum": list(Format)},
+                "numbers": {"enum": list(Numbers)},
                 "state": {"enum": list(State)},
                 "reason": {"enum": [*REASONS, None]},
                 **dict.fromkeys(("created_at", "updated_at", "expires_at"), moment),
@@ -421,7 +434,8 @@ def _question(operation: Operation) -> Json:
         "properties": {
             "operation": {"const": operation.name},
             "parameters": parameters,
-            "format": {"enum": list(FORMATS), "default": "json", "description": "Of the file, if it is a job"},
+            "format": {"enum": list(Format), "default": "json", "description": "Of the file, if it is a job"},
+            "numbers": NUMBERS,
         },
         "required": ["operation", "parameters"] if parameters.get("required") else ["operation"],
         "additionalProperties": False,

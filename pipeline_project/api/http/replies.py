@@ -90,6 +90,7 @@ def job_document(job: Job, links: Links) -> dict[str, Any]:
         "operation": job.operation,
         "parameters": job.parameters,
         "format": job.format,
+        "numbers": job.numbers,
         "state": job.state,
         "reason": job.reason,
         "created_at": job.created_at,

@@ -5,12 +5,16 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from pipeline_project.api.http.problems import Problem
 
 LARGEST_BODY = 64 * 1024
+MOST_CHARACTERS = 50
+"""Length of a number. It is far below what Python converts in no time."""
+MOST_DIGITS_BEFORE, MOST_DIGITS_AFTER = 131_072, 16_383
+"""Digits around the decimal point, as PostgreSQL's numeric has them. An exponent needs few characters for billions of digits."""
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 # RFC 7240: preferences are tokens with values; those we do not know are to be ignored.
 PREFERENCE = re.compile(r"\s*(respond-async|wait\s*=\s*\"?(\d{1,6})\"?)\s*(?:;.*)?", re.IGNORECASE)
@@ -169,14 +173,24 @@ def _check_texts(value: Any) -> None:
 
 
 def _decimal(digits: str) -> Decimal:
-    if len(digits) > 50:
-        raise _UnfitError("a number has more than 50 characters")
-    return Decimal(digits)
+    if len(digits) > MOST_CHARACTERS:
+        raise _UnfitError(f"a number has more than {MOST_CHARACTERS} characters")
+    try:
+        number = Decimal(digits)
+    except InvalidOperation:  # an exponent that no decimal can have
+        number = Decimal("Infinity")
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MOST_DIGITS_AFTER or number.adjusted() >= MOST_DIGITS_BEFORE:
+        message = (
+            f"a number has more than {MOST_DIGITS_BEFORE:,} digits before the point or {MOST_DIGITS_AFTER:,} after it"
+        )
+        raise _UnfitError(message)
+    return number
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 50:
-        raise _UnfitError("a number has more than 50 digits")
+    if len(digits) > MOST_CHARACTERS:
+        raise _UnfitError(f"a number has more than {MOST_CHARACTERS} digits")
     return int(digits)
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pipeline_project.analytics.catalogue import Operation
-from pipeline_project.analytics.parameters import Parameters
+from pipeline_project import exact_json
+from pipeline_project.api.routes.questions import Question
 from pipeline_project.errors import Permanent
 from pipeline_project.jobs.cache import Refusal, cache_key
 from pipeline_project.jobs.model import Reason
-from pipeline_project.schema.sql_files import query
+from pipeline_project.results.options import Format
 from pipeline_project.services import Services
 
 if TYPE_CHECKING:
@@ -46,30 +46,30 @@ class TooMuch(Permanent):
         self.reason: Reason = reason
 
 
-def answer(
-    services: Services, operation: Operation, parameters: Parameters, seconds: float, *, fresh: bool = False
-) -> Answer:
-    """As `_answer`, and counted."""
+def answer(services: Services, question: Question, seconds: float, *, fresh: bool = False) -> Answer:
+    """Answer a question within `seconds`, and count a cache hit or miss. `fresh`: ask the database whatever is cached.
+
+    Raises TooMuch, and the errors of analytics/failures.py.
+    """
     from pipeline_project.notify import metrics  # noqa: PLC0415 answers alone are counted
 
-    found = _answer(services, operation, parameters, seconds, fresh)
+    found = _answer(services, question, seconds, fresh)
     figures = {"CacheHits" if found.hit else "CacheMisses": 1}
-    metrics.emit(services.settings.environment, figures, operation=operation.name)
+    metrics.emit(services.settings.environment, figures, operation=question.operation.name)
     return found
 
 
-def _answer(services: Services, operation: Operation, parameters: Parameters, seconds: float, fresh: bool) -> Answer:
-    """The answer within `seconds`; `fresh`: from the database whatever is kept. Of those who ask the same at once, one asks
-    the database and the others wait for what it is told. Raises TooMuch, and the errors of analytics/failures.py.
-    """
+def _answer(services: Services, question: Question, seconds: float, fresh: bool) -> Answer:
+    """Take the answer from the cache or the database. Of several callers with one question, one asks the database and the
+    others wait for its answer."""
     from pipeline_project.analytics.execution import versions  # noqa: PLC0415 psycopg
 
-    if not (operation.lasting and parameters.lasting):
-        return Answer(_ask(services, operation, parameters, seconds).body, hit=False, kept=False)
+    if not (question.operation.lasting and question.parameters.lasting):
+        return Answer(_ask(services, question, seconds).body, hit=False, kept=False)
     deadline = time.monotonic() + seconds
     while not fresh:
         # Looked up each time around: a load may come while one waits.
-        key = _key(operation, parameters, versions(services.reader))
+        key = _key(question, versions(services.reader))
         left = deadline - time.monotonic()
         if kept := _kept(services, key, left):
             return kept
@@ -78,11 +78,11 @@ def _answer(services: Services, operation: Operation, parameters: Parameters, se
         if token := services.cache.claim(key, left + CLAIM_SECONDS):
             try:
                 # Perhaps it was put between the look and the claim.
-                return _kept(services, key, left) or _stored_or_refused(services, operation, parameters, left, key)
+                return _kept(services, key, left) or _stored_or_refused(services, question, left, key)
             finally:
                 services.cache.release(key, token)
         time.sleep(min(WAIT_SECONDS, left))
-    return _stored(services, operation, parameters, seconds)
+    return _stored(services, question, seconds)
 
 
 def _kept(services: Services, key: str, seconds: float) -> Answer | None:
@@ -95,28 +95,28 @@ def _kept(services: Services, key: str, seconds: float) -> Answer | None:
     return None
 
 
-def _stored_or_refused(
-    services: Services, operation: Operation, parameters: Parameters, seconds: float, key: str
-) -> Answer:
+def _stored_or_refused(services: Services, question: Question, seconds: float, key: str) -> Answer:
     """As `_stored`; that it is too much is kept as well."""
     try:
-        return _stored(services, operation, parameters, seconds)
+        return _stored(services, question, seconds)
     except TooMuch as error:
         given = seconds if error.reason == "slow" else None
         services.cache.refuse(key, Refusal(error.reason, str(error), given))
         raise
 
 
-def _stored(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> Answer:
+def _stored(services: Services, question: Question, seconds: float) -> Answer:
     """Asked of the database, and kept."""
-    told = _ask(services, operation, parameters, seconds)
-    services.cache.put(_key(operation, parameters, told.versions), told.body)
+    told = _ask(services, question, seconds)
+    services.cache.put(_key(question, told.versions), told.body)
     return Answer(told.body, hit=False)
 
 
-def _key(operation: Operation, parameters: Parameters, versions: "Versions") -> str:
-    code_version = hashlib.sha256(query(f"analytics/{operation.sql}")).hexdigest()
-    return cache_key(operation.name, code_version, parameters.model_dump(mode="json"), versions.data, versions.schema)
+def _key(question: Question, versions: "Versions") -> str:
+    operation = question.operation
+    code_version = hashlib.sha256(operation.statement).hexdigest()
+    parameters, options = question.parameters.as_json(), question.options.chosen()
+    return cache_key(operation.name, code_version, parameters, options, versions.data, versions.schema)
 
 
 class _Told(NamedTuple):
@@ -126,38 +126,36 @@ class _Told(NamedTuple):
     versions: "Versions"
 
 
-def _ask(services: Services, operation: Operation, parameters: Parameters, seconds: float) -> _Told:
+def _ask(services: Services, question: Question, seconds: float) -> _Told:
     from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
     from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
-    from pipeline_project.results.encoders import json_bytes  # noqa: PLC0415
+    from pipeline_project.results.encoders import encoder  # noqa: PLC0415
 
     settings = services.settings
-    rows: list[bytes] = []
+    operation, parameters = question.operation, question.parameters
+    batches: list[bytes] = []
     size = 0
     try:
         with execute(
             services.reader, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
         ) as found:
-            names = [column.name for column in found.columns]
+            lines = encoder(msgspec.structs.replace(question.options, format=Format.NDJSON), found.columns)
             for batch in found:
-                for row in batch:
-                    rows.append(json_bytes(dict(zip(names, row, strict=True))))
-                    size += len(rows[-1])
-                    if size > settings.inline_bytes:
-                        raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
+                batches.append(lines.batch(batch))
+                size += len(batches[-1])
+                if size > settings.inline_bytes:
+                    raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
     except QueryTimedOut:
         raise TooMuch("slow", f"the answer takes longer than {seconds:g} s") from None
     if found.truncated:
         raise TooMuch("large", f"the answer has more than {settings.inline_rows:,} rows")
-    body = json_bytes(
-        {
-            "operation": operation.name,
-            "parameters": parameters.model_dump(mode="json"),
-            "data_version": found.data_version,
-            "columns": [{"name": column.name, "type": column.type} for column in found.columns],
-            "row_count": len(rows),
-            "truncated": found.truncated,
-            "rows": [msgspec.Raw(row) for row in rows],
-        }
-    )
-    return _Told(body, found.versions)
+    head = {
+        "operation": operation.name,
+        "parameters": parameters.as_json(),
+        "data_version": found.data_version,
+        "columns": found.columns,
+        "row_count": lines.rows,
+        "truncated": found.truncated,
+    }
+    rows = b"".join(batches)[:-1].replace(b"\n", b",")
+    return _Told(exact_json.encode(head)[:-1] + b',"rows":[' + rows + b"]}", found.versions)

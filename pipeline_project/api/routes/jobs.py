@@ -6,10 +6,8 @@ import hashlib
 import json
 import time
 import uuid
-from typing import NamedTuple
 
-from pipeline_project.analytics.catalogue import Operation, operation
-from pipeline_project.analytics.parameters import Parameters
+from pipeline_project.analytics.catalogue import operation
 from pipeline_project.api.http.principal import principal
 from pipeline_project.api.http.problems import Problem
 from pipeline_project.api.http.replies import (
@@ -21,8 +19,10 @@ from pipeline_project.api.http.replies import (
     job_headers,
 )
 from pipeline_project.api.http.requests import Request
+from pipeline_project.api.routes.questions import Question, question_in_body
 from pipeline_project.errors import Transient
-from pipeline_project.jobs.model import FORMATS, Job, Reason, State, moment, now, timestamp
+from pipeline_project.jobs.model import Job, Reason, State, moment, now, timestamp
+from pipeline_project.results.options import Format
 from pipeline_project.services import Services
 from pipeline_project.settings import request_trace
 
@@ -31,48 +31,20 @@ LONGEST_PAGE = 100
 USUAL_PAGE = 50
 
 
-class Asked(NamedTuple):
-    """A question that was understood."""
-
-    operation: Operation
-    parameters: Parameters
-    format: str
-
-
-def asked_in_body(request: Request) -> Asked:
-    """`{"operation": …, "parameters": {…}, "format": …}`; the last two may be left out."""
-    body = request.json_object()
-    if unknown := sorted(set(body) - {"operation", "parameters", "format"}):
-        raise _invalid(unknown[0][:60], "extra_forbidden", "a body has operation, parameters and format")
-    name = body.get("operation")
-    if not isinstance(name, str):
-        raise _invalid("operation", "string", "name one of GET /analytics/operations")
-    result_format = body.get("format", "json")
-    if result_format not in FORMATS:
-        raise _invalid("format", "enum", f"one of {', '.join(FORMATS)}")
-    chosen = operation(name)
-    return Asked(chosen, chosen.validate(body.get("parameters", {})), result_format)
-
-
-def _invalid(field: str, rule: str, message: str) -> Problem:
-    errors = [{"field": field, "rule": rule, "message": message}]
-    return Problem("invalid_body", f"{field}: {message}", errors=errors)
-
-
 def submit_job(request: Request, services: Services) -> Reply:
     """POST: always a job."""
     request.query()
-    return submit(request, services, asked_in_body(request), None)
+    return submit(request, services, question_in_body(request), None)
 
 
-def submit(request: Request, services: Services, asked: Asked, reason: Reason | None) -> Reply:
+def submit(request: Request, services: Services, question: Question, reason: Reason | None) -> Reply:
     """202 with the job. The record is there before the run is launched: a sensor launches what was not."""
     job, new = services.jobs.submit(
-        asked.operation.name,
-        asked.parameters.model_dump(mode="json"),
+        question.operation.name,
+        question.parameters.as_json(),
         principal(request, services.settings),
         idempotency_key=request.idempotency_key(),
-        result_format=asked.format,
+        options=question.options,
         reason=reason,
         trace=request_trace() if services.settings.traces == "x-ray" else None,
     )
@@ -154,8 +126,8 @@ def job_result(request: Request, services: Services, job_id: str) -> Reply:
     """GET: 303 to the file."""
     given = request.query("format")
     wanted = given.get("format")
-    if wanted is not None and wanted not in FORMATS:
-        raise Problem("invalid_query", f"format is one of {', '.join(FORMATS)}")
+    if wanted is not None and wanted not in list(Format):
+        raise Problem("invalid_query", f"format is one of {', '.join(Format)}")
     job = _known(job_id, principal(request, services.settings), services)
     if not job.state.is_final:
         raise Problem("job_not_finished", f"the job is {job.state}", headers=_again())

@@ -3,12 +3,13 @@
 from typing import Any
 
 from pipeline_project.analytics import catalogue
-from pipeline_project.analytics.catalogue import Operation, operation
+from pipeline_project.analytics.catalogue import Operation
 from pipeline_project.api.http.problems import Problem
 from pipeline_project.api.http.replies import Reply
-from pipeline_project.api.http.requests import Request, parse_json
+from pipeline_project.api.http.requests import Request
 from pipeline_project.api.routes.answers import Answer, TooMuch, answer
-from pipeline_project.api.routes.jobs import Asked, asked_in_body, submit
+from pipeline_project.api.routes.jobs import submit
+from pipeline_project.api.routes.questions import Question, question_in_body, question_in_query
 from pipeline_project.jobs.model import Reason
 from pipeline_project.services import Services
 
@@ -35,12 +36,12 @@ def ask_by_query(request: Request, services: Services) -> Reply:
 
     It changes nothing and so never makes a job of it.
     """
-    asked = _asked_in_query(request)
+    asked = question_in_query(request)
     if asked.operation.long:
         raise Problem("not_inline", f"{asked.operation.name} always runs as a job")
     try:
         seconds = _seconds(services, None)
-        found = answer(services, asked.operation, asked.parameters, seconds, fresh=request.wants_fresh())
+        found = answer(services, asked, seconds, fresh=request.wants_fresh())
         return _answered(request, found)
     except TooMuch as error:
         raise Problem("not_inline", str(error)) from None
@@ -51,14 +52,14 @@ def ask(request: Request, services: Services) -> Reply:
     request.query()
     request.idempotency_key()  # a malformed one is refused whether or not it comes to a job
     preference = request.preference()
-    asked = asked_in_body(request)
+    asked = question_in_body(request)
     if preference.respond_async:
         return _promoted(request, services, asked, "asked")
     if asked.operation.long:
         return _promoted(request, services, asked, "long")
     try:
         seconds = _seconds(services, preference.wait)
-        found = answer(services, asked.operation, asked.parameters, seconds, fresh=request.wants_fresh())
+        found = answer(services, asked, seconds, fresh=request.wants_fresh())
     except TooMuch as error:
         return _promoted(request, services, asked, error.reason)
     reply = _answered(request, found)
@@ -90,7 +91,7 @@ def _cache_status(found: Answer) -> str:
     return "pipeline; hit" if found.hit else "pipeline; fwd=miss; stored"
 
 
-def _promoted(request: Request, services: Services, asked: Asked, reason: Reason) -> Reply:
+def _promoted(request: Request, services: Services, asked: Question, reason: Reason) -> Reply:
     reply = submit(request, services, asked, reason)
     return reply._replace(headers={**reply.headers, **_applied(request)})
 
@@ -98,21 +99,3 @@ def _promoted(request: Request, services: Services, asked: Asked, reason: Reason
 def _applied(request: Request) -> dict[str, str]:
     applied = request.preference().applied
     return {"Preference-Applied": applied} if applied else {}
-
-
-def _asked_in_query(request: Request) -> Asked:
-    given = request.query_lists(*request.query_names())
-    names = given.get("operation", [])
-    if len(names) != 1:
-        raise Problem("invalid_query", "name one operation: ?operation=…")
-    chosen = operation(names[0])
-    values: dict[str, Any] = {
-        name: each[0] if len(each) == 1 else each
-        for name, each in given.items()
-        if name not in ("operation", "parameters")
-    }
-    if "parameters" in given:
-        if values or len(given["parameters"]) != 1:
-            raise Problem("invalid_query", "give the parameters each by its name or once as JSON, not both")
-        values = parse_json(given["parameters"][0].encode(), "invalid_parameters")
-    return Asked(chosen, chosen.validate(values), "json")

@@ -14,8 +14,10 @@ import pytest
 from pipeline_project.analytics.catalogue import operation
 from pipeline_project.analytics.execution import versions
 from pipeline_project.api.routes import answers
+from pipeline_project.api.routes.questions import Question
 from pipeline_project.database import Database, KeptDatabase
 from pipeline_project.jobs.cache import PREFIX, QueryCache, Refusal
+from pipeline_project.results.options import ResultOptions
 from pipeline_project.services import Services
 from pipeline_project_tests.analytics_rows import entity, insert
 from pipeline_project_tests.fix_api import Caller, Cloud
@@ -59,7 +61,7 @@ def key(api: Caller) -> str:
     """Under which the answer to QUESTION is kept."""
     asked = operation(QUESTION["operation"])
     found = versions(api.services.reader)
-    return answers._key(asked, asked.validate({}), found)  # pyright: ignore[reportPrivateUsage]
+    return answers._key(Question(asked, asked.validate({}), ResultOptions()), found)  # pyright: ignore[reportPrivateUsage]
 
 
 def cache(cloud: Cloud, **options: Any) -> QueryCache:
@@ -74,9 +76,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     ask = answers._ask  # pyright: ignore[reportPrivateUsage]
 
-    def counted(services: Services, operation: Any, *rest: Any) -> Any:
-        found.append(operation.name)
-        return ask(services, operation, *rest)
+    def counted(services: Services, question: Question, seconds: float) -> Any:
+        found.append(question.operation.name)
+        return ask(services, question, seconds)
 
     monkeypatch.setattr(answers, "_ask", counted)
     return found

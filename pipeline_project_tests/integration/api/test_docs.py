@@ -20,6 +20,7 @@ SHOWN = (
     '"parameters":{"metric":"revenue","group_by":"industry","top_n":3}',
     '"operation":"revenue_analysis"',
     "304",
+    '"rows":[{"amount":"1234567890123456.78"}]',
     '"reason":"asked"',
     "/analytics/jobs/",
     '"state":"SUCCEEDED"',

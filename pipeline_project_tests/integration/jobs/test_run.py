@@ -19,6 +19,7 @@ from pipeline_project.jobs.outbox import job_ended
 from pipeline_project.jobs.run import run_job
 from pipeline_project.notify.delivery import Delivery
 from pipeline_project.notify.events import Notifier
+from pipeline_project.results.options import Format, ResultOptions
 from pipeline_project_tests.fix_api import Cloud
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -106,7 +107,7 @@ def test_success(worker: Worker, cloud: Cloud) -> None:
     queue = cloud.sqs.create_queue(QueueName=cloud.settings.table_name)["QueueUrl"]
     arn = cloud.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     cloud.sns.subscribe(TopicArn=cloud.settings.events_topic_arn, Protocol="sqs", Endpoint=arn)
-    job = worker.submit("database_info", result_format="csv")
+    job = worker.submit("database_info", options=ResultOptions(format=Format.CSV))
     worker.store.launched(job.id, "run")
     ended = worker.run(job)
     assert ended.state is State.SUCCEEDED

@@ -10,6 +10,7 @@ import pytest
 from pipeline_project.jobs.model import TRANSITIONS, Job, State, now
 from pipeline_project.jobs.reconcile import Run, Settled, reconcile
 from pipeline_project.jobs.store import IdempotencyConflict, JobStore, StateConflict, TooManyJobs
+from pipeline_project.results.options import Format, ResultOptions
 from pipeline_project_tests.fix_api import Cloud
 
 LATER = dt.timedelta(minutes=2)
@@ -44,7 +45,7 @@ def test_idempotency_key_with_another_question(cloud: Cloud) -> None:
     store = cloud.jobs()
     first = submit(store, idempotency_key="k")
     with pytest.raises(IdempotencyConflict):
-        submit(store, idempotency_key="k", result_format="csv")
+        submit(store, idempotency_key="k", options=ResultOptions(format=Format.CSV))
     other, new = store.submit("simple_demo", {"n": 1}, "you", idempotency_key="k")
     assert new
     assert other.id != first.id

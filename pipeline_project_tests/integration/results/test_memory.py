@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline_project.results.encoders import Format
+from pipeline_project.results.options import Format
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -76,7 +76,7 @@ with closing(of_function(settings)) as services:
         if form == "inline":
             answer = api("POST", "/analytics", {"operation": "custom_complex_query", "parameters": parameters})
             return [answer.status, answer.json.get("reason") or answer.json.get("code"), None]
-        job, _ = services.jobs.submit("custom_complex_query", parameters, "me", result_format=form)
+        job, _ = services.jobs.submit("custom_complex_query", parameters, "me", options=ResultOptions(format=form))
         done = run_job(job.id, "run", store=services.jobs, database=reader, s3=services.s3, settings=settings, notifier=delivery)
         return [str(done.state), done.error and done.error.code, done.result and done.result.rows]
 

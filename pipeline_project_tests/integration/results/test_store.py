@@ -12,7 +12,7 @@ import pytest
 from pipeline_project.analytics.execution import Column, Row, Rows, Versions
 from pipeline_project.analytics.parameters import RevenueAnalysis
 from pipeline_project.results import store
-from pipeline_project.results.encoders import Format
+from pipeline_project.results.options import Format, ResultOptions
 from pipeline_project_tests.fix_aws import Account
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -55,7 +55,7 @@ def manifest_at(aws: Account, bucket: str, key: str) -> store.Manifest:
 
 @pytest.mark.parametrize("form", Format)
 def test_a_job_result_and_its_manifest(aws: Account, bucket: str, form: Format) -> None:
-    manifest = store.write(aws.s3, bucket, "jobs/j1", rows_of(numbered(2500)), form)
+    manifest = store.write(aws.s3, bucket, "jobs/j1", rows_of(numbered(2500)), ResultOptions(format=form))
     assert keys(aws, bucket) == ["jobs/j1/manifest.json", f"jobs/j1/result.{form}"]
     content = body(aws, bucket, manifest.key)
     assert (manifest.rows, manifest.bytes, manifest.truncated, manifest.data_version) == (2500, len(content), False, 7)
@@ -65,7 +65,9 @@ def test_a_job_result_and_its_manifest(aws: Account, bucket: str, form: Format) 
 
 
 def test_a_large_result_goes_in_parts(aws: Account, bucket: str) -> None:
-    manifest = store.write(aws.s3, bucket, "jobs/j2", rows_of(numbered(20_000, width=1000)), Format.NDJSON)
+    manifest = store.write(
+        aws.s3, bucket, "jobs/j2", rows_of(numbered(20_000, width=1000)), ResultOptions(format=Format.NDJSON)
+    )
     assert manifest.bytes > 2 * store.PART_BYTES
     # An object of parts has the number of them in its etag.
     assert aws.s3.head_object(Bucket=bucket, Key=manifest.key)["ETag"].endswith('-3"')
@@ -78,13 +80,15 @@ def test_a_failure_leaves_nothing(aws: Account, bucket: str) -> None:
         raise ConnectionError("the server went away")
 
     with pytest.raises(ConnectionError):
-        store.write(aws.s3, bucket, "jobs/j3", rows_of(failing()), Format.NDJSON)
+        store.write(aws.s3, bucket, "jobs/j3", rows_of(failing()), ResultOptions(format=Format.NDJSON))
     assert keys(aws, bucket) == []
     assert aws.s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
 
 
 def test_truncation_is_stated(aws: Account, bucket: str) -> None:
-    manifest = store.write(aws.s3, bucket, "jobs/j4", rows_of(numbered(2500), row_limit=1200), Format.CSV)
+    manifest = store.write(
+        aws.s3, bucket, "jobs/j4", rows_of(numbered(2500), row_limit=1200), ResultOptions(format=Format.CSV)
+    )
     assert (manifest.rows, manifest.truncated) == (1200, True)
 
 
@@ -112,7 +116,7 @@ def fetched(url: str) -> tuple[bytes, Any]:
 
 
 def test_a_link_saves_a_file_and_can_not_be_changed(aws: Account, bucket: str) -> None:
-    manifest = store.write(aws.s3, bucket, "jobs/j5", rows_of(numbered(5)), Format.CSV)
+    manifest = store.write(aws.s3, bucket, "jobs/j5", rows_of(numbered(5)), ResultOptions(format=Format.CSV))
     link = store.presign(aws.s3, bucket, manifest.key, seconds=60)
     content, headers = fetched(link)
     assert hashlib.sha256(content).hexdigest() == manifest.sha256

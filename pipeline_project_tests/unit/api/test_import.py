@@ -30,7 +30,8 @@ LATE = [
     "jobs.launch",
     "jobs.store",
     "notify",
-    "results",
+    "results.encoders",
+    "results.store",
 ]
 LIBRARIES = {
     "annotated_types",

@@ -24,6 +24,7 @@ from pipeline_project.api.http.requests import Request
 from pipeline_project.errors import CODES, Permanent, Transient
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.store import IdempotencyConflict, TooManyJobs
+from pipeline_project.results.options import Format
 from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 
@@ -226,7 +227,7 @@ def job(state: State) -> Job:
         id="1",
         operation="simple_demo",
         parameters={},
-        format="json",
+        format=Format.JSON,
         owner="anonymous",
         fingerprint="f",
         state=state,

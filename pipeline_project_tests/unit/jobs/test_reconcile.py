@@ -7,6 +7,7 @@ import pytest
 
 from pipeline_project.jobs.model import TRANSITIONS, Job, State, moment, timestamp
 from pipeline_project.jobs.reconcile import Action, Run, decide
+from pipeline_project.results.options import Format
 
 THEN = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
@@ -18,7 +19,7 @@ def job(state: State, **fields: Any) -> Job:
         owner="me",
         operation="simple_demo",
         parameters={},
-        format="json",
+        format=Format.JSON,
         state=state,
         fingerprint="",
         created_at=at,

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from pipeline_project.analytics.execution import Column
 from pipeline_project.errors import Permanent
-from pipeline_project.results.encoders import Format, encoder, json_bytes
+from pipeline_project.results.encoders import encoder, json_bytes
+from pipeline_project.results.options import Format, Numbers, ResultOptions
 
 FORMULA = re.compile(
     r"[\t\r\n]|[\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u00ad\u034f\u3164\u2800]*[-=+@＝＋－＠﹢﹣﹦﹫−]"
@@ -46,9 +47,15 @@ ROWS = [
 
 
 def file_of(
-    form: Format, columns: Sequence[Column], rows: Sequence[Any], *, size: int = 2, truncated: bool = False
+    form: Format,
+    columns: Sequence[Column],
+    rows: Sequence[Any],
+    *,
+    size: int = 2,
+    truncated: bool = False,
+    numbers: Numbers = Numbers.NUMBER,
 ) -> bytes:
-    target = encoder(form, columns)
+    target = encoder(ResultOptions(format=form, numbers=numbers), columns)
     batches = [rows[n : n + size] for n in range(0, len(rows), size)]
     body = b"".join([target.start(), *map(target.batch, batches), target.end(truncated)])
     assert target.rows == len(rows)
@@ -156,12 +163,72 @@ def test_money_is_exact_in_every_format(amount: Decimal) -> None:
     assert table["amount"].to_pylist() == [amount]
 
 
-def test_numbers_that_json_has_not_are_null() -> None:
-    rows = [(Decimal("NaN"), [Decimal("Infinity")], float("nan"))]
-    columns = [Column("a", "numeric"), Column("b", "numeric[]"), Column("c", "double precision")]
-    assert exactly(file_of(Format.JSON, columns, rows))["rows"] == [{"a": None, "b": [None], "c": None}]
-    assert json_bytes("NaN") == b'"NaN"'
-    assert pq.read_table(io.BytesIO(file_of(Format.PARQUET, columns, rows)))["a"].to_pylist() == [None]
+WORDS = ["NaN", "Infinity", "-Infinity"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_nan_and_infinity_are_told_apart_from_null_in_every_format(word: str) -> None:
+    columns = [Column("a", "double precision"), Column("b", "double precision[]")]
+    rows = [(float(word), [float(word), None]), (None, None), (0.5, [])]
+    told = [{"a": word, "b": [word, None]}, {"a": None, "b": None}, {"a": Decimal("0.5"), "b": []}]
+    assert exactly(file_of(Format.JSON, columns, rows))["rows"] == told
+    assert [exactly(line) for line in file_of(Format.NDJSON, columns, rows).splitlines()] == told
+    body = file_of(Format.CSV, columns, rows, size=3).decode()
+    assert list(csv.reader(io.StringIO(body)))[1:] == [[word, f'["{word}",null]'], ["", ""], ["0.5", "[]"]]
+    table = pq.read_table(io.BytesIO(file_of(Format.PARQUET, columns, rows)))
+    first, second, third = table["a"].to_pylist()
+    assert (repr(first), second, third) == (repr(float(word)), None, 0.5)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("kind", ["numeric", "numeric(12,2)"])
+def test_a_numeric_nan_or_infinity_is_told_or_refused(word: str, kind: str) -> None:
+    columns, rows = [Column("a", kind), Column("b", f"{kind}[]")], [(Decimal(word), [Decimal(word)]), (None, None)]
+    assert exactly(file_of(Format.JSON, columns, rows))["rows"] == [{"a": word, "b": [word]}, {"a": None, "b": None}]
+    assert file_of(Format.CSV, columns, rows).decode() == f'a,b\r\n{word},"[""{word}""]"\r\n,\r\n'
+    with pytest.raises(Permanent, match=f"column a holds {word}, which a decimal of Parquet cannot be"):
+        file_of(Format.PARQUET, columns, rows)
+    table = pq.read_table(io.BytesIO(file_of(Format.PARQUET, columns, rows, numbers=Numbers.TEXT)))
+    assert table.to_pylist() == [{"a": word, "b": [word]}, {"a": None, "b": None}]
+
+
+NUMBER_COLUMNS = [
+    *(
+        Column("small", "smallint"),
+        Column("large", "bigint"),
+        Column("exact", "numeric"),
+        Column("float", "double precision"),
+    ),
+    *(Column("many", "numeric[]"), Column("raw", "jsonb"), Column("text", "text"), Column("flag", "boolean")),
+]
+NUMBER_ROW = (
+    *(-7, 2**60 + 1, Decimal("1234567890123456.780"), 1e-7),
+    *([Decimal("0.1"), None], msgspec.Raw(b'{"1":1.10,"e":[2e5,"3",true,null]}'), '-4 "5" \\', True),
+)
+NUMBERS_AS_TEXT = {
+    **{"small": "-7", "large": str(2**60 + 1), "exact": "1234567890123456.780", "float": "1e-7"},
+    **{"many": ["0.1", None], "raw": {"1": "1.10", "e": ["2e5", "3", True, None]}, "text": '-4 "5" \\', "flag": True},
+}
+
+
+def test_numbers_as_text_keep_every_digit_and_nothing_else_changes() -> None:
+    rows = [NUMBER_ROW, (None,) * len(NUMBER_ROW)]
+    told = [NUMBERS_AS_TEXT, dict.fromkeys(NUMBERS_AS_TEXT)]
+    assert json.loads(file_of(Format.JSON, NUMBER_COLUMNS, rows, numbers=Numbers.TEXT))["rows"] == told
+    assert [
+        json.loads(line) for line in file_of(Format.NDJSON, NUMBER_COLUMNS, rows, numbers=Numbers.TEXT).splitlines()
+    ] == told
+    assert file_of(Format.CSV, NUMBER_COLUMNS, rows, numbers=Numbers.TEXT) == file_of(Format.CSV, NUMBER_COLUMNS, rows)
+    table = pq.read_table(io.BytesIO(file_of(Format.PARQUET, NUMBER_COLUMNS, rows, numbers=Numbers.TEXT)))
+    raw = {"raw": '{"1":1.10,"e":[2e5,"3",true,null]}'}  # which is text in Parquet in any case
+    assert table.to_pylist() == [{**NUMBERS_AS_TEXT, **raw}, dict.fromkeys(NUMBERS_AS_TEXT)]
+
+
+@given(st.lists(st.decimals(allow_nan=True, allow_infinity=True), min_size=1))
+def test_any_number_comes_back_from_text_as_it_was(values: list[Decimal]) -> None:
+    rows = [(value,) for value in values]
+    body = file_of(Format.JSON, [Column("a", "numeric")], rows, numbers=Numbers.TEXT)
+    assert [repr(Decimal(row["a"])) for row in json.loads(body)["rows"]] == list(map(repr, values))
 
 
 def test_parquet_has_types() -> None:
@@ -202,7 +269,7 @@ def test_parquet_rounds_quotients_and_refuses_what_does_not_fit() -> None:
     third = Decimal(1) / Decimal(3)
     body = file_of(Format.PARQUET, columns, [(third,)])
     assert pq.read_table(io.BytesIO(body))["a"].to_pylist() == [round(third, 18)]
-    with pytest.raises(Permanent, match="column a holds a number too large for Parquet; ask for json, ndjson or csv"):
+    with pytest.raises(Permanent, match="column a holds a number too large for Parquet; ask for numbers as text, or"):
         file_of(Format.PARQUET, columns, [(Decimal(10) ** 20,)])
 
 

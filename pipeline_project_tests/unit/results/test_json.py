@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.analytics.execution import Column
-from pipeline_project.results.encoders import Format, encoder, json_bytes
+from pipeline_project.results.encoders import encoder, json_bytes
+from pipeline_project.results.options import Format, ResultOptions
 
 MOST = 4300
 """The limit of Python's json, as `sys.int_info.default_max_str_digits` tells."""
@@ -26,7 +27,7 @@ def strictly(text: bytes) -> Any:
 
 
 def values_in(form: Format, kind: str, values: list[Any]) -> list[Any]:
-    target = encoder(form, [Column("v", kind)])
+    target = encoder(ResultOptions(format=form), [Column("v", kind)])
     body = target.start() + target.batch([(value,) for value in values]) + target.end(False)
     rows = [strictly(line) for line in body.splitlines()] if form is Format.NDJSON else strictly(body)["rows"]
     return [row["v"] for row in rows]
@@ -62,17 +63,19 @@ def test_each_json_number_is_found_wherever_it_is(before: str, digits: int, afte
 
 @pytest.mark.parametrize("form", [Format.JSON, Format.NDJSON])
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_is_null_and_never_a_literal(form: Format, word: str) -> None:
+def test_what_is_no_number_is_a_word_and_never_a_literal(form: Format, word: str) -> None:
     decimal, number = Decimal(word), float(word)
-    assert values_in(form, "numeric", [decimal, Decimal(1)]) == [None, 1]
-    assert values_in(form, "numeric[]", [[decimal, Decimal(1)], [[decimal]]]) == [[None, 1], [[None]]]
-    assert values_in(form, "double precision", [number, 1.5]) == [None, Decimal("1.5")]
-    assert values_in(form, "double precision[]", [[number], [[number]]]) == [[None], [[None]]]
+    assert values_in(form, "numeric", [decimal, Decimal(1)]) == [word, 1]
+    assert values_in(form, "numeric[]", [[decimal, Decimal(1)], [[decimal]]]) == [[word, 1], [[word]]]
+    assert values_in(form, "double precision", [number, 1.5]) == [word, Decimal("1.5")]
+    assert values_in(form, "double precision[]", [[number], [[number]]]) == [[word], [[word]]]
     assert values_in(form, "text", [word, f"a {word}"]) == [word, f"a {word}"]
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_a_row_with_text_beside_what_is_no_number_keeps_the_text(word: str) -> None:
-    target = encoder(Format.NDJSON, [Column("a", "numeric"), Column("b", "text"), Column("c", "jsonb")])
+    target = encoder(
+        ResultOptions(format=Format.NDJSON), [Column("a", "numeric"), Column("b", "text"), Column("c", "jsonb")]
+    )
     line = target.batch([(Decimal(word), word, msgspec.Raw(b'{"NaN":1.10}'))])
-    assert strictly(line) == {"a": None, "b": word, "c": {"NaN": Decimal("1.10")}}
+    assert strictly(line) == {"a": word, "b": word, "c": {"NaN": Decimal("1.10")}}
