@@ -30,6 +30,7 @@ SOURCES = (
     "pipeline_project/__init__.py",
     "pipeline_project/settings.py",
     "pipeline_project/errors.py",
+    "pipeline_project/exact_json.py",
     "pipeline_project/database.py",
     "pipeline_project/aws.py",
     "pipeline_project/health.py",
