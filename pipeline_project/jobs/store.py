@@ -40,8 +40,9 @@ from pipeline_project.settings import Settings
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
 JSON_FIELDS = ("parameters", "error", "result")
 CONDITION_FAILED = "ConditionalCheckFailed"
-FILTERED_PAGES = 10
-"""A filter may discard all of a page. After this many the caller gets what there is and a cursor to go on."""
+EVALUATED = (100, *[1_000] * 9)
+"""Jobs that each read of a filtered listing looks at. They bound the work for a page. If they do not suffice, the caller gets the
+jobs that were found and a cursor to go on. DynamoDB itself ends a read after 1 MB."""
 TRIES = 8
 """Tries of a transaction. DynamoDB cancels one that meets another transaction on the same item."""
 FIRST_PAUSE_SECONDS = 0.02
@@ -204,7 +205,11 @@ class JobStore:
         created_from: str | None = None,
         created_before: str | None = None,
     ) -> Page:
-        """A principal's jobs, newest first. `after` is of the page before; times are as `timestamp` writes them."""
+        """List a principal's jobs, newest first. `after` is of the page before; times are as `timestamp` writes them.
+
+        A page has `limit` jobs unless the list ends, or the bound of EVALUATED is reached. The index follows the records
+        within moments, so a job that was just submitted may be missing and a state may be the one before.
+        """
         # "#" is what follows the time in the key, so that the upper bound itself is left out.
         earliest, before = created_from or "0", created_before or "9999~"
         if earliest > before:  # which DynamoDB refuses
@@ -237,16 +242,19 @@ class JobStore:
         if after is not None:
             job_id = after.rpartition("#")[2]
             query["ExclusiveStartKey"] = {**_key(job_id), **encode({"gsi1pk": f"jobs#{principal}", "gsi1sk": after})}
-        jobs: list[Job] = []
-        last: Item | None = None
-        for _ in range(FILTERED_PAGES):
-            page = self._dynamodb.query(**query, Limit=limit - len(jobs))
-            jobs += [_job(found) for found in page["Items"]]
-            last = page.get("LastEvaluatedKey")
-            if last is None or len(jobs) == limit:
-                break
-            query["ExclusiveStartKey"] = last
-        return Page(jobs, last["gsi1sk"]["S"] if last else None)
+        found: list[Item] = []
+        is_filtered = len(filters) > 1
+        for evaluated in EVALUATED:
+            # One more than the page has, to know whether the list goes on.
+            missing = limit + 1 - len(found)
+            page = self._dynamodb.query(**query, Limit=max(missing, evaluated) if is_filtered else missing)
+            found += page["Items"]
+            if len(found) > limit:
+                return Page([_job(item) for item in found[:limit]], found[limit - 1]["gsi1sk"]["S"])
+            if "LastEvaluatedKey" not in page:
+                return Page([_job(item) for item in found], None)
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return Page([_job(item) for item in found], query["ExclusiveStartKey"]["gsi1sk"]["S"])
 
     def untouched(self, state: State, since: dt.datetime) -> Iterator[list[Job]]:
         """Jobs of all principals in an open state that were not written to since a time, oldest change first, in pages.

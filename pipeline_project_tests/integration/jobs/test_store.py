@@ -175,6 +175,51 @@ def test_a_page_of_a_filtered_listing_is_never_longer_than_its_limit(cloud: Clou
         assert page.jobs + rest == wanted
 
 
+@pytest.fixture
+def reads(cloud: Cloud) -> list[int]:
+    """The number of jobs that each read of a listing may look at."""
+    found: list[int] = []
+    cloud.dynamodb.meta.events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: found.append(params["Limit"])
+    )
+    return found
+
+
+def test_a_page_is_full_unless_the_list_ends(cloud: Cloud, reads: list[int]) -> None:
+    """Three of fifty jobs match, and others lie before, between and behind them."""
+    moments = iter(range(1_000))
+    began = now()
+    store = cloud.jobs(clock=lambda: began + dt.timedelta(seconds=next(moments)), open_jobs=60)
+    jobs = [store.submit("rare" if n in (5, 20, 21) else "other", {}, "me")[0] for n in range(50)]
+    rare = [jobs[21], jobs[20], jobs[5]]
+    for limit in (1, 2, 3, 4):
+        pages = [store.listing("me", operation="rare", limit=limit)]
+        while pages[-1].after:
+            pages.append(store.listing("me", operation="rare", limit=limit, after=pages[-1].after))
+        assert [job for page in pages for job in page.jobs] == rare
+        assert [len(page.jobs) for page in pages] == [limit] * (3 // limit) + [3 % limit] * (3 % limit > 0)
+    assert len(reads) == 3 + 2 + 1 + 1
+    for limit in (25, 50, 51):  # a list that ends where a page ends has no further page
+        page = store.listing("me", limit=limit)
+        assert (len(page.jobs), page.after is None) == (min(limit, 50), limit >= 50)
+
+
+def test_the_work_for_a_page_is_bounded(cloud: Cloud, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline_project.jobs.store.EVALUATED", (2, 3, 3))
+    moments = iter(range(1_000))
+    began = now()
+    store = cloud.jobs(clock=lambda: began + dt.timedelta(seconds=next(moments)), open_jobs=60)
+    first = store.submit("rare", {}, "me")[0]
+    for _ in range(20):
+        store.submit("other", {}, "me")
+    page = store.listing("me", operation="rare", limit=1)
+    assert (page.jobs, reads) == ([], [2, 3, 3])
+    while page.after:
+        page = store.listing("me", operation="rare", limit=1, after=page.after)
+    assert page.jobs == [first]
+    assert max(reads) == 3
+
+
 def test_reconcile_brings_everything_to_an_end(cloud: Cloud) -> None:
     """Launched into nothing again and again, claimed by workers that die: in the end each job is FAILED, once."""
     clock = [now()]
