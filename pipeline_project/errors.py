@@ -150,7 +150,34 @@ CODES: Mapping[str, Code] = {
     "nested_too_deeply": Code("The JSON around the records is nested too deeply", "Flatten the file.", is_of_file=True),
     "bad_csv": Code("The file is not valid CSV", _UPLOAD, is_of_file=True),
     "bad_parquet": Code("The Parquet file is damaged, encrypted or contradictory", _UPLOAD, is_of_file=True),
-    "bad_encoding": Code("The text of the file is not UTF-8 or UTF-16", "Export the file as UTF-8.", is_of_file=True),
+    "bad_encoding": Code(
+        "The text of the file is not UTF-8 or UTF-16, or not in the declared encoding",
+        'Export the file as UTF-8, or declare its encoding, for example `encoding = "cp1252"`.',
+        is_of_file=True,
+    ),
+    "encoding_mismatch": Code(
+        "The text contradicts the declared encoding", "Correct `encoding` under `[dialect]`.", is_of_file=True
+    ),
+    "no_header": Code(
+        "No row of the table names the ID",
+        "Add the name of the ID to the source. For a file without header, declare `header_lines = 0` and `columns`.",
+        is_of_file=True,
+    ),
+    "ambiguous_header": Code(
+        "A row above the header can be a record", "Declare `skip_lines`, or remove the row.", is_of_file=True
+    ),
+    "header_changed": Code(
+        "A second header in the file has other columns", "Upload the parts as files of their own.", is_of_file=True
+    ),
+    "duplicate_column": Code(
+        "Two columns have the name of one field", "Rename one of them, or declare `columns`.", is_of_file=True
+    ),
+    "ambiguous_delimiter": Code(
+        "The delimiter of the file is not certain", "Declare `delimiter` under `[dialect]`.", is_of_file=True
+    ),
+    "ambiguous_escape": Code(
+        "It is not certain whether backslashes escape quotes", "Declare `escape` under `[dialect]`.", is_of_file=True
+    ),
     "bad_compression": Code("The compressed file is damaged", _UPLOAD, is_of_file=True),
     "packed_twice": Code("The file is compressed twice", "Compress the file once.", is_of_file=True),
     "unknown_format": Code(

@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 
 from pipeline_project.ingest.decoding import csv_records, json_records, parquet_records
+from pipeline_project.ingest.decoding.encodings import as_utf8
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.field_names import FieldNames
 from pipeline_project.ingest.decoding.records import Chunk, Envelope
-from pipeline_project.ingest.decoding.streams import ByteStream, plain
+from pipeline_project.ingest.decoding.streams import ByteStream, unpacked
 from pipeline_project.ingest.decoding.window import Window
 from pipeline_project.sources.dialect import UNDECLARED, Dialect
+
+HEAD = 512
+"""Bytes in which the marks of all formats are."""
 
 _EXPORT = "export it as CSV, JSON or Parquet"
 _REPACK = "unpack it, or pack it with gzip or zstd"
@@ -33,18 +37,20 @@ def chunks(stream: ByteStream, envelope: Envelope, names: FieldNames, dialect: D
     `envelope.format` is set before the first chunk, the rest of `envelope` after the last chunk. Memory does not grow
     with the object. Raises ObjectFault if the object as a whole cannot be read.
     """
-    text, packing = plain(stream)
-    window = Window(text)
-    first = window.skip_space()
-    if first in (b"{", b"[", b""):
-        pieces = json_records.json_chunks(window, envelope)
-    elif parquet_records.is_parquet(window.buffer):
+    content, packing = unpacked(stream)
+    head = content.peek(HEAD)
+    if parquet_records.is_parquet(head):
         envelope.format = "parquet"
-        pieces = parquet_records.parquet_chunks(_Rest(window, text))
+        pieces = parquet_records.parquet_chunks(content)
     else:
-        _refuse_foreign(window.buffer)
-        envelope.format = "csv"
-        pieces = csv_records.csv_chunks(window, names.ids, dialect.delimiter)
+        _refuse_foreign(head)
+        window = Window(as_utf8(content, dialect.encoding, envelope.notes))
+        if window.skip_space() in (b"{", b"[", b""):
+            pieces = json_records.json_chunks(window, envelope)
+        else:
+            window.position = 0  # a line can begin with a tab as its delimiter
+            envelope.format = "csv"
+            pieces = csv_records.csv_chunks(window, envelope.notes, names, dialect)
     yield from pieces
     if packing != "plain":
         envelope.format = f"{envelope.format}+{packing}"
@@ -54,15 +60,3 @@ def _refuse_foreign(content: bytes) -> None:
     for place, mark, what in _FOREIGN:
         if content.startswith(mark, place):
             raise ObjectFault("unknown_format", f"the content is {what}", line=1, column=1)
-
-
-class _Rest:
-    """A stream that starts with the bytes that the window has already read."""
-
-    def __init__(self, window: Window, stream: ByteStream) -> None:
-        self._head = window.buffer
-        self._stream = stream
-
-    def read(self, size: int, /) -> bytes:
-        data, self._head = self._head[:size], self._head[size:]
-        return data or self._stream.read(size)

@@ -1,9 +1,8 @@
-"""Turn the bytes of an object into a stream of plain UTF-8: unpack gzip and zstd, and follow a byte-order mark.
+"""Unpack the bytes of an object: gzip and zstd.
 
-The meaning of the bytes does not belong here; see formats.py.
+The meaning of the bytes does not belong here; see formats.py and encodings.py.
 """
 
-import codecs
 import io
 from typing import Protocol
 
@@ -29,7 +28,7 @@ class ByteStream(Protocol):
         ...
 
 
-class _Peekable(io.RawIOBase):
+class Peekable(io.RawIOBase):
     """A stream that counts the bytes that were read. Its first bytes can be read in advance."""
 
     def __init__(self, stream: ByteStream) -> None:
@@ -72,7 +71,7 @@ class _Peekable(io.RawIOBase):
 class _Unpacked:
     """A stream of decompressed bytes, within limits. Each error of the compression becomes an ObjectFault."""
 
-    def __init__(self, packed: _Peekable, packing: str) -> None:
+    def __init__(self, packed: Peekable, packing: str) -> None:
         self._unpacker = pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), packing)
         self._packed = packed
         self._packing = packing
@@ -96,27 +95,6 @@ class _Unpacked:
         return data
 
 
-class _Transcoded:
-    """A stream that converts UTF-16 or UTF-32 to UTF-8."""
-
-    def __init__(self, stream: ByteStream, encoding: str) -> None:
-        self._stream = stream
-        self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-
-    def read(self, size: int, /) -> bytes:
-        while data := self._stream.read(size):
-            if text := self._decode(data):
-                return text
-        return self._decode(b"", final=True)
-
-    def _decode(self, data: bytes, *, final: bool = False) -> bytes:
-        try:
-            return self._decoder.decode(data, final).encode()
-        except UnicodeError:
-            raise ObjectFault("bad_encoding", f"not valid {self._encoding}: export the file as UTF-8") from None
-
-
 def check_unpacked(unpacked: int, packed: int) -> None:
     """Raise ObjectFault if `packed` bytes unpack to more than UNPACKED_LIMIT or BOMB_RATIO allow."""
     if unpacked > UNPACKED_LIMIT or unpacked > max(BOMB_FLOOR, BOMB_RATIO * packed):
@@ -127,28 +105,17 @@ def check_unpacked(unpacked: int, packed: int) -> None:
         )
 
 
-def plain(stream: ByteStream) -> tuple[ByteStream, str]:
-    """Return the unpacked UTF-8 stream without a byte-order mark, and the packing: `plain`, `gzip` or `zstd`."""
-    source = _Peekable(stream)
+def unpacked(stream: ByteStream) -> tuple[Peekable, str]:
+    """Return the unpacked stream, and the packing: `plain`, `gzip` or `zstd`."""
+    source = Peekable(stream)
     packing = _packing(source.peek(4))
     if packing == "plain":
-        return _without_byte_order_mark(source), packing
-    unpacked = _Peekable(_Unpacked(source, packing))
-    if _packing(unpacked.peek(4)) != "plain":
+        return source, packing
+    content = Peekable(_Unpacked(source, packing))
+    if _packing(content.peek(4)) != "plain":
         raise ObjectFault("packed_twice", f"compressed data inside {packing} data: pack the file once only")
-    return _without_byte_order_mark(unpacked), packing
+    return content, packing
 
 
 def _packing(head: bytes) -> str:
     return "gzip" if head.startswith(GZIP) else "zstd" if head == ZSTD else "plain"
-
-
-def _without_byte_order_mark(stream: _Peekable) -> ByteStream:
-    head = stream.peek(4)
-    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return _Transcoded(stream, "utf-32")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _Transcoded(stream, "utf-16")
-    if head.startswith(codecs.BOM_UTF8):
-        stream.read(len(codecs.BOM_UTF8))
-    return stream
