@@ -91,7 +91,7 @@ def _values(dataset: Dataset) -> dict[str, str]:
         "visible": _listed(visible),
         "v.visible": _listed(visible, "v."),
     }
-    for alias in ("c", "s", "old", "excluded", "i", "e"):
+    for alias in ("c", "s", "old", "new", "excluded", "i", "e"):
         values[f"{alias}.state"] = _listed(state, f"{alias}.")
         values[f"state = {alias}.state"] = ", ".join(f"{name} = {alias}.{name}" for name in state)
     if isinstance(dataset.kind, Versioned):

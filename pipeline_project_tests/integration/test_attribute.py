@@ -71,6 +71,38 @@ def test_no_entity_is_changed_if_the_new_mapping_reads_each_record_again(
     assert rows("SELECT DISTINCT version, region FROM canonical.entities") == [(2, "APAC")]
 
 
+LATE = [{**record, "updated_at": "2023-06-01"} for record in EXPORT]
+"""The same companies half a year before: the state is valid from then on."""
+
+
+@pytest.mark.parametrize("fills_the_gap", [False, True])
+def test_a_late_row_of_the_new_mapping_confirms_a_state_that_the_old_one_read(
+    database: FreshDatabase, landing: Landing, rows: Rows, declare: pytest.MonkeyPatch, fills_the_gap: bool
+) -> None:
+    """The hashes differ, since there is a column more. The states do not, so no version begins between them."""
+    other = [{**record, "name": "before", "updated_at": "2022-01-01"} for record in EXPORT]
+    if fills_the_gap:
+        ingest(database.loader, landing, landing.put("legacy-data/before", other))
+    ingest(database.loader, landing, landing.put("legacy-data/a", EXPORT))
+    rows("UPDATE canonical.entities SET mapping_version = 0 RETURNING 1")
+    rows("UPDATE canonical.entity_versions SET mapping_version = 0 RETURNING 1")
+    before = rows("SELECT entity_id, version, name, updated_at FROM canonical.entities ORDER BY canonical_id")
+    add_segment(database, declare)
+    outcome = ingest(database.loader, landing, landing.put("legacy-data/late", LATE))["legacy-data/late"]
+    assert (outcome.updated, outcome.stale) == (0, len(LATE))
+    assert rows(STORED) == before
+    assert rows("SELECT DISTINCT source_updated_at::date::text FROM canonical.entities") == [("2023-06-01",)]
+    assert rows("SELECT count(*) FROM canonical.entity_versions") == [(len(other) if fills_the_gap else 0,)]
+    assert rows("SELECT count(*) FROM canonical.entity_confirmations") == [(len(EXPORT),)]
+    # A late row that says something else is a version of its own, as before.
+    changed = [{**record, "region": "APAC", "updated_at": "2023-09-01"} for record in EXPORT]
+    ingest(database.loader, landing, landing.put("legacy-data/changed", changed))
+    assert rows("SELECT DISTINCT version, region IS NOT DISTINCT FROM 'EMEA' FROM canonical.entities ORDER BY 1, 2") == [
+        (4 if fills_the_gap else 3, False),
+        (4 if fills_the_gap else 3, True),
+    ]
+
+
 def test_no_entity_is_changed_by_an_attribute_and_its_value_arrives_everywhere(
     database: FreshDatabase, landing: Landing, rows: Rows, declare: pytest.MonkeyPatch
 ) -> None:

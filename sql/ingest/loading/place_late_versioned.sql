@@ -102,22 +102,54 @@ in_order AS (   -- each confirmation behind the state that it confirmed
 said AS (
     SELECT {id}, origin, version, valid_to, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
         first_value(content_hash) OVER confirmed AS content_hash,
+        first_value(mapping_version) OVER confirmed AS content_mapping,
         first_value(CASE WHEN valid_to IS NOT NULL THEN version END) OVER confirmed AS content_of
     FROM in_order WHERE latest_version IS NOT NULL
     WINDOW confirmed AS (PARTITION BY {id}, latest_version ORDER BY origin)
     UNION ALL
     SELECT {id}, 0, NULL, NULL, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
-        content_hash, NULL
+        content_hash, mapping_version, NULL
     FROM late
 ),
 once AS (
     SELECT DISTINCT ON ({id}, object_id) *
     FROM said ORDER BY {id}, object_id, mapping_version DESC, source_updated_at DESC, ordinal DESC, origin
 ),
-compared AS (
-    SELECT *, content_hash IS DISTINCT FROM lag(content_hash) OVER in_order AS begins
+neighbours AS (
+    SELECT *,
+        lag(content_hash) OVER in_order AS previous_hash, lag(content_mapping) OVER in_order AS previous_mapping,
+        lag(origin) OVER in_order AS previous_origin, lag(content_of) OVER in_order AS previous_content_of,
+        lag(object_id) OVER in_order AS previous_object_id, lag(ordinal) OVER in_order AS previous_ordinal
     FROM once
     WINDOW in_order AS (PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id)
+),
+compared AS (   -- as merge_versioned.sql compares: mappings may hash the same content differently, so that columns decide
+    SELECT *, CASE
+        WHEN content_hash = previous_hash THEN false
+        WHEN previous_hash IS NULL OR content_mapping = previous_mapping THEN true
+        ELSE NOT EXISTS (
+            SELECT
+            FROM (
+                SELECT {state} FROM {late} l
+                WHERE n.origin = 0 AND (l.object_id, l.ordinal) = (n.object_id, n.ordinal)
+                UNION ALL
+                SELECT {state} FROM {table} t WHERE n.origin > 0 AND n.content_of IS NULL AND t.{id} = n.{id}
+                UNION ALL
+                SELECT {state} FROM {versions} v WHERE n.origin > 0 AND (v.{id}, v.version) = (n.{id}, n.content_of)
+            ) s, (
+                SELECT {state} FROM {late} l
+                WHERE n.previous_origin = 0
+                  AND (l.object_id, l.ordinal) = (n.previous_object_id, n.previous_ordinal)
+                UNION ALL
+                SELECT {state} FROM {table} t
+                WHERE n.previous_origin > 0 AND n.previous_content_of IS NULL AND t.{id} = n.{id}
+                UNION ALL
+                SELECT {state} FROM {versions} v
+                WHERE n.previous_origin > 0 AND (v.{id}, v.version) = (n.{id}, n.previous_content_of)
+            ) e
+            WHERE ({s.state}) IS NOT DISTINCT FROM ({e.state}))
+        END AS begins
+    FROM neighbours n
 ),
 numbered AS (
     SELECT *, count(*) FILTER (WHERE begins) OVER in_order AS nth

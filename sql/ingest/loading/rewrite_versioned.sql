@@ -60,7 +60,11 @@ renumbered AS (
 current AS (
     UPDATE {table} e SET
         version = s.version,
-        updated_at = CASE WHEN e.content_hash = s.content_hash THEN e.updated_at ELSE now() END,
+        updated_at = CASE
+            WHEN e.content_hash = s.content_hash THEN e.updated_at
+            WHEN e.mapping_version <> s.mapping_version AND ({e.state}) IS NOT DISTINCT FROM ({s.state})
+                THEN e.updated_at
+            ELSE now() END,
         {state = s.state},
         source_updated_at = s.source_updated_at, object_modified_at = s.object_modified_at,
         object_id = s.object_id, ordinal = s.ordinal, content_hash = s.content_hash,
@@ -69,7 +73,9 @@ current AS (
     WHERE s.valid_to IS NULL AND e.{id} = s.{id}
       AND (e.version, e.object_id, e.ordinal, e.content_hash, e.source_updated_at, e.mapping_version)
        <> (s.version, s.object_id, s.ordinal, s.content_hash, s.source_updated_at, s.mapping_version)
-    RETURNING new.object_id, new.ordinal, new.deleted, old.content_hash <> new.content_hash AS changed
+    RETURNING new.object_id, new.ordinal, new.deleted,
+        old.content_hash <> new.content_hash
+        AND (old.mapping_version = new.mapping_version OR ({old.state}) IS DISTINCT FROM ({new.state})) AS changed
 )
 SELECT NULL AS object_id,
     (SELECT count(*) FROM versions) + (SELECT count(*) FROM renumbered) + (SELECT count(*) FROM current) AS rows, 0 AS deleted
