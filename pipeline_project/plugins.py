@@ -123,6 +123,14 @@ def folder() -> Path | None:
     return found
 
 
+def samples(root: Path | None = None) -> dict[str, Path]:
+    """Return sample files by the keys that they would have in the landing bucket. Default: those of the plug-ins."""
+    if root is None and (plugged_in := folder()) is not None:
+        root = plugged_in / "samples"
+    paths = sorted(root.rglob("*")) if root is not None else []
+    return {path.relative_to(root).as_posix(): path for path in paths if root is not None and path.is_file()}
+
+
 def _entry_points(kind: Kind) -> Iterator[tuple[str, Any, ModuleType]]:
     """Yield the entry points of a kind: the name, the object, and the module that holds it."""
     if BUNDLED.is_dir():

@@ -12,10 +12,8 @@ send them, in the folder `samples/` of the plug-ins, each under the key that it 
 
 import re
 import secrets
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -31,12 +29,9 @@ from pipeline_project.canonical.checks import checks, run
 from pipeline_project.canonical.migrations import migrate
 from pipeline_project.database import Database, Role
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.ingest.decoding import Envelope, chunks
-from pipeline_project.ingest.inspection import preview
-from pipeline_project.ingest.mapping import Bad, ObjectPosition, mapper_for
+from pipeline_project.ingest.inspection import contract
 from pipeline_project.local.postgres import throw_away_server
-from pipeline_project.schema.fields import aliases
-from pipeline_project.sources.registry import route, sources
+from pipeline_project.sources.registry import sources
 
 SECONDS = 60
 """The longest time for one statement."""
@@ -84,47 +79,24 @@ class ContractTests:
 
     def test_no_alias_has_two_meanings(self) -> None:
         """A name that a source sends is one field."""
-        for source in sources().values():
-            for dataset in datasets():
-                model = source.record(dataset)
-                paths = Counter(path for name, field in model.model_fields.items() for path in aliases(name, field))
-                twice = [".".join(path) for path, count in paths.items() if count > 1]
-                assert not twice, f"{model.__name__}: {twice} belong to two fields. Remove the alias from one of them."
+        assert [fault for source in sources().values() for fault in contract.alias_faults(source)] == []
 
     def test_totals_are_numeric_fields(self) -> None:
-        for source in sources().values():
-            unknown = set(source.totals.values()) - set(source.record("entities").model_fields)
-            assert not unknown, (
-                f"source {source.name}: totals name the fields {unknown}, which Entity does not declare."
-            )
+        assert [fault for source in sources().values() for fault in contract.total_faults(source)] == []
 
-    def test_samples_belong_to_a_source(self) -> None:
-        unknown = [key for key in self._samples() if route(key) is None]
-        assert not unknown, f"no source has the folder of {unknown}. Name the first folder `<source>-data`."
+    def test_every_process_computes_the_same_fingerprints(self) -> None:
+        assert contract.fingerprint_faults(sources().values()) == []
 
     def test_the_fast_path_maps_samples_as_the_models_do(self) -> None:
-        for key, path in self._samples().items():
-            source, dataset = route(key) or pytest.fail(key)
-            mapper, position = mapper_for(source, dataset), ObjectPosition(1, datetime.now(UTC))
-            with path.open("rb") as file:
-                for chunk in chunks(file, Envelope(), mapper.field_names(), source.dialect_of(dataset, key)):
-                    together = mapper.map_all(chunk, range(len(chunk.records)), position)
-                    alone = [
-                        mapper.map(raw, chunk.first_ordinal + i, position, chunk.flaws.get(i))
-                        for i, raw in enumerate(chunk.records)
-                    ]
-                    assert dict(zip(together.rows.ordinals, together.rows.lines, strict=True)) == {
-                        each.ordinal: each.line for each in alone if not isinstance(each, Bad)
-                    }, key
-                    assert together.bad == [each for each in alone if isinstance(each, Bad)], key
+        """Each sample belongs to a source, too."""
+        found = [fault for key, path in self._samples().items() for fault in contract.mapping_faults(key, path)]
+        assert found == []
 
     def test_samples_load(self, databases: Databases) -> None:
         """Each sample is loaded and undone. A record that a sample holds as a bad example may be rejected."""
-        for key, path in self._samples().items():
-            with databases.loader.connect(autocommit=True) as connection:
-                found = preview(connection, path, key).outcome
-            assert found.fault is None, f"{path}: {found.fault}"
-            assert found.inserted, f"{path}: no record of {found.records} was loaded, {found.rejected} were rejected."
+        with databases.loader.connect(autocommit=True) as connection:
+            for key, path in self._samples().items():
+                assert contract.loading_faults(connection, key, path) == []
 
     def test_every_operation_takes_its_example(self) -> None:
         for each in operations().values():
@@ -166,9 +138,7 @@ class ContractTests:
 
     def _samples(self) -> dict[str, Path]:
         """The samples by their keys."""
-        folder = self.samples or ((root := plugins.folder()) and root / "samples")
-        paths = sorted(folder.rglob("*")) if folder else []
-        return {path.relative_to(folder).as_posix(): path for path in paths if folder and path.is_file()}
+        return plugins.samples(self.samples)
 
 
 def _own_sql() -> list[Operation]:

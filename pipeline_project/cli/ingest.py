@@ -1,6 +1,6 @@
 """`pipeline status | rejects | sources | explain | replay | discover`: ingestion from a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Annotated, get_args
 import typer
 from rich.text import Text
 
+from pipeline_project import plugins
 from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Exit, Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
-from pipeline_project.ingest.inspection import Explanation, Preview, State, explain
+from pipeline_project.ingest.inspection import Explanation, Preview, State, contract, explain
 from pipeline_project.ingest.inspection.previews import preview_apart
 from pipeline_project.ingest.ledger import COUNTS, MappingInUse, Objects, mappings_in_use, requeue
 from pipeline_project.ingest.rejects import Selection, Status
@@ -184,13 +185,24 @@ def _mapping(in_use: MappingInUse | None, fingerprint: str) -> str:
 
 
 @systems.command("check")
-def check_file(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+def check_source(
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="A file, as the source sends it.")
+    ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Key it would be uploaded to (default: its path from <source>-data/ on).")
+        str | None, typer.Option(help="Key that the file would have (default: its path from <source>-data/ on).")
+    ] = None,
+    source: SourceOption = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of samples (default: `samples/` of the plug-ins)."),
     ] = None,
 ) -> None:
-    """Say what loading a file would do, and load nothing."""
+    """Say what loading a file would do. Without a file, run the contract tests of the sources. Load nothing."""
+    if file is None:
+        _check(source, None)
+        _check_contracts(source, plugins.samples(samples))
+        return
     key = key or _key(file)
     if not counts(key, file.stat().st_size):
         print_line(f"{key} would be ignored: it is empty, or a folder")
@@ -199,6 +211,34 @@ def check_file(
         result = preview_apart(services.loader, services.settings, file, key)
     _show_preview(result)
     if result.outcome.fault is not None:
+        raise typer.Exit(Exit.ERROR)
+
+
+def _check_contracts(only: str | None, samples: Mapping[str, Path]) -> None:
+    """Print the faults of each source. The samples are loaded and undone, so there must be a database if there are any."""
+    chosen = [each for each in sources().values() if only in (None, each.name)]
+    prefixes = {each.prefix for each in sources().values()}
+    failed = False
+    unstable = contract.fingerprint_faults(chosen)
+    for each in chosen:
+        own = {key: path for key, path in samples.items() if key.partition("/")[0] == each.prefix}
+        found = contract.alias_faults(each) + contract.total_faults(each)
+        found += [fault for fault in unstable if fault.startswith(f"source {each.name}:")]
+        found += [fault for key, path in own.items() for fault in contract.mapping_faults(key, path)]
+        if own:
+            with _loader() as connection:
+                found += [
+                    fault for key, path in own.items() for fault in contract.loading_faults(connection, key, path)
+                ]
+        print_line(f"{each.name}: samples {len(own)}, faults {len(found)}")
+        failed = failed or bool(found)
+        for fault in found:
+            print_line(f"  {fault}", "red")
+    unrouted = [key for key in samples if key.partition("/")[0] not in prefixes]
+    for key in unrouted if only is None else ():
+        print_line(f"{key}: no source has this folder. Name the first folder `<source>-data`.", "red")
+        failed = True
+    if failed:
         raise typer.Exit(Exit.ERROR)
 
 
@@ -222,7 +262,7 @@ def _show_preview(result: Preview) -> None:
     else:
         print_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]])
     if result.changed:
-        print_table("field", "entities", rows=list(result.changed.items()), title="Changes")
+        print_table("field", "rows", rows=list(result.changed.items()), title="Changes")
     if result.first_bad:
         rows = [
             (bad.ordinal, bad.line, error.field, error.message)
@@ -234,17 +274,26 @@ def _show_preview(result: Preview) -> None:
 
 
 def explain_entity(
-    canonical_id: Annotated[str, typer.Argument(help="For instance crm_CUST-0001.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="Canonical ID, for example crm_CUST-0001. If the key has more columns, their values as CSV: "
+            "crm_1,sales,2026-01-31."
+        ),
+    ],
     field: Annotated[str | None, typer.Argument(help="Only this field.")] = None,
+    dataset: Annotated[str, typer.Option(help="Dataset of the row.")] = "entities",
 ) -> None:
-    """Say which object and record set each value of an entity, what lost to it and why."""
+    """Say which object and record set each value of a row, which earlier values it replaced, and why."""
+    if dataset not in datasets():
+        raise Permanent(f"--dataset {dataset}: it is {', '.join(datasets())}")
     with _loader() as connection:
-        _show_explanation(explain(connection, canonical_id, field))
+        _show_explanation(explain(connection, datasets()[dataset], key, field))
 
 
 def _show_explanation(found: Explanation) -> None:
     if found.deleted:
-        print_line(f"{found.canonical_id} is deleted: its last record is a tombstone.")
+        print_line(f"{found.key} is deleted: its last record is a tombstone.")
     rows = [
         (
             value.field,
@@ -255,7 +304,7 @@ def _show_explanation(found: Explanation) -> None:
         )
         for value in found.values
     ]
-    print_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.canonical_id)
+    print_table("field", "value", "set by", "as of", "lost to it", rows=rows, title=found.key)
     history = [
         (
             state.version,
@@ -266,8 +315,10 @@ def _show_explanation(found: Explanation) -> None:
             state.recorded_at,
         )
         for state in found.states
+        if state.version is not None
     ]
-    print_table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
+    if history:
+        print_table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
     if found.rejects:
         lost = [
             (each.reject_id, each.key, each.ordinal, each.line, each.status, each.reasons) for each in found.rejects
@@ -276,8 +327,11 @@ def _show_explanation(found: Explanation) -> None:
 
 
 def _origin(state: State) -> str:
+    origin = f"{state.key or state.object_id} record {state.ordinal}"
+    if state.mapping_version is None:
+        return origin
     since = f", used since {state.mapping_since:%Y-%m-%d}" if state.mapping_since else ""
-    return f"{state.key or state.object_id} record {state.ordinal} (mapping {state.mapping_version}{since})"
+    return f"{origin} (mapping {state.mapping_version}{since})"
 
 
 def _why(state: State) -> str:

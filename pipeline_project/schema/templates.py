@@ -10,6 +10,8 @@ remain parameters. The names:
 | `{state = c.state}` | the same as a SET list |
 | `{state columns}`, `{key columns}` | columns with their types, for a staging table |
 | `{key}`, `{t.key}`, `{i.key}` | the columns of the key (kind `latest`) |
+| `{key values}` | the parameter `key`, an array of texts, as values of these columns (kind `latest`) |
+| `{e.rest}`, `{v.rest}` | the column for everything else that was sent, or an empty object |
 | `{identity}` | the columns of the key, and the source (kind `latest`) |
 | `{view}`, `{versions_view}` | the views of the table and of its earlier versions in the schema `analytics` |
 | `{visible}`, `{v.visible}` | the columns of the content that views show: all but `deleted` |
@@ -27,7 +29,7 @@ from functools import cache
 from pipeline_project.schema.dataset import Column, Dataset, Latest, Versioned
 from pipeline_project.schema.sql_files import SQL
 
-_NAME = re.compile(r"\{([a-z][a-z_]*(?:\.[a-z]+)?(?: (?:columns|= [a-z]+\.state))?)\}")
+_NAME = re.compile(r"\{([a-z][a-z_]*(?:\.[a-z]+)?(?: (?:columns|values|= [a-z]+\.state))?)\}")
 _BRACE = re.compile(r"[{}]")
 
 
@@ -91,6 +93,8 @@ def _values(dataset: Dataset) -> dict[str, str]:
         "visible": _listed(visible),
         "v.visible": _listed(visible, "v."),
     }
+    for alias in ("e", "v"):
+        values[f"{alias}.rest"] = f"{alias}.{dataset.rest.name}" if dataset.rest else "'{}'::jsonb"
     for alias in ("c", "s", "old", "new", "excluded", "i", "e"):
         values[f"{alias}.state"] = _listed(state, f"{alias}.")
         values[f"state = {alias}.state"] = ", ".join(f"{name} = {alias}.{name}" for name in state)
@@ -110,6 +114,7 @@ def _values(dataset: Dataset) -> dict[str, str]:
             "key": _listed(dataset.key),
             "t.key": _listed(dataset.key, "t."),
             "i.key": _listed(dataset.key, "i."),
+            "key values": _key_values(dataset),
             "identity": _listed(identity),
             "touch": _TOUCH if dataset.kind.timestamps else "",
         }
@@ -124,6 +129,13 @@ _TOUCH = """,
 
 def _listed(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{name}" for name in names)
+
+
+def _key_values(dataset: Dataset) -> str:
+    types = {each.name: each.type for each in dataset.key_columns}
+    return ", ".join(
+        f"(%(key)s::text[])[{place}]::{types.get(name, 'text')}" for place, name in enumerate(dataset.key, 1)
+    )
 
 
 def _defined(columns: Sequence[Column]) -> str:

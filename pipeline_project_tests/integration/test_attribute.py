@@ -97,7 +97,9 @@ def test_a_late_row_of_the_new_mapping_confirms_a_state_that_the_old_one_read(
     # A late row that says something else is a version of its own, as before.
     changed = [{**record, "region": "APAC", "updated_at": "2023-09-01"} for record in EXPORT]
     ingest(database.loader, landing, landing.put("legacy-data/changed", changed))
-    assert rows("SELECT DISTINCT version, region IS NOT DISTINCT FROM 'EMEA' FROM canonical.entities ORDER BY 1, 2") == [
+    assert rows(
+        "SELECT DISTINCT version, region IS NOT DISTINCT FROM 'EMEA' FROM canonical.entities ORDER BY 1, 2"
+    ) == [
         (4 if fills_the_gap else 3, False),
         (4 if fills_the_gap else 3, True),
     ]

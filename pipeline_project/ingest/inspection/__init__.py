@@ -8,6 +8,7 @@ __all__ = [
     "Explanation",
     "Preview",
     "State",
+    "contract",
     "explain",
     "first_entities",
     "preview",

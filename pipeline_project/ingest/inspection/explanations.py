@@ -1,40 +1,53 @@
-"""Explain where the values of an entity come from: object, record and mapping of each, and the values that lost."""
+"""Explain where the values of a row come from: object, record and mapping of each, and the values that lost."""
 
+import csv
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import psycopg
+
 from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
+from pipeline_project.schema.dataset import CANONICAL_ID, Dataset, Versioned
 from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.templates import statement
 
-PROVENANCE = [
-    *("entity_id", "canonical_id", "source", "source_id", "version", "valid_to", "attributes", "quality_score"),
+_PROVENANCE = (
+    *("canonical_id", "source", "source_id", "version", "valid_to", "attributes", "quality_score"),
     *("source_updated_at", "object_modified_at", "object_id", "ordinal", "mapping_version", "content_hash"),
     *("record_digest", "created_at", "updated_at", "recorded_at"),
-]
-"""Columns of a version's row that are not fields of the entity."""
+)
+
+
+def provenance(dataset: Dataset) -> list[str]:
+    """Return the columns of a table that are no fields of a record."""
+    surrogate = (dataset.kind.id,) if isinstance(dataset.kind, Versioned) else ()
+    return [*_PROVENANCE, *dataset.key, *surrogate, *((dataset.rest.name,) if dataset.rest else ())]
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A version of an entity, as one record described it. `valid_to` is None for the current version."""
+    """A version of a row, as one record described it. `valid_to` is None for the current version."""
 
-    version: int
+    version: int | None
+    """None in a dataset that keeps the latest row only."""
     fields: dict[str, Any]
     """Columns and attributes that are not null."""
     key: str | None
     """Key of the object. None if the ledger does not have the object."""
     object_id: int
     ordinal: int
-    mapping_version: int
+    mapping_version: int | None
+    """None in a dataset that keeps the latest row only."""
     mapping_since: datetime | None
-    """Since when that mapping version is used; None if it is older than the table of mapping versions."""
+    """Time since which the mapping version is used. None if that is not stored."""
     valid_from: datetime
     valid_to: datetime | None
-    recorded_at: datetime
-    """Time at which the version was recorded. For a late-arriving version, it is later than for its successor."""
+    recorded_at: datetime | None
+    """Time at which the version was recorded. For a late-arriving version, it is later than for its successor. None if the
+    table does not have the time."""
     confirmations: int
     """Number of later records that repeated the version."""
 
@@ -51,7 +64,7 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class LostRow:
-    """A record of the entity that could not be loaded."""
+    """A record of the row that could not be loaded."""
 
     reject_id: int
     key: str
@@ -63,45 +76,44 @@ class LostRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Everything that is stored about an entity."""
+    """Everything that is stored about a row."""
 
-    canonical_id: str
+    key: str
     deleted: bool
     values: list[Value]
     states: list[State]
     rejects: list[LostRow] = field(default_factory=list)
 
 
-def explain(connection: Connection, canonical_id: str, only: str | None = None) -> Explanation:
-    """Explain an entity, or one field of it. Raises Permanent if the entity or field does not exist."""
-    states = [
-        _state(row)
-        for row in connection.execute(query("ingest/inspection/explain_states"), {"canonical_id": canonical_id})
-    ]
+def explain(connection: Connection, dataset: Dataset, key: str, only: str | None = None) -> Explanation:
+    """Explain a row, or one field of it. Raises Permanent if the row or field does not exist.
+
+    The key is a canonical ID. If a dataset has more columns in its key, their values are separated by commas, as in CSV.
+    """
+    values = [key] if dataset.key == (CANONICAL_ID,) else next(csv.reader([key]), [])
+    states = [_state(dataset, row) for row in _states(connection, dataset, values)]
     rejects = [
         LostRow(
             reject_id=reject_id,
-            key=key,
+            key=object_key,
             ordinal=ordinal,
             line=line,
             status=status,
             reasons="; ".join(f"{error['field']} {error['message']}".strip() for error in errors),
         )
-        for reject_id, key, ordinal, line, status, errors in connection.execute(
-            query("ingest/inspection/explain_rejects"), {"canonical_id": canonical_id}
+        for reject_id, object_key, ordinal, line, status, errors in connection.execute(
+            query("ingest/inspection/explain_rejects"), {"canonical_id": key, "dataset": dataset.name}
         )
     ]
     if not states and not rejects:
-        raise Permanent(
-            f"there is no entity {canonical_id!r}: an id is <source>_<id in the source>, for instance crm_42"
-        )
+        raise Permanent(f"The dataset {dataset.name} has no row {key!r}. {_form_of_key(dataset)}")
     names = sorted({name for state in states for name in state.fields})
     if only is not None:
         if only not in names:
-            raise Permanent(f"{canonical_id} has no field {only!r}; it has {', '.join(names)}")
+            raise Permanent(f"{key} has no field {only!r}. It has {', '.join(names)}.")
         names = [only]
     return Explanation(
-        canonical_id=canonical_id,
+        key=key,
         deleted=bool(states and states[-1].fields.get("deleted")),
         values=[_value(states, name) for name in names if name != "deleted"],
         states=states,
@@ -109,16 +121,35 @@ def explain(connection: Connection, canonical_id: str, only: str | None = None) 
     )
 
 
-def _state(row: tuple[Any, ...]) -> State:
+def _states(connection: Connection, dataset: Dataset, key: list[str]) -> list[tuple[Any, ...]]:
+    """Return the stored rows. A key that does not fit the columns has none."""
+    if len(key) != len(dataset.key):
+        return []
+    try:
+        with connection.transaction():
+            return connection.execute(statement("ingest/inspection/explain_states", dataset), {"key": key}).fetchall()
+    except psycopg.DataError:  # for example, a text that is not a day
+        return []
+
+
+def _form_of_key(dataset: Dataset) -> str:
+    if dataset.key == (CANONICAL_ID,):
+        return "A key is <source>_<ID in the source>, for example crm_42."
+    return f"A key is {','.join(dataset.key)}: the values of these columns, separated by commas."
+
+
+def _state(dataset: Dataset, row: tuple[Any, ...]) -> State:
     version, valid_to, recorded_at, state, key, confirmations, mapping_since = row
-    fields = {name: value for name, value in state.items() if name not in PROVENANCE and value is not None}
+    left_out = {*provenance(dataset)}
+    fields = {name: value for name, value in state.items() if name not in left_out and value is not None}
+    rest = state[dataset.rest.name] if dataset.rest else {}
     return State(
         version=version,
-        fields={**state["attributes"], **fields},
+        fields={**rest, **fields},
         key=key,
         object_id=state["object_id"],
         ordinal=state["ordinal"],
-        mapping_version=state["mapping_version"],
+        mapping_version=state.get("mapping_version"),
         mapping_since=mapping_since,
         valid_from=datetime.fromisoformat(state["source_updated_at"]),
         valid_to=valid_to,

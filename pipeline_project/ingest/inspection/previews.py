@@ -7,15 +7,17 @@ from pathlib import Path
 
 from pipeline_project.child_process import ChildDied, run_apart
 from pipeline_project.database import Connection, Database
+from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.inspection.explanations import PROVENANCE
+from pipeline_project.ingest.inspection.explanations import provenance
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.loading import Loader, open_object
 from pipeline_project.ingest.loading.suspects import explain_death
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import Bad, ObjectPosition
-from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.dataset import Dataset, Versioned
+from pipeline_project.schema.templates import statement
 from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import route, sources
 
@@ -29,7 +31,7 @@ class Preview:
     key: str
     outcome: Outcome
     changed: dict[str, int]
-    """Field -> number of entities in which it would change. Empty for other datasets."""
+    """Field -> number of rows in which it would change. Empty for datasets without history."""
     first_bad: list[Bad]
 
 
@@ -77,11 +79,17 @@ def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | N
             file.seek(0)
             opened = open_object(claimed, position, file)
             outcome = loader.load_one(source, claimed.dataset, opened)
-            parameters = {"object_id": seen.object_id, "provenance": PROVENANCE}
-            changed = connection.execute(query("ingest/inspection/changed_columns"), parameters)
-            result = Preview(key, outcome or opened.outcome, dict(changed.fetchall()), opened.first_bad)
+            changed = _changed(connection, datasets()[claimed.dataset], seen.object_id)
+            result = Preview(key, outcome or opened.outcome, changed, opened.first_bad)
             raise _RollBack
     except _RollBack:
         pass
     assert result is not None  # noqa: S101 the transaction was left through _RollBack
     return result
+
+
+def _changed(connection: Connection, dataset: Dataset, object_id: int) -> dict[str, int]:
+    if not isinstance(dataset.kind, Versioned):
+        return {}
+    parameters = {"object_id": object_id, "provenance": provenance(dataset)}
+    return dict(connection.execute(statement("ingest/inspection/changed_columns", dataset), parameters).fetchall())

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain, islice
 from typing import NamedTuple
 
 from pipeline_project.database import Connection
@@ -68,9 +67,14 @@ def reject_reasons(connection: Connection, object_ids: Sequence[int]) -> list[Re
 
 
 def first_entities(connection: Connection, outcomes: Iterable[Outcome]) -> list[EntityLine]:
-    """Return a few of the loaded entities. Relationships and metrics have none."""
-    keys = list(islice(chain.from_iterable(outcome.first_keys for outcome in outcomes), PREVIEWED))
-    rows = connection.execute(query("ingest/ledger/batch_first_entities"), {"canonical_ids": keys})
+    """Return a few of the loaded entities. Batches of other datasets have none."""
+    loaded = [(outcome.object_id, key) for outcome in outcomes for key in outcome.first_keys]
+    parameters = {
+        "object_ids": [object_id for object_id, _ in loaded],
+        "keys": [key for _, key in loaded],
+        "limit": PREVIEWED,
+    }
+    rows = connection.execute(query("ingest/ledger/batch_first_entities"), parameters)
     return [EntityLine(*row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""What ingestion forgets after a while. States and rejects are kept for ever, and so is the ledger."""
+"""Deletes what ingestion needs for a limited time only. Versions, rejects and the ledger are kept for ever."""
 
 from datetime import datetime
 
@@ -10,20 +10,23 @@ from pipeline_project.schema.sql_files import query
 from pipeline_project.schema.templates import statement
 
 BLOCKS = 20
-"""Blocks of confirmations that are looked at first; after that, as many as hold so many confirmations as CONFIRMATIONS."""
+"""Number of blocks in the first transaction. Later transactions take as many blocks as hold about CONFIRMATIONS."""
 CONFIRMATIONS = 500_000
-"""Of one transaction, which takes about two seconds: loads of the source wait for it."""
+"""Number of confirmations in one transaction, which takes about two seconds. Loads of the source wait for it."""
 
 
 def prune_confirmations(connection: Connection, before: datetime) -> int:
-    """Forget, of the notes that a state still held, those between its beginning and its last one, made by objects that were
-    uploaded before; how many. `connection` is the loader's, in autocommit mode.
+    """Delete confirmations of objects that were uploaded before a time. Return their number.
 
-    Every export in full makes a note for each entity that did not change. All of them are needed only to place a row that
-    is later than the horizon exactly.
+    A full export writes a confirmation for each row that did not change. For each version, the last confirmation stays. The
+    others are needed only to place a row that arrives later than the horizon exactly. `connection` is the loader's, in
+    autocommit mode.
     """
-    sources = connection.execute(query("ingest/ledger/loaded_sources")).fetchall()
-    return sum(_prune(connection, dataset, source, before) for dataset in versioned() for (source,) in sources)
+    return sum(
+        _prune(connection, dataset, source, before)
+        for dataset in versioned()
+        for (source,) in connection.execute(query("ingest/ledger/loaded_sources"), {"dataset": dataset.name}).fetchall()
+    )
 
 
 def _prune(connection: Connection, dataset: Dataset, source: str, before: datetime) -> int:

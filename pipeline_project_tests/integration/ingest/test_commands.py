@@ -172,8 +172,53 @@ def test_an_entity_is_explained(
     )
     said(pipeline("explain", "legacy_1"), "History", "legacy-data/a record 1 (mapping 1, used")
     said(pipeline("explain", "legacy_3"), "Could not be loaded", str(rejected[1]), "plain number")
-    assert "<source>_<id" in str(pipeline("explain", "nobody_1").exception)
+    assert "<source>_<ID" in str(pipeline("explain", "nobody_1").exception)
     assert "it has" in str(pipeline("explain", "legacy_1", "colour").exception)
+
+
+def test_a_row_of_every_dataset_is_explained(pipeline: Invoke, database: FreshDatabase, landing: Landing) -> None:
+    ingest(
+        database.loader,
+        landing,
+        landing.put("legacy-data/relationships/r", [{"parent_id": 1, "child_id": 2, "type": "owns", "why": "law"}]),
+        landing.put("legacy-data/metrics/m", [{"id": 1, "type": "sales, net", "date": "2026-01-31", "value": 7}]),
+    )
+    edge = "legacy,legacy_1,legacy_2,owns,1900-01-01"
+    said(pipeline("explain", edge, "--dataset", "relationships"), "law", "legacy-data/relationships/r record 1")
+    metric = pipeline("explain", 'legacy_1,"sales, net",2026-01-31', "--dataset", "metrics")
+    said(metric, "value", "7", "legacy-data/metrics/m record 1")
+    assert "mapping" not in metric.output and "History" not in metric.output
+    for wrong in ("legacy_1", "legacy_1,sales,yesterday", "legacy_1,sales,2026-01-31", ""):
+        missing = str(pipeline("explain", wrong, "--dataset", "metrics").exception)
+        assert "A key is canonical_id,metric_type,metric_date" in missing, wrong
+    assert "entities, relationships, metrics" in str(pipeline("explain", "legacy_1", "--dataset", "none").exception)
+
+
+def test_a_check_without_a_file_runs_the_contract_of_each_source(pipeline: Invoke, rows: Rows, tmp_path: Path) -> None:
+    said(pipeline("sources", "check"), "crm: samples 0, faults 0", "legacy: samples 0, faults 0")
+    samples = {
+        "crm-data/good.json": '[{"id": 1, "name": "A"}, {"id": 2}]',
+        "crm-data/metrics/bad.json": '[{"id": 1}]',
+        "erp-data/torn.json": '[{"id": 1, "name": "A"}',
+        "nobody-data/a.json": "[]",
+    }
+    for key, text in samples.items():
+        path = tmp_path / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    answered = pipeline("sources", "check", "--samples", tmp_path)
+    assert answered.exit_code == 1
+    for each in (
+        "crm: samples 2, faults 1",
+        "crm-data/metrics/bad.json: 1 of 1 records are bad",
+        "erp: samples 1, faults 1",
+        "erp-data/torn.json: ",
+        "legacy: samples 0, faults 0",
+        "nobody-data/a.json: no source has this folder",
+    ):
+        assert each in answered.output, answered.output
+    said(pipeline("sources", "check", "--samples", tmp_path, "--source", "legacy"), "legacy: samples 0, faults 0")
+    assert rows("SELECT count(*) FROM canonical.entities") == rows("SELECT count(*) FROM ingest.objects") == [(0,)]
 
 
 def test_objects_are_put_back_in_line(pipeline: Invoke, database: FreshDatabase, landing: Landing, rows: Rows) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline_project.datasets.entities import Entity
+from pipeline_project.datasets.entities import ENTITIES, Entity
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest.inspection.explanations import explain
 from pipeline_project.ingest.inspection.previews import preview
@@ -165,7 +165,7 @@ def test_an_explanation_names_object_record_and_what_lost(database: FreshDatabas
         landing.put("legacy-data/3", [{"id": 1, "name": "A", "revenue": -6}, {"id": 2, "name": "B"}]),
     )
     with database.loader.connect() as connection:
-        found = explain(connection, "legacy_1")
+        found = explain(connection, ENTITIES, "legacy_1")
         revenue = next(value for value in found.values if value.field == "revenue")
         city = next(value for value in found.values if value.field == "city")
         assert (revenue.value, revenue.set_by.key, revenue.set_by.ordinal) == (6, "legacy-data/2", 1)
@@ -173,11 +173,11 @@ def test_an_explanation_names_object_record_and_what_lost(database: FreshDatabas
         assert (city.value, city.set_by.key, city.lost) == ("Oslo", "legacy-data/1", [])
         assert [(state.version, state.valid_to is None) for state in found.states] == [(1, False), (2, True)]
         assert [(reject.key, reject.ordinal) for reject in found.rejects] == [("legacy-data/3", 1)]
-        assert [value.field for value in explain(connection, "legacy_1", "city").values] == ["city"]
-        with pytest.raises(Permanent, match="no entity 'legacy_77'"):
-            explain(connection, "legacy_77")
+        assert [value.field for value in explain(connection, ENTITIES, "legacy_1", "city").values] == ["city"]
+        with pytest.raises(Permanent, match="no row 'legacy_77'"):
+            explain(connection, ENTITIES, "legacy_77")
         with pytest.raises(Permanent, match="no field 'colour'; it has"):
-            explain(connection, "legacy_1", "colour")
+            explain(connection, ENTITIES, "legacy_1", "colour")
 
 
 def test_a_preview_counts_and_leaves_no_trace(database: FreshDatabase, tmp_path: Path) -> None:

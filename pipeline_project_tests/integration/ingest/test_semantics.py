@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest.inspection.explanations import explain
 from pipeline_project.ingest.ledger import replays as replay
 from pipeline_project.ingest.ledger.objects import ObjectSeen
@@ -234,7 +235,7 @@ def test_every_value_can_be_explained(database: FreshDatabase, landing: Landing)
     )
     ingest(database.loader, landing, landing.put("legacy-data/2", [{"id": 1, "name": "B", "x": 1}]))
     with database.loader.connect() as connection:
-        values = {value.field: value for value in explain(connection, "legacy_1").values}
+        values = {value.field: value for value in explain(connection, ENTITIES, "legacy_1").values}
     name = values["name"]
     assert (name.value, name.set_by.key, name.set_by.ordinal, name.set_by.mapping_version) == (
         "B",

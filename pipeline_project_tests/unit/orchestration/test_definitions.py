@@ -14,6 +14,7 @@ from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.assets.analytics import refreshed_operations, tables_read
 from pipeline_project.orchestration.assets.checks import BUCKET_CHECK, SEVERITIES
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
+from pipeline_project.schema.dataset import Dataset
 from pipeline_project.sources.registry import sources
 
 REPOSITORY = defs.get_repository_def()
@@ -69,22 +70,37 @@ def test_everything_that_watches_is_switched_on() -> None:
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING, schedule.name
 
 
-def test_columns_tell_where_they_come_from() -> None:
+def test_columns_say_where_they_come_from() -> None:
     lineage = GRAPH.get(ingest_key("erp")).metadata["dagster/column_lineage"].deps_by_column
-    assert {dep.column_name for dep in lineage["revenue"]} == {"financials.annualRevenue", "annualRevenue", "revenue"}
-    assert {dep.asset_key for dep in lineage["revenue"]} == {landing_key("erp")}
+    revenue = lineage["entities/revenue"]
+    aliases = ("financials.annualRevenue", "annualRevenue", "revenue")
+    assert {dep.column_name for dep in revenue} == {f"entities/{alias}" for alias in aliases}
+    assert {dep.asset_key for dep in revenue} == {landing_key("erp")}
     schema = GRAPH.get(ingest_key("erp")).metadata["dagster/column_schema"]
     types = {column.name: column.type for column in schema.columns}
-    assert (types["revenue"], types["employees"], types["name"], types["updated_at"]) == (
-        "Decimal",
-        "int",
-        "str",
-        "datetime",
-    )
+    assert [types[f"entities/{name}"] for name in ("revenue", "employees", "name", "updated_at")] == [
+        *("Decimal", "int", "str", "datetime")
+    ]
     descriptions = {column.name: column.description for column in schema.columns}
-    assert descriptions["revenue"] == datasets()["entities"].record.model_fields["revenue"].description
+    assert descriptions["entities/revenue"] == datasets()["entities"].record.model_fields["revenue"].description
     up = GRAPH.get(ENTITIES).metadata["dagster/column_lineage"].deps_by_column
     assert {dep.asset_key for dep in up["revenue"]} == {ingest_key(source) for source in sources()}
+
+
+@pytest.mark.parametrize("dataset", datasets().values(), ids=lambda dataset: dataset.name)
+def test_every_dataset_has_columns_from_the_folder_to_its_table(dataset: Dataset) -> None:
+    [key] = [table_key(table) for table in tables() if table.name == dataset.table]
+    lineage = GRAPH.get(key).metadata["dagster/column_lineage"].deps_by_column
+    assert set(lineage) == {column.name for column in dataset.columns if column.field is not None}
+    for source in sources():
+        records = GRAPH.get(ingest_key(source)).metadata
+        fields = {column.name for column in records["dagster/column_schema"].columns}
+        folder = {column.name for column in GRAPH.get(landing_key(source)).metadata["dagster/column_schema"].columns}
+        for column, deps in lineage.items():
+            [dep] = [each for each in deps if each.asset_key == ingest_key(source)]
+            assert dep.column_name in fields, column
+            sent = records["dagster/column_lineage"].deps_by_column[dep.column_name]
+            assert sent and {each.column_name for each in sent} <= folder
 
 
 def test_columns_of_results_come_from_tables_that_are_read() -> None:

@@ -1,6 +1,12 @@
 -- Returns a few of the entities that a batch has loaded, in their current version.
--- Parameter: canonical_ids.
-SELECT canonical_id, name, entity_type, industry, country, revenue, employees, version, source_updated_at
-FROM canonical.entities
-WHERE canonical_id = ANY (%(canonical_ids)s)
-ORDER BY array_position(%(canonical_ids)s, canonical_id)
+-- Parameters: object_ids and keys, arrays of the same length: a loaded object and the key of one of its rows; limit.
+-- Objects of other datasets may have the same keys, so they are left out.
+SELECT e.canonical_id, e.name, e.entity_type, e.industry, e.country, e.revenue, e.employees, e.version, e.source_updated_at
+FROM (
+    SELECT k.key AS canonical_id, min(k.place) AS place
+    FROM unnest(%(object_ids)s::bigint[], %(keys)s::text[]) WITH ORDINALITY AS k (object_id, key, place)
+    JOIN ingest.objects o ON o.object_id = k.object_id AND o.dataset = 'entities'
+    GROUP BY k.key
+) k
+JOIN canonical.entities e USING (canonical_id)
+ORDER BY k.place LIMIT %(limit)s

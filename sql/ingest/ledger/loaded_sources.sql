@@ -1,2 +1,2 @@
--- Returns the sources from which entities were loaded.
-SELECT source FROM ingest.data_versions WHERE dataset = 'entities'
+-- Returns the sources that have loaded rows of a dataset. Parameter: dataset.
+SELECT source FROM ingest.data_versions WHERE dataset = %(dataset)s ORDER BY source
