@@ -173,7 +173,7 @@ def test_an_entity_is_explained(
     said(pipeline("explain", "legacy_1"), "History", "legacy-data/a record 1 (mapping 1, used")
     said(pipeline("explain", "legacy_3"), "Could not be loaded", str(rejected[1]), "plain number")
     assert "<source>_<ID" in str(pipeline("explain", "nobody_1").exception)
-    assert "it has" in str(pipeline("explain", "legacy_1", "colour").exception)
+    assert "It has" in str(pipeline("explain", "legacy_1", "colour").exception)
 
 
 def test_a_row_of_every_dataset_is_explained(pipeline: Invoke, database: FreshDatabase, landing: Landing) -> None:
