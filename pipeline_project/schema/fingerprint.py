@@ -51,7 +51,13 @@ _Within = tuple[object, ...]
 
 
 def fingerprint(
-    *, source: str, dataset: Dataset, model: type[Record], fallbacks: Mapping[str, str], revision: int
+    *,
+    source: str,
+    dataset: Dataset,
+    model: type[Record],
+    fallbacks: Mapping[str, str],
+    revision: int,
+    partial: bool = False,
 ) -> str:
     """Return the fingerprint of a source's mapping of a dataset, with the record model that it uses: a SHA-256 in hex."""
     declared = {name: Declared.of(dataset.record, name) for name in dataset.fields if name not in Record.model_fields}
@@ -68,6 +74,8 @@ def fingerprint(
         "declared": {name: _told(each) for name, each in declared.items()},
         "rest": dataset.rest and dataset.rest.name,
         "model": _model(model, ()),
+        # Left out by default, so that the fingerprints of all other sources stay as they are.
+        **({"partial": True} if partial else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -20,6 +20,11 @@ remain parameters. The names:
 | `{id}`, `{ids}` | the surrogate key, and the column of an array of them (kind `versioned`) |
 | `{versions}`, `{blocks}`, `{confirmations}` | the tables of the history (kind `versioned`) |
 | `{late}`, `{probe_keys}`, `{known}`, `{timeline}` | further staging tables (kind `versioned`) |
+| `{sent}`, `{touched}` | staging tables of partial sources (kind `versioned`) |
+| `{nullable columns}` | `{state columns}`, all of which may be null |
+| `{rest}` | the column for everything else that was sent |
+| `{valued}` | the columns of the content that hold one field each |
+| `{complete}` | the condition that a version meets: the rules, and the columns that are never null |
 """
 
 import re
@@ -106,7 +111,14 @@ def _values(dataset: Dataset) -> dict[str, str]:
             "versions_view": f"analytics.{dataset.kind.subject}_versions",
             "blocks": dataset.kind.blocks,
             "confirmations": dataset.kind.confirmations,
-            **{each: f"{each}_{dataset.name}" for each in ("late", "probe_keys", "known", "timeline")},
+            **{
+                each: f"{each}_{dataset.name}"
+                for each in ("late", "probe_keys", "known", "timeline", "sent", "touched")
+            },
+            "nullable columns": _defined([column._replace(not_null=False) for column in dataset.content]),
+            "rest": dataset.rest.name if dataset.rest else "attributes",
+            "valued": _listed(column.name for column in dataset.content if column.field not in (None, "deleted")),
+            "complete": " AND ".join(f"({condition})" for condition in _conditions(dataset)),
         }
     if isinstance(dataset.kind, Latest):
         identity = dataset.key if "source" in dataset.key else (*dataset.key, "source")
@@ -125,6 +137,11 @@ def _values(dataset: Dataset) -> dict[str, str]:
 
 _TOUCH = """,
         updated_at = CASE WHEN t.content_hash = EXCLUDED.content_hash THEN t.updated_at ELSE now() END"""
+
+
+def _conditions(dataset: Dataset) -> list[str]:
+    never_null = [f"{column.name} IS NOT NULL" for column in dataset.content if column.not_null]
+    return [*never_null, *(rule.check for rule in dataset.rules)]
 
 
 def _listed(names: Iterable[str], prefix: str = "") -> str:

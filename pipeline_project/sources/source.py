@@ -32,6 +32,8 @@ class Source:
     """An object with a larger share of invalid records fails as a whole."""
     totals: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Control totals in an envelope's `summary`: the name there -> the numeric field that it sums up."""
+    partial: tuple[str, ...] = ()
+    """Datasets whose records send only what changed. A field that a record does not send keeps its value."""
     dialect: Dialect = UNDECLARED
     """How its files are written, as far as that is declared."""
     dialects: Mapping[str, Dialect] = field(default_factory=dict, hash=False)
@@ -54,6 +56,8 @@ class Source:
                     "Keep one of them."
                 )
             seen[dataset] = model
+        for dataset in self.partial:
+            self._check_partial(dataset)
 
     @property
     def prefix(self) -> str:
@@ -84,7 +88,30 @@ class Source:
             model=self.record(dataset),
             fallbacks=self.fallbacks,
             revision=self.revision,
+            partial=self.is_partial(dataset),
         )
+
+    def is_partial(self, dataset: str) -> bool:
+        """Return whether a record of a dataset sends only what changed."""
+        return dataset in self.partial
+
+    def _check_partial(self, name: str) -> None:
+        dataset = datasets().get(name)
+        if dataset is None:
+            raise ValueError(
+                f"source {self.name!r}: `partial` names the dataset {name!r}, which does not exist. "
+                f"Use one of: {', '.join(datasets())}."
+            )
+        if not isinstance(dataset.kind, Versioned):
+            raise ValueError(
+                f"source {self.name!r}: records of {name} cannot be partial, because the dataset keeps no history. "
+                f"Remove {name!r} from `partial`, and send whole records."
+            )
+        if dataset.mapper is not None:
+            raise ValueError(
+                f"source {self.name!r}: records of {name} cannot be partial, because the dataset has a mapper of its own "
+                f"({dataset.mapper}). Remove {name!r} from `partial`, and send whole records."
+            )
 
 
 @lru_cache(maxsize=1024)

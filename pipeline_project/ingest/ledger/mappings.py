@@ -27,15 +27,15 @@ class MappingInUse(NamedTuple):
     created_at: datetime
 
 
-def mapping_version(connection: Connection, source: Source, dataset: str) -> int:
-    """Return the version of the mapping that this process has, or give it the next one.
+def mapping_version(connection: Connection, source: Source, dataset: str) -> tuple[int, bool]:
+    """Return the version of the mapping that this process has, or give it the next one. Also return whether it is new.
 
     The caller holds the lock of the source and dataset (`lock_dataset`).
     """
     parameters = {"source": source.name, "dataset": dataset, "fingerprint": _fingerprint(source, dataset)}
     rows = connection.execute(query("ingest/ledger/mapping_version"), parameters).fetchall()
-    [(version,)] = rows
-    return version
+    [(version, is_new)] = rows
+    return version, is_new
 
 
 def mappings_in_use(connection: Connection) -> list[MappingInUse]:

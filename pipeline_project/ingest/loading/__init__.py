@@ -2,7 +2,7 @@
 
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
-from pipeline_project.ingest.loading.retention import prune_confirmations
+from pipeline_project.ingest.loading.retention import prune_confirmations, prune_patches
 from pipeline_project.ingest.loading.worker import Worker, open_object
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Worker",
     "open_object",
     "prune_confirmations",
+    "prune_patches",
     "suspects",
     "time_limit",
 ]

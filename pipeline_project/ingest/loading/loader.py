@@ -101,7 +101,7 @@ class Loader:
     def load_rejected(self, source: Source, dataset: str, opened: Opened) -> None:
         """Load records that were rejected before. The chunks of the object are these records; the caller settles the ledger."""
         with self._transaction(source, dataset) as load:
-            load.lock_dataset([opened], partial=True)
+            load.lock_dataset([opened], rejects_only=True)
             # Each record is a chunk of its own, because the ordinals have gaps.
             while rows := list(islice(opened.chunks, REJECTS_TOGETHER)):
                 load.run([[(opened, row) for row in rows]])

@@ -14,6 +14,11 @@ BLOCKS = 20
 CONFIRMATIONS = 500_000
 """Number of confirmations in one transaction, which takes about two seconds. Loads of the source wait for it."""
 
+KEYS = 1_000
+"""Number of IDs whose patches are looked at first. After that, as many as have so many patches as PATCHES."""
+PATCHES = 100_000
+"""Number of patches in one transaction. Loads of the source wait for it."""
+
 
 def prune_confirmations(connection: Connection, before: datetime) -> int:
     """Delete confirmations of objects that were uploaded before a time. Return their number.
@@ -41,3 +46,31 @@ def _prune(connection: Connection, dataset: Dataset, source: str, before: dateti
         after, of_these, confirmations, chosen = row
         pruned += of_these
         blocks = max(CONFIRMATIONS * chosen // max(confirmations, 1), 1)
+
+
+def prune_patches(connection: Connection, before: datetime) -> int:
+    """Delete patches of objects from before a time that are not needed for the end of a history. Return their number.
+
+    `connection` is the loader's, in autocommit mode. A patch is needed if, for a field that it sends, it is the first or the
+    last of the patches that send the same value.
+    """
+    deleted = 0
+    for dataset in versioned():
+        which = {"dataset": dataset.name}
+        for (source,) in connection.execute(query("ingest/patches/patched_sources"), which).fetchall():
+            deleted += _prune_patches(connection, dataset, source, before)
+    return deleted
+
+
+def _prune_patches(connection: Connection, dataset: Dataset, source: str, before: datetime) -> int:
+    deleted, after, keys = 0, "", KEYS
+    while True:
+        which = {"source": source, "before": before, "after": after, "keys": keys}
+        with connection.transaction():
+            ledger.lock_dataset(connection, source, dataset.name)
+            row = connection.execute(statement("ingest/patches/prune", dataset), which).fetchone()
+        if row is None:
+            return deleted
+        after, patches, of_these = row
+        deleted += of_these
+        keys = max(PATCHES * keys // max(patches, 1), 1)

@@ -33,9 +33,14 @@ class Staged(NamedTuple):
     """Whether each line begins with a flag that says whether another row of the same micro-batch is newer."""
 
 
-def staged_rows(rows: dict[Opened, Rows]) -> Staged:
-    """Join the rows of some objects. If several rows have the same key, all but the newest one are flagged as late."""
-    if len({key for each in rows.values() for key in each.keys}) == sum(len(each.keys) for each in rows.values()):
+def staged_rows(rows: dict[Opened, Rows], *, keep_all: bool = False) -> Staged:
+    """Join the rows of some objects. If several rows have the same key, all but the newest one are flagged as late.
+
+    With `keep_all`, all rows of a key count, and no row is flagged.
+    """
+    if keep_all or len({key for each in rows.values() for key in each.keys}) == sum(
+        len(each.keys) for each in rows.values()
+    ):
         lines = chain.from_iterable(each.lines for each in rows.values())
         return Staged("\n".join(chain(lines, [""])).encode(), late=False)
     newest: dict[str, tuple[datetime, datetime, int]] = {}
@@ -64,8 +69,8 @@ class Staging:
     """The objects of the transaction, by ID."""
     repeats: bool
     """Whether an object may already have written a version of an entity that is no longer the current one."""
-    partial: bool
-    """Whether only some records of the objects are loaded."""
+    rejects_only: bool
+    """Whether only records of the objects that were rejected before are loaded."""
     open_rejects: bool
     """Whether the source and dataset have rejects that a valid record can supersede."""
     history_changed: bool = False
@@ -118,12 +123,11 @@ class Staging:
         """
         if confirmed:
             self.confirm(confirmed)
-        for opened in {id(opened): opened for opened, _ in bad}.values():
-            self.add_rejects(opened, [each for owner, each in bad if owner is opened])
+        self._add_rejects_of(bad)
         if staged.lines:
             self._copy(staged)
             with self.connection.cursor() as cursor:
-                if self.partial and self.versioned:
+                if self.rejects_only and self.versioned:
                     for (object_id,) in cursor.execute(self._statement("loading/drop_overruled")).fetchall():
                         self.held[object_id].outcome.count(Merged.STALE, 1, 0)
                 merge = self._statement("loading/merge")
@@ -135,6 +139,11 @@ class Staging:
                     self._place_late(cursor)
         if self.open_rejects:
             self.connection.execute(self._statement("rejects/supersede_rejects"))
+
+    def _add_rejects_of(self, bad: list[tuple[Opened, Bad]]) -> None:
+        """Store invalid records of several objects."""
+        for opened in {id(opened): opened for opened, _ in bad}.values():
+            self.add_rejects(opened, [each for owner, each in bad if owner is opened])
 
     def add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:
         """Store invalid records of an object."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from decimal import Decimal, localcontext
+from functools import partial
 
 import psycopg
 
@@ -22,11 +23,22 @@ from pipeline_project.ingest.ledger import ObjectState
 from pipeline_project.ingest.loading.acceptance import TOO_MANY_REJECTS, accept_or_refuse
 from pipeline_project.ingest.loading.column_reports import describe
 from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened
+from pipeline_project.ingest.loading.patches import PatchStaging
 from pipeline_project.ingest.loading.probing import ProbeBackoff, probe_keys_of
 from pipeline_project.ingest.loading.staging import Known, Staging, staged_rows
-from pipeline_project.ingest.mapping import DIGITS_OF_TOTAL, Bad, Mapper, Rows, a_few, mapper_for, to_binary_copy
+from pipeline_project.ingest.mapping import (
+    DIGITS_OF_TOTAL,
+    Bad,
+    Mapper,
+    PatchMapper,
+    Rows,
+    a_few,
+    mapper_for,
+    to_binary_copy,
+)
 from pipeline_project.schema.dataset import Versioned
 from pipeline_project.schema.sql_files import query
+from pipeline_project.schema.templates import statement
 from pipeline_project.sources.source import Source
 
 MAX_PENDING_STATEMENTS = 3
@@ -63,6 +75,7 @@ class LoadTransaction:
         self._dataset = dataset
         self._declared = datasets()[dataset]
         self._versioned = isinstance(self._declared.kind, Versioned)
+        self._partial = source.is_partial(dataset)
         self._has_totals = bool(source.totals_of(dataset))
         self._postgres = postgres
         self._backoff = backoff
@@ -80,13 +93,17 @@ class LoadTransaction:
         self.lock_dataset(still)
         return still
 
-    def lock_dataset(self, opened: Sequence[Opened], *, partial: bool = False) -> None:
-        """Wait until no other worker loads this source and dataset. `partial`: only some records of the objects are read."""
+    def lock_dataset(self, opened: Sequence[Opened], *, rejects_only: bool = False) -> None:
+        """Wait until no other worker loads this source and dataset."""
         ledger.lock_dataset(self._connection, self._source.name, self._dataset)
-        mapping_version = ledger.mapping_version(self._connection, self._source, self._dataset)
+        mapping_version, is_new = ledger.mapping_version(self._connection, self._source, self._dataset)
         self._mapper = mapper_for(self._source, self._dataset, mapping_version)
         which = {"source": self._source.name, "dataset": self._dataset}
-        self._staging = Staging(
+        if is_new and self._versioned and not self._partial:
+            # The source may have been partial until now.
+            self._connection.execute(statement("ingest/patches/settle", self._declared), which)
+        staging = partial(PatchStaging, mapper=self._mapper) if isinstance(self._mapper, PatchMapper) else Staging
+        self._staging = staging(
             connection=self._connection,
             source=self._source.name,
             dataset=self._declared,
@@ -94,7 +111,7 @@ class LoadTransaction:
             mapping_version=mapping_version,
             held={each.claimed.object_id: each for each in opened},
             repeats=any(each.claimed.replayed for each in opened),
-            partial=partial,
+            rejects_only=rejects_only,
             open_rejects=self._versioned
             and self._connection.execute(query("ingest/rejects/any_open"), which).rowcount > 0,
         )
@@ -182,7 +199,7 @@ class LoadTransaction:
         known = probe.result() if probe is not None else {}
         with self._limit:
             accepted, bad = self._map(batch, known, whole=whole)
-            staged = staged_rows(accepted)
+            staged = staged_rows(accepted, keep_all=self._partial)
         confirmed = list(accepted) if whole and known else []
         self._merges.append(self._postgres.submit(self._staging.merge, staged, bad, confirmed))
         while len(self._merges) > MAX_PENDING_STATEMENTS:
@@ -213,7 +230,11 @@ class LoadTransaction:
             for opened in rows:
                 self._refuse_if_faulty(opened)
             bad = [(opened, each) for opened, each in bad if opened.outcome.fault is None]
-        accepted = {opened: each.deduplicated() for opened, each in rows.items() if opened.outcome.fault is None}
+        accepted = {
+            opened: each if self._partial else each.deduplicated()
+            for opened, each in rows.items()
+            if opened.outcome.fault is None
+        }
         for opened, each in accepted.items():
             opened.outcome.stale += len(rows[opened].keys) - len(each.keys)
             first_keys = opened.outcome.first_keys

@@ -3,6 +3,7 @@
 from pipeline_project.ingest.mapping.column_counts import MOST_COLUMNS, ColumnCounts, a_few
 from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.mappers import mapper_for
+from pipeline_project.ingest.mapping.patch_mapper import PatchMapper
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined, to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
 from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL
@@ -15,6 +16,7 @@ __all__ = [
     "FieldError",
     "Mapper",
     "ObjectPosition",
+    "PatchMapper",
     "ProbeKeys",
     "Rows",
     "a_few",

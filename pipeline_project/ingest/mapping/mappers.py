@@ -6,6 +6,7 @@ from functools import lru_cache
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.dataset_mapper import DatasetMapper
 from pipeline_project.ingest.mapping.mapper import Mapper
+from pipeline_project.ingest.mapping.patch_mapper import PatchMapper
 from pipeline_project.ingest.mapping.versioned_mapper import VersionedMapper
 from pipeline_project.schema.dataset import Dataset, Versioned
 from pipeline_project.sources.source import Source
@@ -19,7 +20,8 @@ def mapper_for(source: Source, dataset: str, mapping_version: int = 0) -> Mapper
     turn, since the version then rises with each change of turns.
     """
     declared = datasets()[dataset]
-    return mapper_class(declared)(source, declared, mapping_version)
+    made = PatchMapper if source.is_partial(dataset) else mapper_class(declared)
+    return made(source, declared, mapping_version)
 
 
 def mapper_class(dataset: Dataset) -> type[DatasetMapper]:

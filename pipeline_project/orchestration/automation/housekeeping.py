@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from pipeline_project.canonical.tables import make_months_ahead
-from pipeline_project.ingest.loading import prune_confirmations
+from pipeline_project.ingest.loading import prune_confirmations, prune_patches
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.services import Services
 
@@ -28,12 +28,14 @@ def prune_runs(context: dg.OpExecutionContext, platform: dg.ResourceParam[Servic
     context.add_output_metadata({"runs deleted": prune(context.instance, before), "older than": before.isoformat()})
 
 
-@dg.op(description="Forgets old notes that an entity's state still held, but for the last of each state.")
+@dg.op(description="Deletes old confirmations and patches that no current version needs.")
 def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
     before = datetime.now(UTC) - timedelta(days=platform.settings.confirmation_retention_days)
     with retried(context), platform.loader.connect(autocommit=True) as connection:
-        pruned = prune_confirmations(connection, before)
-    context.add_output_metadata({"confirmations deleted": pruned, "older than": before.isoformat()})
+        confirmations = prune_confirmations(connection, before)
+        patches = prune_patches(connection, before)
+    counts = {"confirmations deleted": confirmations, "patches deleted": patches}
+    context.add_output_metadata({**counts, "older than": before.isoformat()})
 
 
 @dg.job(description="Creates partitions in advance, and deletes old runs and old confirmations.")

@@ -1,5 +1,5 @@
--- Returns the version of a mapping. A fingerprint that is not the newest gets the next version, also one that was in use
--- before: what a mapping reads after a rollback is newer than what the other mapping read meanwhile.
+-- Returns the version of a mapping, and whether it is new. A fingerprint that is not the newest gets the next version, also
+-- one that was in use before: what a mapping reads after a rollback is newer than what the other mapping read meanwhile.
 -- The newest version has no fingerprint if it is older than this table. Then the first load adopts it.
 -- The caller holds the lock of the source and dataset. Parameters: source, dataset, fingerprint.
 WITH newest AS (
@@ -19,6 +19,6 @@ given AS (
     WHERE NOT EXISTS (SELECT FROM newest WHERE fingerprint IS NULL OR fingerprint = %(fingerprint)s)
     RETURNING version
 )
-SELECT version FROM newest WHERE fingerprint = %(fingerprint)s
-UNION ALL SELECT version FROM adopted
-UNION ALL SELECT version FROM given
+SELECT version, false AS is_new FROM newest WHERE fingerprint = %(fingerprint)s
+UNION ALL SELECT version, false FROM adopted
+UNION ALL SELECT version, true FROM given

@@ -1,0 +1,2 @@
+-- Empties the staging tables of the micro-batch before.
+TRUNCATE {sent}, {touched}
