@@ -150,7 +150,7 @@ def test_two_workers_begin_with_a_new_mapping_at_once(
     def begin(source: Source) -> int:
         with database.loader.connect() as connection:
             ledger.lock_dataset(connection, "legacy", "entities")
-            return ledger.mapping_version(connection, source, "entities")
+            return ledger.mapping_version(connection, source, "entities")[0]
 
     assert begin(LENIENT) == 1
     # Both wait behind a third, so that they come at the same moment.

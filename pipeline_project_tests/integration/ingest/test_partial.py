@@ -1,0 +1,154 @@
+"""Records that send only what changed: what a field keeps, what empties it, and what a deletion ends."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.ingest.rejects import Selection, replay
+from pipeline_project.schema.fields import Amount, aliased
+from pipeline_project.schema.sql_files import SQL
+from pipeline_project.sources.crm import SOURCE as CRM
+from pipeline_project.sources.crm import CrmCustomer
+from pipeline_project_tests.fix_ingest import Rows, register
+from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.landing import BEGINNING, Landing, ingest
+
+PARTIAL = dataclasses.replace(CRM, partial=("entities",), reject_threshold=0.9)
+WHOLE = dataclasses.replace(PARTIAL, partial=())
+NOW = "SELECT deleted, name, status, revenue, attributes FROM canonical.entities WHERE canonical_id = 'crm_1'"
+HISTORY = """
+    SELECT version, deleted, name, status FROM canonical.entity_versions
+    UNION ALL SELECT version, deleted, name, status FROM canonical.entities ORDER BY 1"""
+
+
+class Mended(CrmCustomer):
+    """A mapping that takes the revenue from another field."""
+
+    revenue: Amount | None = aliased("turnover")
+
+
+class Feed:
+    """A partial source that uploads one file after another."""
+
+    def __init__(self, database: FreshDatabase) -> None:
+        self._database = database
+        self.landing = Landing()
+
+    def send(self, *records: dict[str, Any], second: int | None = None) -> ObjectSeen:
+        return self.upload(list(records), second=second)
+
+    def upload(self, content: Any, second: int | None = None) -> ObjectSeen:
+        seen = self.landing.put("crm-data/changes", content, second=second)
+        ingest(self._database.loader, self.landing, seen)
+        return seen
+
+
+@pytest.fixture
+def feed(database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Feed:
+    register(monkeypatch, PARTIAL)
+    return Feed(database)
+
+
+def test_a_field_that_is_not_sent_keeps_its_value_and_a_null_empties_it(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "name": "A", "status": "new", "revenue": 5, "phone": "1", "fax": "2"})
+    feed.send({"id": 1, "status": "active", "phone": "3"})
+    assert rows(NOW) == [(False, "A", "active", 5, {"phone": "3", "fax": "2"})]
+    feed.send({"id": 1, "status": None, "revenue": "", "fax": None})
+    assert rows(NOW) == [(False, "A", None, None, {"phone": "3"})]
+
+
+def test_an_empty_cell_of_a_table_is_not_sent(feed: Feed, rows: Rows) -> None:
+    feed.upload(b"id,name,status,phone\n1,A,new,1\n")
+    feed.upload(b"id,name,status,phone\n1,,active,\n")
+    assert rows(NOW) == [(False, "A", "active", None, {"phone": "1"})]
+
+
+def test_a_record_can_come_before_the_record_that_completes_it(feed: Feed, rows: Rows) -> None:
+    seen = feed.send({"id": 1, "status": "active"}, {"id": 2, "status": "new"}, second=10)
+    assert rows("SELECT canonical_id FROM canonical.entities") == []
+    assert rows(f"SELECT state, unchanged FROM ingest.objects WHERE object_id = {seen.object_id}") == [("loaded", 2)]
+    feed.send({"id": 1, "name": "A", "status": "new"}, second=5)
+    assert rows(HISTORY) == [(1, False, "A", "new"), (2, False, "A", "active")]
+
+
+def test_all_records_of_one_file_count(feed: Feed, rows: Rows) -> None:
+    """With times of their own, each is a version."""
+    days = [f"2024-01-0{day}T00:00:00Z" for day in (1, 2, 3)]
+    feed.send(
+        {"id": 1, "name": "A", "updated_at": days[0]},
+        {"id": 1, "status": "new", "updated_at": days[1]},
+        {"id": 1, "status": "active", "updated_at": days[2]},
+        {"id": 1, "revenue": 7, "updated_at": days[2]},
+    )
+    assert rows(HISTORY) == [(1, False, "A", None), (2, False, "A", "new"), (3, False, "A", "active")]
+    assert rows(NOW) == [(False, "A", "active", 7, {})]
+
+
+def test_a_deletion_keeps_what_the_entity_was_and_nothing_outlives_it(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "name": "A", "status": "active"})
+    feed.send({"id": 1, "_deleted": True})
+    feed.send({"id": 1, "revenue": 9})
+    assert rows(NOW) == [(True, "A", "active", None, {})]
+    feed.send({"id": 1, "name": "B"})
+    assert rows(NOW) == [(False, "B", None, 9, {})]
+
+
+def test_a_record_that_empties_the_name_is_rejected_with_the_remedy(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "name": "A"}, {"id": 2, "name": "B"})
+    feed.send({"id": 1, "company_name": None, "status": "active"}, {"id": 2, "status": "active"})
+    ((key, status, errors),) = rows("SELECT record_key, status, errors FROM ingest.rejects")
+    assert (key, status, errors[0]["field"], errors[0]["rule"]) == ("crm_1", "open", "company_name", "missing")
+    assert errors[0]["message"].endswith("Leave out the field to keep its value")
+    assert rows(NOW) == [(False, "A", None, None, {})]
+
+
+def test_a_later_record_does_not_supersede_a_reject(
+    feed: Feed, rows: Rows, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not send the same fields. The replayed reject takes its own place."""
+    feed.send({"id": 1, "name": "A"})
+    feed.send({"id": 1, "annual_revenue": "x", "status": "active"}, {"id": 2, "name": "B"})
+    feed.send({"id": 1, "status": "new"})
+    assert rows("SELECT status FROM ingest.rejects") == [("open",)]
+
+    register(monkeypatch, dataclasses.replace(PARTIAL, records=(Mended,)))
+    with database.loader.connect(autocommit=True) as connection:
+        assert replay(connection, Selection(source="crm")).resolved == 1
+    assert rows(NOW) == [(False, "A", "new", None, {"annual_revenue": "x"})]
+
+
+def test_a_late_record_changes_the_current_state_and_the_data_version(feed: Feed, rows: Rows) -> None:
+    version = "SELECT version FROM ingest.data_versions"
+    feed.send({"id": 1, "name": "A"}, second=0)
+    feed.send({"id": 1, "status": "active"}, second=20)
+    assert rows(version) == [(2,)]
+    seen = feed.send({"id": 1, "revenue": 3}, second=10)
+    assert rows(NOW) == [(False, "A", "active", 3, {})]
+    assert rows(version) == [(3,)]
+    assert rows(f"SELECT updated FROM ingest.objects WHERE object_id = {seen.object_id}") == [(1,)]
+
+
+def test_a_source_that_is_not_partial_any_more_keeps_its_versions(
+    feed: Feed, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.send({"id": 1, "name": "A", "status": "new"}, second=0)
+    feed.send({"id": 1, "status": "active"}, second=10)
+    feed.send({"id": 1, "status": "active"}, second=30)
+    before = rows(HISTORY)
+    register(monkeypatch, WHOLE)
+    feed.send({"id": 2, "name": "B"}, second=40)
+    assert rows("SELECT count(*) FROM ingest.patches") == [(0,)]
+    assert rows(HISTORY.replace("entities ORDER", "entities WHERE canonical_id = 'crm_1' ORDER")) == before
+    # A whole row between two records with the same status: the later record still counts.
+    feed.send({"id": 1, "name": "A", "status": "late"}, second=20)
+    assert [
+        row[3] for row in rows(HISTORY.replace("entities ORDER", "entities WHERE canonical_id = 'crm_1' ORDER"))
+    ] == [*("new", "active", "late", "active")]
+
+
+def test_a_check_names_the_records_that_wait_for_the_rest(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "status": "active"}, {"id": 2, "name": "B"}, second=0)
+    check = (SQL / "checks" / "records_wait_for_the_rest.sql").read_text("utf-8")
+    assert rows(check) == [("crm_1", "crm", 1, BEGINNING)]
