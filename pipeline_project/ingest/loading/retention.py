@@ -13,7 +13,6 @@ BLOCKS = 20
 """Number of blocks in the first transaction. Later transactions take as many blocks as hold about CONFIRMATIONS."""
 CONFIRMATIONS = 500_000
 """Number of confirmations in one transaction, which takes about two seconds. Loads of the source wait for it."""
-
 KEYS = 1_000
 """Number of IDs whose patches are looked at first. After that, as many as have so many patches as PATCHES."""
 PATCHES = 100_000
@@ -54,12 +53,11 @@ def prune_patches(connection: Connection, before: datetime) -> int:
     `connection` is the loader's, in autocommit mode. A patch is needed if, for a field that it sends, it is the first or the
     last of the patches that send the same value.
     """
-    deleted = 0
-    for dataset in versioned():
-        which = {"dataset": dataset.name}
-        for (source,) in connection.execute(query("ingest/patches/patched_sources"), which).fetchall():
-            deleted += _prune_patches(connection, dataset, source, before)
-    return deleted
+    return sum(
+        _prune_patches(connection, dataset, source, before)
+        for dataset in versioned()
+        for (source,) in connection.execute(query("ingest/ledger/loaded_sources"), {"dataset": dataset.name}).fetchall()
+    )
 
 
 def _prune_patches(connection: Connection, dataset: Dataset, source: str, before: datetime) -> int:
