@@ -10,7 +10,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 
-TROUBLE = ("pipeline.ingest.failed.v1", "pipeline.ingest.rejected.v1", "pipeline.run.failed.v1")
+TROUBLE = (
+    "pipeline.ingest.failed.v1",
+    "pipeline.ingest.rejected.v1",
+    "pipeline.ingest.columns_vanished.v1",
+    "pipeline.run.failed.v1",
+)
 """Events that a person reads by e-mail. The ends of jobs concern whoever waits for them, and are many."""
 
 

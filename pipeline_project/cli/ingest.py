@@ -15,7 +15,16 @@ from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Exit, Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import counts, list_all
-from pipeline_project.ingest.inspection import Explanation, Preview, State, contract, explain
+from pipeline_project.ingest.inspection import (
+    DELETED,
+    ColumnReport,
+    ColumnUse,
+    Explanation,
+    Preview,
+    State,
+    contract,
+    explain,
+)
 from pipeline_project.ingest.inspection.previews import preview_apart
 from pipeline_project.ingest.ledger import COUNTS, MappingInUse, Objects, mappings_in_use, requeue
 from pipeline_project.ingest.rejects import Selection, Status
@@ -261,6 +270,8 @@ def _show_preview(result: Preview) -> None:
         print_line(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column), "red")
     else:
         print_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]])
+    if result.columns:
+        _show_columns(result.columns)
     if result.changed:
         print_table("field", "rows", rows=list(result.changed.items()), title="Changes")
     if result.first_bad:
@@ -271,6 +282,30 @@ def _show_preview(result: Preview) -> None:
         ]
         caption = f"the first {BAD_SHOWN} of {outcome.rejected:,}" if outcome.rejected > BAD_SHOWN else None
         print_table("record", "line", "field", "reason", rows=rows, title="Rejected", caption=caption)
+
+
+def _show_columns(report: ColumnReport) -> None:
+    """Show what each column was read as, what was skipped or repaired, and what differs from the file before."""
+    if shape := ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report.shape.items()):
+        print_line(f"Shape: {shape}")
+    rows = [(each.name, each.field or "attribute", report.filled(each), _remark(each)) for each in report.columns]
+    if rows:
+        print_table("column", "read as", "filled", "remark", rows=rows, title="Columns")
+    if report.notes:
+        print_table("note", "times", "examples", rows=report.notes, title="Notes")
+    if report.before:
+        print_line(f"Compared with {report.before}, the file before:")
+        if report.lost:
+            print_line(f"  fields that are not filled any more: {', '.join(report.lost)}", "red")
+        for what, names in (("vanished", report.vanished), ("appeared", report.appeared)):
+            if names:
+                print_line(f"  columns that {what}: {', '.join(names)}")
+
+
+def _remark(column: ColumnUse) -> str:
+    if column.hint == DELETED:
+        return f'looks like a deletion flag; to read it as one, declare deleted = ["{column.name}"]'
+    return f'did you mean {column.hint} = ["{column.name}"]?' if column.hint else ""
 
 
 def explain_entity(
@@ -298,7 +333,7 @@ def _show_explanation(found: Explanation) -> None:
         (
             value.field,
             value.value,
-            _origin(value.set_by),
+            _origin(value.set_by, value.field),
             value.set_by.valid_from,
             Text("\n").join(plain(f"{lost!r} of {_origin(state)}: {_why(state)}") for lost, state in value.lost),
         )
@@ -326,8 +361,10 @@ def _show_explanation(found: Explanation) -> None:
         print_table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
 
 
-def _origin(state: State) -> str:
-    origin = f"{state.key or state.object_id} record {state.ordinal}"
+def _origin(state: State, field: str | None = None) -> str:
+    columns = state.columns.get(field, []) if field else []
+    column = f" column {' or '.join(columns)}" if columns not in ([], [field]) else ""
+    origin = f"{state.key or state.object_id} record {state.ordinal}{column}"
     if state.mapping_version is None:
         return origin
     since = f", used since {state.mapping_since:%Y-%m-%d}" if state.mapping_since else ""

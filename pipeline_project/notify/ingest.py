@@ -39,7 +39,7 @@ def announce(
         asked = {"since": since, "reject_share": reject_share, "most": most}
         rows = cursor.execute(query("notify/troubled_objects"), asked).fetchall()
     new = [row for row in rows if outbox.put(event(row))]
-    failed = Counter(row["source"] or UNROUTABLE for row in new if _kind(row) == "failed")
+    failed = Counter(row["source"] or UNROUTABLE for row in new if row["kind"] == "failed")
     return Announced(len(new), failed, rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP))
 
 
@@ -50,15 +50,10 @@ def backlog(database: Database) -> tuple[int, float]:
         return waiting, oldest
 
 
-def _kind(row: dict[str, Any]) -> str:
-    """What has a reason of its own to be refused failed, even where an earlier load of it stays."""
-    return "rejected" if row["state"] == "loaded_with_rejects" and row["error_code"] is None else "failed"
-
-
 def event(row: dict[str, Any]) -> Event:
-    """`pipeline.ingest.rejected.v1` or `pipeline.ingest.failed.v1` of an object. It carries no row and no error text."""
+    """Return the event of an object: `pipeline.ingest.<kind>.v1`. It carries no record and no error text."""
     at = timestamp(row["finished_at"])
-    data = {name: row[name] for name in row if name not in ("finished_at", "object_id")}
+    data = {name: row[name] for name in row if name not in ("finished_at", "object_id", "kind")}
     # As text: JavaScript, and not it alone, reads larger integers wrongly.
     data["object_id"] = str(row["object_id"])
-    return cloud_event(f"object-{row['object_id']}-{at}", f"ingest.{_kind(row)}", row["key"], at, data)
+    return cloud_event(f"object-{row['object_id']}-{at}", f"ingest.{row['kind']}", row["key"], at, data)

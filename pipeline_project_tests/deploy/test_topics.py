@@ -33,5 +33,10 @@ def test_addresses_of_the_settings_hear_of_trouble_and_of_nothing_else(tmp_path:
         ("email", "b@example.com"),
     ]
     for each in found:
-        told = {"pipeline.ingest.failed.v1", "pipeline.ingest.rejected.v1", "pipeline.run.failed.v1"}
+        told = {
+            "pipeline.ingest.failed.v1",
+            "pipeline.ingest.rejected.v1",
+            "pipeline.ingest.columns_vanished.v1",
+            "pipeline.run.failed.v1",
+        }
         assert set(each["FilterPolicy"]["type"]) == told

@@ -11,6 +11,8 @@ WITH counted (view_name, storage, row_count) AS (
     UNION ALL
     SELECT 'objects', 'ingest.objects', (SELECT count(*) FROM analytics.objects)
     UNION ALL
+    SELECT 'object_columns', 'ingest.column_sets', (SELECT count(*) FROM analytics.object_columns)
+    UNION ALL
     SELECT 'reject_counts', 'ingest.rejects', (SELECT count(*) FROM analytics.reject_counts)
     UNION ALL
     SELECT 'data_version', 'ingest.data_versions', (SELECT count(*) FROM analytics.data_version)

@@ -50,6 +50,8 @@ class State:
     table does not have the time."""
     confirmations: int
     """Number of later records that repeated the version."""
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """The columns of the object that were read as each field. Empty if the object is older than the column report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,10 @@ def _form_of_key(dataset: Dataset) -> str:
 
 
 def _state(dataset: Dataset, row: tuple[Any, ...]) -> State:
-    version, valid_to, recorded_at, state, key, confirmations, mapping_since = row
+    version, valid_to, recorded_at, state, key, confirmations, mapping_since, names, read_as = row
+    columns: dict[str, list[str]] = {}
+    for name, each in zip(names or (), read_as or (), strict=True):
+        columns.setdefault(each or name, []).append(name)
     left_out = {*provenance(dataset)}
     fields = {name: value for name, value in state.items() if name not in left_out and value is not None}
     rest = state[dataset.rest.name] if dataset.rest else {}
@@ -155,6 +160,7 @@ def _state(dataset: Dataset, row: tuple[Any, ...]) -> State:
         valid_to=valid_to,
         recorded_at=recorded_at,
         confirmations=confirmations,
+        columns=columns,
     )
 
 

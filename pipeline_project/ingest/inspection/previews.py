@@ -10,6 +10,7 @@ from pipeline_project.database import Connection, Database
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger
+from pipeline_project.ingest.inspection.columns import ColumnReport, column_reports
 from pipeline_project.ingest.inspection.explanations import provenance
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
 from pipeline_project.ingest.loading import Loader, open_object
@@ -33,6 +34,8 @@ class Preview:
     changed: dict[str, int]
     """Field -> number of rows in which it would change. Empty for datasets without history."""
     first_bad: list[Bad]
+    columns: ColumnReport | None = None
+    """How the file was read. None if it could not be read so far."""
 
 
 class _RollBack(Exception):
@@ -80,7 +83,8 @@ def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | N
             opened = open_object(claimed, position, file)
             outcome = loader.load_one(source, claimed.dataset, opened)
             changed = _changed(connection, datasets()[claimed.dataset], seen.object_id)
-            result = Preview(key, outcome or opened.outcome, changed, opened.first_bad)
+            report = next(iter(column_reports(connection, [seen.object_id])), None)
+            result = Preview(key, outcome or opened.outcome, changed, opened.first_bad, report)
             raise _RollBack
     except _RollBack:
         pass

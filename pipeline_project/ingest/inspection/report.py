@@ -46,6 +46,29 @@ class RejectReason(NamedTuple):
     example: str
 
 
+class BatchColumn(NamedTuple):
+    """A column in the objects of a batch. `looked_at`: the records that the count of filled ones is about."""
+
+    dataset: str
+    name: str
+    field: str | None
+    """None: the column became an attribute."""
+    objects: int
+    filled: int
+    looked_at: int
+
+
+class BatchDrift(NamedTuple):
+    """A difference between an object of a batch and the file before it."""
+
+    key: str
+    before: str
+    lost: list[str]
+    """Fields that the file before had, and that this file has not or never fills."""
+    vanished: list[str]
+    appeared: list[str]
+
+
 def totals(outcomes: Iterable[Outcome]) -> Counter[str]:
     """Return the sum of each count, and the number of objects in each state (`objects_loaded`, …)."""
     sums: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
@@ -64,6 +87,18 @@ def reject_reasons(connection: Connection, object_ids: Sequence[int]) -> list[Re
     """Return the most frequent reasons of open rejects."""
     rows = connection.execute(query("ingest/rejects/batch_reject_reasons"), {"object_ids": list(object_ids)})
     return [RejectReason(*row) for row in rows]
+
+
+def columns(connection: Connection, object_ids: Sequence[int]) -> list[BatchColumn]:
+    """Return the columns of the objects, and what each was read as."""
+    rows = connection.execute(query("ingest/inspection/batch_columns"), {"object_ids": list(object_ids)})
+    return [BatchColumn(*row) for row in rows]
+
+
+def drift(connection: Connection, object_ids: Sequence[int]) -> list[BatchDrift]:
+    """Return how the objects differ from the files before them, those with lost fields first."""
+    rows = connection.execute(query("ingest/inspection/batch_drift"), {"object_ids": list(object_ids)})
+    return [BatchDrift(*row) for row in rows]
 
 
 def first_entities(connection: Connection, outcomes: Iterable[Outcome]) -> list[EntityLine]:

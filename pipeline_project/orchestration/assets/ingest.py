@@ -30,7 +30,13 @@ from pipeline_project.orchestration.names import (
 )
 from pipeline_project.orchestration.presentation.columns import record_columns
 from pipeline_project.orchestration.presentation.images import counts_plot, image
-from pipeline_project.orchestration.presentation.markdown import faults_table, markdown_table, outcomes_table
+from pipeline_project.orchestration.presentation.markdown import (
+    columns_table,
+    drift_table,
+    faults_table,
+    markdown_table,
+    outcomes_table,
+)
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.services import Services
 from pipeline_project.sources.registry import sources
@@ -150,6 +156,7 @@ def _result(
         shares = report.shares(connection, loaded)
         reasons = report.reject_reasons(connection, loaded)
         entities = report.first_entities(connection, outcomes)
+        columns, drift = report.columns(connection, loaded), report.drift(connection, loaded)
         log_tables(context, connection, [share.dataset for share in shares])
     size = sum(share.bytes for share in shares)
     if outcomes:
@@ -187,6 +194,15 @@ def _result(
         metrics.emit(platform.settings.environment, figures, source=source.name)
     for state, objects in Counter(outcome.state for outcome in outcomes).items():
         metrics.emit(platform.settings.environment, {"ObjectsSettled": objects}, state=state)
+    if columns:
+        metadata |= {
+            "columns_read": sum(column.field is not None for column in columns),
+            "columns_unmatched": sum(column.field is None for column in columns),
+            "columns_vanished": len({name for each in drift for name in each.lost}),
+            "columns": dg.MetadataValue.md(columns_table(columns)),
+        }
+    if drift:
+        metadata["columns that changed"] = dg.MetadataValue.md(drift_table(drift))
     if reasons:
         metadata["reject reasons"] = reasons_table
         metadata["reject list"] = report.rejects_command(source.name, outcomes)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pipeline_project.ingest.decoding import placed
+from pipeline_project.ingest.inspection.report import BatchColumn, BatchDrift
 from pipeline_project.ingest.ledger import COUNTS, Outcome
 
 LINES = 100
@@ -23,6 +24,27 @@ def faults_table(outcomes: Sequence[Outcome]) -> str:
     faults = [(outcome.key, outcome.fault) for outcome in outcomes if outcome.fault]
     rows = [(key, placed(fault.message, fault.line, fault.column)) for key, fault in faults]
     return _first_lines(["object", "reason"], sorted(rows)) if rows else ""
+
+
+def columns_table(columns: Sequence[BatchColumn]) -> str:
+    """Return a table of the columns of a batch: what each was read as, and how often it was filled."""
+    rows = [
+        (
+            each.dataset,
+            each.name,
+            each.field or "attribute",
+            each.objects,
+            f"{each.filled / max(each.looked_at, 1):.0%}",
+        )
+        for each in columns
+    ]
+    return _first_lines(["dataset", "column", "read as", "objects", "filled"], rows)
+
+
+def drift_table(drift: Sequence[BatchDrift]) -> str:
+    """Return a table of what the objects of a batch and the files before them differ in."""
+    rows = [(each.key, each.before, *map(", ".join, (each.lost, each.vanished, each.appeared))) for each in drift]
+    return _first_lines(["object", "file before", "fields lost", "columns vanished", "columns appeared"], rows)
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,7 +1,15 @@
 """The column report: which columns files had, which field each was read as, and what changed since the file before."""
 
 import json
+import re
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from pipeline_project.cli.main import app
+from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_ingest import Rows
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
@@ -116,3 +124,71 @@ def test_files_are_compared_by_their_times_and_not_by_their_arrival(
         ("legacy-data/b", "legacy-data/a", ["country"]),
         ("legacy-data/c", "legacy-data/b", None),
     ]
+
+
+@pytest.fixture
+def pipeline(settings: Settings, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs the command line and returns what it prints."""
+    assert database.loader
+    monkeypatch.setattr(Settings, "load", lambda: settings)
+
+    def run(*arguments: object) -> str:
+        return CliRunner(env={"COLUMNS": "250"}).invoke(app, [str(each) for each in arguments]).output
+
+    return run
+
+
+def lines(output: str) -> list[str]:
+    """Return the rows of printed tables, and the lines between the tables, without the drawing."""
+    return [" | ".join(cell.strip() for cell in re.split("[│┃]", line) if cell.strip()) for line in output.splitlines()]
+
+
+def test_a_check_shows_the_columns_and_what_vanished(
+    database: FreshDatabase, landing: Landing, pipeline: Callable[..., str], tmp_path: Path
+) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", many(country="DE", region="EU")))
+    folder = tmp_path / "legacy-data"
+    folder.mkdir()
+    (folder / "b.json").write_bytes(many(industy="Steel", region=None, archived=True, y=1))
+    shown = lines(pipeline("sources", "check", folder / "b.json"))
+    assert "id | source_id | 100" in shown
+    assert 'industy | attribute | 100 | did you mean industry = ["industy"]?' in shown
+    assert (
+        'archived | attribute | 100 | looks like a deletion flag; to read it as one, declare deleted = ["archived"]'
+        in shown
+    )
+    assert "region | region | never" in shown
+    assert "Compared with legacy-data/a, the file before:" in shown
+    assert "fields that are not filled any more: country, region" in [line.strip() for line in shown]
+    assert "columns that vanished: country (country)" in [line.strip() for line in shown]
+    assert "columns that appeared: archived, industy, y" in [line.strip() for line in shown]
+
+
+def test_a_check_says_when_only_some_records_were_looked_at(
+    database: FreshDatabase, landing: Landing, pipeline: Callable[..., str], tmp_path: Path
+) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", many(country="DE")))
+    folder = tmp_path / "legacy-data"
+    folder.mkdir()
+    (folder / "b.json").write_bytes(many(country="DE"))
+    assert "country | country | 100% of 25 looked at" in lines(pipeline("sources", "check", folder / "b.json"))
+
+
+def test_an_explanation_names_the_column_of_a_value(
+    database: FreshDatabase, landing: Landing, pipeline: Callable[..., str]
+) -> None:
+    ingest(database.loader, landing, landing.put("crm-data/a.json", CUSTOMERS))
+    shown = "\n".join(lines(pipeline("explain", "crm_A")))
+    assert "name | Alder | crm-data/a.json record 1 column company_name (mapping 1" in shown
+    assert "note | n | crm-data/a.json record 1 (mapping 1" in shown
+
+
+def test_queries_see_the_columns_of_files(database: FreshDatabase, landing: Landing) -> None:
+    ingest(database.loader, landing, landing.put("crm-data/a.json", CUSTOMERS))
+    statement = """SELECT column_name, field, filled, looked_at FROM analytics.object_columns
+        WHERE key = 'crm-data/a.json' ORDER BY place LIMIT 2"""
+    with database.reader.connect() as connection:
+        assert connection.execute(statement).fetchall() == [
+            ("annual_revenue", "revenue", 1, 2),
+            ("company_name", "name", 2, 2),
+        ]

@@ -59,6 +59,23 @@ def test_ingest_events(cloud: Cloud, database: FreshDatabase) -> None:
     assert list(outbox.waiting()) == waiting
 
 
+def test_vanished_fields_are_an_event_of_their_own(cloud: Cloud, database: FreshDatabase) -> None:
+    """An object that also lost many records has one event, which names the fields."""
+    settle(database, 1, "loaded", records=100)
+    settle(database, 2, "loaded_with_rejects", records=100, rejected=1)
+    settle(database, 3, "loaded_with_rejects", records=100, rejected=50)
+    with psycopg.connect(database.admin) as connection:
+        connection.execute("UPDATE ingest.objects SET vanished = ARRAY['revenue']")
+    outbox = cloud.outbox()
+    assert announce(database.loader, outbox, LONG_AGO, NOW, SHARE) == Announced(3, Counter(), NOW - OVERLAP)
+    events = list(outbox.waiting())
+    assert [event["type"] for event in events] == [
+        *["pipeline.ingest.columns_vanished.v1"] * 2,
+        "pipeline.ingest.rejected.v1",
+    ]
+    assert [event["data"]["vanished"] for event in events] == [["revenue"]] * 3
+
+
 def test_the_share_is_the_callers(cloud: Cloud, database: FreshDatabase) -> None:
     settle(database, 1, "loaded_with_rejects", records=100, rejected=9)
     settle(database, 2, "loaded_with_rejects", records=100, rejected=10)

@@ -110,6 +110,8 @@ def test_uploads_become_rows(
     assert "| crm-data/bad.json | failed |" in metadata["outcomes"]
     assert "| crm-data/bad.json | the file ends" in metadata["failure reasons"]
     assert "name" in metadata["reject reasons"]
+    assert (metadata["columns_read"], metadata["columns_unmatched"], metadata["columns_vanished"]) == (3, 0, 0)
+    assert "| entities | customer\\_id | source\\_id | 1 | 100% |" in metadata["columns"]
     assert metadata["reject list"] == "pipeline rejects list --prefix crm-data/some.jsonl"
     assert "| crm\\_1 | A | customer |" in metadata["preview"] and "crm\\_2" in metadata["preview"]
     assert metadata["dagster/row_count"] == 2

@@ -12,9 +12,10 @@ SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key,
         WHERE c.block = canonical.confirmation_block(s.{id}) AND c.{id} = s.{id}
           AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz
           AND (s.valid_to IS NULL OR c.source_updated_at < s.valid_to)) AS confirmations,
-       m.created_at AS mapping_since
+       m.created_at AS mapping_since, c.names, c.fields
 FROM states s
 LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint
+LEFT JOIN ingest.column_sets c USING (column_set_id)
 -- The mapping that read the version. Mappings from before the table of mappings have no row there.
 LEFT JOIN ingest.mappings m
     ON m.dataset = '{dataset}' AND m.source = o.source AND m.version = (s.state ->> 'mapping_version')::integer
