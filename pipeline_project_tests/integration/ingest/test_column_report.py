@@ -192,3 +192,21 @@ def test_queries_see_the_columns_of_files(database: FreshDatabase, landing: Land
             ("annual_revenue", "revenue", 1, 2),
             ("company_name", "name", 2, 2),
         ]
+
+
+def test_a_table_has_its_columns_in_the_order_of_the_file(
+    database: FreshDatabase, landing: Landing, rows: Rows
+) -> None:
+    """A header is compared whole: also a column that no row fills is there, and a small file shows what vanished."""
+    for name, content in (("a", b"note,id,name,region\n,1,A,\n"), ("b", b"id,name\n1,A\n")):
+        ingest(database.loader, landing, landing.put(f"legacy-data/{name}.csv", content))
+    assert rows(REPORTED)[0][1:] == (
+        ["note", "id", "name", "region"],
+        [None, "source_id", "name", "region"],
+        [0, 1, 1, 0],
+        1,
+    )
+    assert drift(rows)[1] == (
+        *("legacy-data/b.csv", "legacy-data/a.csv", ["region"]),
+        *(["note", "region (region)"], [], ["region"]),
+    )
