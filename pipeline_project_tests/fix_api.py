@@ -20,6 +20,7 @@ from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_aws import Account, new_account
 
 NOBODY_LISTENS = "http://127.0.0.1:9"
+PATIENCE_SECONDS = 200
 
 
 class Cloud:
@@ -44,9 +45,16 @@ def cloud(aws: Account) -> Cloud:
 
 
 def offline(account: Account) -> Cloud:
-    """Where nobody answers for Dagster, and links lead to an address of the imagination."""
+    """Where nobody answers for Dagster, and links lead to an address of the imagination.
+
+    A query may take long, so that none becomes a job because the machine is busy.
+    """
     account.settings = msgspec.structs.replace(
-        account.settings, environment="test", dagster_url=NOBODY_LISTENS, api_url="https://api.example.com/v1"
+        account.settings,
+        environment="test",
+        dagster_url=NOBODY_LISTENS,
+        api_url="https://api.example.com/v1",
+        query_timeout_seconds=PATIENCE_SECONDS,
     )
     return Cloud(account)
 

@@ -14,6 +14,16 @@ class Part:
 
     sources: tuple[str, ...]
     tests: tuple[str, ...]
+    slow: bool = False
+    """Tests that are marked slow take part, too."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The test modules that judge a file."""
+
+    modules: tuple[Path, ...]
+    slow: bool
 
 
 @dataclass(frozen=True)
@@ -23,13 +33,13 @@ class Area:
     name: str
     parts: tuple[Part, ...]
 
-    def judged(self, root: Path) -> dict[Path, tuple[Path, ...]]:
-        """Find the sources, each with the test modules that judge it."""
-        found: dict[Path, tuple[Path, ...]] = {}
+    def judged(self, root: Path) -> dict[Path, Judges]:
+        """Find the sources, each with the tests that judge it."""
+        found: dict[Path, Judges] = {}
         for part in self.parts:
-            tests = tuple(_matches(root, part.tests))
+            judges = Judges(tuple(_matches(root, part.tests)), part.slow)
             for source in _matches(root, part.sources):
-                found.setdefault(source, tests)
+                found.setdefault(source, judges)
         return found
 
 
@@ -37,7 +47,9 @@ def areas() -> dict[str, Area]:
     """Read all areas, by name."""
     found = tomllib.loads(DATA.read_text("utf-8"))
     return {
-        name: Area(name, tuple(Part(tuple(part["sources"]), tuple(part["tests"])) for part in parts))
+        name: Area(
+            name, tuple(Part(tuple(part["sources"]), tuple(part["tests"]), part.get("slow", False)) for part in parts)
+        )
         for name, parts in found.items()
     }
 

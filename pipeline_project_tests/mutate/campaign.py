@@ -1,5 +1,6 @@
 """Tries a sample of an area's mutations, one at a time, and prints which of them no test noticed."""
 
+import json
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -7,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline_project_tests.mutate import configuration, python_code, sql_text
-from pipeline_project_tests.mutate.areas import Area
+from pipeline_project_tests.mutate.areas import Area, Judges
 from pipeline_project_tests.mutate.equivalents import equivalents
 from pipeline_project_tests.mutate.mutation import Mutation, changed_lines, mutations
+from pipeline_project_tests.mutate.observed import Observed
 from pipeline_project_tests.mutate.record import Judged, Outcome, Record, digest
 from pipeline_project_tests.mutate.tree import changed
-from pipeline_project_tests.mutate.trial import run_tests
+from pipeline_project_tests.mutate.trial import preload, run_tests
 
 LANGUAGES = {
     ".py": python_code,
@@ -20,9 +22,9 @@ LANGUAGES = {
     ".toml": configuration,
     ".yaml": configuration,
 }
-LONGEST_FACTOR = 3
+LONGEST_FACTOR = 4
 """Tests that take so many times as long as without a mutation have noticed it: it made them wait for ever."""
-SHORTEST_LIMIT = 60.0
+SHORTEST_LIMIT = 120.0
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Campaign:
         self._records = records
         self._deadline = deadline
         self._reasons = equivalents()
-        self._limits: dict[tuple[Path, ...], float] = {}
+        self._baselines: dict[Judges, tuple[float, Observed]] = {}
 
     def run(self, area: Area, chosen: Sequence[Mutation]) -> Result:
         """Judge the chosen mutations of an area, and print each."""
@@ -99,9 +101,9 @@ class Campaign:
             print("\n".join(_printed(judged)), flush=True)  # noqa: T201
         return result
 
-    def _judge(self, mutation: Mutation, tests: tuple[Path, ...], record: Record) -> Judged | None:
+    def _judge(self, mutation: Mutation, judges: Judges, record: Record) -> Judged | None:
         """Return what the record says or what the tests say; None if there is no time left."""
-        source, tests_digest = digest(self._copy, [mutation.path]), digest(self._copy, tests)
+        source, tests_digest = digest(self._copy, [mutation.path]), digest(self._copy, judges.modules)
         text = (self._copy / mutation.path).read_text("utf-8")
         after = mutation.change.apply(text)
         lines = changed_lines(text, after)
@@ -115,28 +117,35 @@ class Campaign:
         known = record.get(mutation.id)
         if known is not None and known.still_counts(source, tests_digest):
             return judged(known.outcome, known.seconds)
-        if (limit := self._limit(tests)) is None:
+        if (baseline := self._baseline(judges)) is None:
             return None
+        limit, observed = baseline
         rest = max(self._deadline - time.monotonic(), 0)
+        first = self._copy.parent / "first.json"
+        lines_of = LANGUAGES[mutation.path.suffix].statement_lines(text, mutation.line)
+        first.write_text(json.dumps(observed.first(mutation.path, lines_of)), "utf-8")
         with changed(self._copy / mutation.path, after):
-            trial = run_tests(self._copy, tests, self._servers, min(limit, rest))
+            trial = run_tests(self._copy, judges, self._servers, min(limit, rest), "--first", str(first))
         if trial.passed is None and rest < limit:
             return None
         found = judged(Outcome.SURVIVED if trial.passed else Outcome.KILLED, trial.seconds)
         record.add(found)
         return found
 
-    def _limit(self, tests: tuple[Path, ...]) -> float | None:
-        """Return how long the tests may take: they run once without a mutation, and have to pass."""
-        if tests not in self._limits:
+    def _baseline(self, judges: Judges) -> tuple[float, Observed] | None:
+        """Return how long the tests may take and what they do: they run once without a mutation, and have to pass."""
+        if judges not in self._baselines:
             rest = self._deadline - time.monotonic()
-            trial = run_tests(self._copy, tests, self._servers, max(rest, 0))
+            path = self._copy.parent / "observed.json"
+            trial = run_tests(self._copy, judges, self._servers, max(rest, 0), "--observe", str(path))
             if trial.passed is None:
                 return None
             if not trial.passed:
                 raise SystemExit(f"the tests fail without a mutation:\n{trial.output[-3000:]}")
-            self._limits[tests] = max(LONGEST_FACTOR * trial.seconds, SHORTEST_LIMIT)
-        return self._limits[tests]
+            observed = Observed.read(path)
+            preload(observed.modules)
+            self._baselines[judges] = max(LONGEST_FACTOR * trial.seconds, SHORTEST_LIMIT), observed
+        return self._baselines[judges]
 
 
 def _printed(judged: Judged) -> Iterator[str]:

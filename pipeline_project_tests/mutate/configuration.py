@@ -21,3 +21,8 @@ def changes(text: str) -> Iterator[Edit]:
             yield Edit("boolean", found.start(), found.end(), after)
     for found in re.finditer(r"^[ \t]*[\w-]+ ?[=:] \S[^\n]*\n", code, re.MULTILINE):
         yield Edit("dropped setting", found.start(), found.end(), "\n")
+
+
+def statement_lines(text: str, line: int) -> range:
+    """Return the lines of the setting."""
+    return range(line, line + 1)

@@ -74,6 +74,18 @@ def is_valid(text: str) -> bool:
     return True
 
 
+def statement_lines(text: str, line: int) -> range:
+    """Return the lines of the innermost statement that contains a line; of a compound one, its head."""
+    found = range(line, line + 1)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt) and node.end_lineno is not None and node.lineno <= line <= node.end_lineno:
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno
+            if line <= last:
+                found = range(node.lineno, last + 1)
+    return found
+
+
 def changes(text: str) -> Iterator[Change]:
     """Find all mutations of a module. Annotations and docstrings are left alone."""
     tree = ast.parse(text)

@@ -69,6 +69,11 @@ def is_valid(text: str) -> bool:
     return True
 
 
+def statement_lines(text: str, line: int) -> range:
+    """Return the lines of the statement: a file has one."""
+    return range(1, text.count("\n") + 1)
+
+
 def changes(text: str) -> Iterator[Edit]:
     """Find all mutations of an SQL file."""
     code = COMMENT.sub(lambda found: " " * len(found[0]), text)

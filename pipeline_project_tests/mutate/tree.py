@@ -1,5 +1,10 @@
-"""A copy of the working tree in which mutations are tried. The tree itself is never changed."""
+"""A copy of the working tree in which mutations are tried. The tree itself is never changed.
 
+Its compiled modules are found by the hash of their source: two changes within one second may have the same length.
+"""
+
+import compileall
+import py_compile
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +28,10 @@ def copied(root: Path) -> Iterator[Path]:
             if (root / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, copy / name)
+        for package in copy.glob("*/__init__.py"):
+            compileall.compile_dir(
+                package.parent, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+            )
         yield copy
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from pipeline_project_tests.mutate import configuration, python_code, sql_text
-from pipeline_project_tests.mutate.areas import Area, Part, areas
+from pipeline_project_tests.mutate.areas import Area, Judges, Part, areas
 from pipeline_project_tests.mutate.campaign import Campaign, every_mutation, sample
 from pipeline_project_tests.mutate.equivalents import equivalents
 from pipeline_project_tests.mutate.mutation import changed_lines, mutations
@@ -113,7 +113,10 @@ def test_a_file_is_judged_by_the_first_part_that_names_it(tmp_path: Path) -> Non
         (tmp_path / name).touch()
     area = Area("x", (Part(("a.sql",), ("test_a.py",)), Part(("*.sql",), ("test_a*.py",))))
     both = (Path("test_a.py"), Path("test_all.py"))
-    assert area.judged(tmp_path) == {Path("a.sql"): both[:1], Path("b.sql"): both}
+    assert area.judged(tmp_path) == {
+        Path("a.sql"): Judges(both[:1], slow=False),
+        Path("b.sql"): Judges(both, slow=False),
+    }
 
 
 def test_a_sample_is_valid_code_and_the_same_for_one_seed() -> None:
