@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline_project.jobs.model import TRANSITIONS, Job, State, now
+from pipeline_project.jobs.model import Job, State, now
 from pipeline_project.jobs.reconcile import Run, Settled, reconcile
 from pipeline_project.jobs.store import IdempotencyConflict, JobStore, StateConflict, TooManyJobs
 from pipeline_project.results.options import Format, ResultOptions
@@ -81,8 +81,6 @@ def test_claim_before_the_launch_is_written(cloud: Cloud) -> None:
 def test_final_states_do_not_change(cloud: Cloud, final: State) -> None:
     store = cloud.jobs()
     job = store.claim(submit(store).id, "run")
-    if final not in TRANSITIONS[State.RUNNING]:
-        job = store.request_cancel(job.id)
     ended = store.finish(job, final)
     for state in State:
         with pytest.raises(StateConflict):
@@ -91,6 +89,22 @@ def test_final_states_do_not_change(cloud: Cloud, final: State) -> None:
         store.heartbeat(job.id, "run")
     assert store.request_cancel(job.id) == ended
     assert store.get(job.id) == ended
+
+
+@pytest.mark.parametrize(
+    ("final", "cancelling"),
+    [(final, cancelling) for final in State if final.is_final for cancelling in (False, True)],
+)
+def test_a_job_that_is_being_cancelled_does_not_succeed(cloud: Cloud, final: State, cancelling: bool) -> None:
+    store = cloud.jobs()
+    job = store.claim(submit(store).id, "run")
+    if cancelling:
+        store.request_cancel(job.id)
+    if cancelling and final is State.SUCCEEDED:
+        with pytest.raises(StateConflict):
+            store.finish(job, final)
+    else:
+        assert store.finish(job, final).state is final
 
 
 def test_only_the_run_that_holds_a_job_ends_it(cloud: Cloud) -> None:

@@ -63,7 +63,19 @@ def test_final_states_are_final() -> None:
         State.CANCELLED,
         State.TIMED_OUT,
     }
-    assert all(state in TRANSITIONS for state in State)
+
+
+def test_a_job_moves_in_these_ways_only() -> None:
+    assert {state.value: {after.value for after in allowed} for state, allowed in TRANSITIONS.items()} == {
+        "SUBMITTED": {"QUEUED", "RUNNING", "CANCELLED", "FAILED"},
+        "QUEUED": {"RUNNING", "SUBMITTED", "CANCELLED", "FAILED"},
+        "RUNNING": {"SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLING", "CANCELLED", "SUBMITTED"},
+        "CANCELLING": {"CANCELLED", "FAILED", "TIMED_OUT"},
+        "SUCCEEDED": set(),
+        "FAILED": set(),
+        "CANCELLED": set(),
+        "TIMED_OUT": set(),
+    }
 
 
 def test_every_open_state_leads_to_an_end() -> None:
