@@ -39,10 +39,10 @@ demo: $(VENV)/.run ## the same without staying: exit 0 only if every step is ver
 	@$(BIN)/pipeline local demo
 
 test: $(VENV)/.dev lint ## every check and every test
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: $(VENV)/.dev ## the tests without the slow ones
-	@$(BIN)/pytest -n 2 -m "not slow"
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -29,9 +29,23 @@ pytest_plugins = [
 ]
 
 
+# Fixtures of a session or module that take long to start: a platform, a deployment, a bundle, a code server, a server.
+STARTED_ONCE = ("stack", "live_api", "deployment", "host_bundle", "code_server", "conninfo", "server")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make mutate` runs the tests often, and starts the servers once."""
     parser.addoption("--servers", type=Path, help="folder of servers that run already, instead of new ones")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one worker run all tests of a fixture that takes long to start, so that it starts once and not in each worker."""
+    for item in items:
+        for name in STARTED_ONCE:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
 
 
 @pytest.fixture(autouse=True)

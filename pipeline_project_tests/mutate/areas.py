@@ -1,9 +1,10 @@
 """The areas of the platform: what is mutated, and which tests judge it. The data is in areas.toml."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DATA = Path(__file__).with_name("areas.toml")
 
@@ -16,6 +17,8 @@ class Part:
     tests: tuple[str, ...]
     slow: bool = False
     """Tests that are marked slow take part, too."""
+    without: tuple[str, ...] = ()
+    """Names of tests that do not take part."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Judges:
 
     modules: tuple[Path, ...]
     slow: bool
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Area:
         """Find the sources, each with the tests that judge it."""
         found: dict[Path, Judges] = {}
         for part in self.parts:
-            judges = Judges(tuple(_matches(root, part.tests)), part.slow)
+            judges = Judges(tuple(_matches(root, part.tests)), part.slow, part.without)
             for source in _matches(root, part.sources):
                 found.setdefault(source, judges)
         return found
@@ -46,12 +50,12 @@ class Area:
 def areas() -> dict[str, Area]:
     """Read all areas, by name."""
     found = tomllib.loads(DATA.read_text("utf-8"))
-    return {
-        name: Area(
-            name, tuple(Part(tuple(part["sources"]), tuple(part["tests"]), part.get("slow", False)) for part in parts)
-        )
-        for name, parts in found.items()
-    }
+    return {name: Area(name, tuple(map(_part, parts))) for name, parts in found.items()}
+
+
+def _part(given: Mapping[str, Any]) -> Part:
+    sources, tests, without = (tuple(given.get(name, ())) for name in ("sources", "tests", "without"))
+    return Part(sources, tests, given.get("slow", False), without)
 
 
 def _matches(root: Path, globs: Iterable[str]) -> list[Path]:

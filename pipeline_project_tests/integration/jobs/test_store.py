@@ -51,6 +51,12 @@ def test_idempotency_key_with_another_question(cloud: Cloud) -> None:
     assert other.id != first.id
 
 
+def test_one_question_in_another_order_is_the_same_question(cloud: Cloud) -> None:
+    store = cloud.jobs()
+    first, _ = store.submit("x", {"a": 1, "b": {"c": 2, "d": 3}}, "me", idempotency_key="k")
+    assert store.submit("x", {"b": {"d": 3, "c": 2}, "a": 1}, "me", idempotency_key="k") == (first, False)
+
+
 def test_expired_idempotency_key_may_be_used_again(cloud: Cloud) -> None:
     first = submit(cloud.jobs(clock=lambda: now() - dt.timedelta(days=40)), idempotency_key="k")
     store = cloud.jobs()
