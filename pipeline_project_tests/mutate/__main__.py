@@ -1,6 +1,8 @@
 """`make mutate`: which small changes to the code does no test notice?"""
 
 import argparse
+import signal
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +26,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := sorted(set(given.areas) - set(known)):
         parser.error(f"there is no area {unknown[0]}: take one of {', '.join(known)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end, too
     deadline = time.monotonic() + 60 * given.minutes
     results = []
     with ExitStack() as stack:

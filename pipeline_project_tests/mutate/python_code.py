@@ -42,6 +42,10 @@ CONVERSIONS = frozenset(
 )
 
 
+# Keywords that hold the programmer to something, as `assert` does: no input of a user makes a difference.
+DISCIPLINE = frozenset({"strict", "frozen", "kw_only", "slots", "gc"})
+
+
 def _operators() -> Iterator[tuple[str, str]]:
     prefixes = {"comparison": "ReplaceComparisonOperator", "arithmetic": "ReplaceBinaryOperator"}
     for rule, pairs in OPERATORS.items():
@@ -87,10 +91,10 @@ def statement_lines(text: str, line: int) -> range:
 
 
 def changes(text: str) -> Iterator[Change]:
-    """Find all mutations of a module. Annotations and docstrings are left alone."""
+    """Find all mutations of a module. What a running program does not need is left alone."""
     tree = ast.parse(text)
     offsets = _Offsets(text)
-    unread = [offsets.of(node) for node in _annotations(tree)]
+    unread = [offsets.of(node) for node in _not_needed(tree)]
     found = chain(_by_operators(text, offsets), _left_out(tree, text, offsets))
     yield from (each for each in found if not any(begin <= each.begin < end for begin, end in unread))
 
@@ -157,9 +161,11 @@ def _left_out(tree: ast.Module, text: str, offsets: _Offsets) -> Iterator[Edit]:
 
 
 def _without_keywords(arguments: list[ast.expr | ast.keyword], offsets: _Offsets) -> Iterator[Edit]:
-    places = sorted((offsets.of(each), isinstance(each, ast.keyword)) for each in arguments)
-    for n, ((begin, end), is_keyword) in enumerate(places):
-        if not is_keyword:
+    places = sorted(
+        (offsets.of(each), isinstance(each, ast.keyword) and each.arg not in DISCIPLINE) for each in arguments
+    )
+    for n, ((begin, end), may_go) in enumerate(places):
+        if not may_go:
             continue
         if n + 1 < len(places):
             yield Edit("dropped argument", begin, places[n + 1][0][0], "")
@@ -181,12 +187,14 @@ def _is_log(call: ast.Call) -> bool:
     return isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in ("logger", "logging")
 
 
-def _annotations(tree: ast.Module) -> Iterator[ast.AST]:
+def _not_needed(tree: ast.Module) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         match node:
             case ast.arg(annotation=annotation) | ast.AnnAssign(annotation=annotation) if annotation is not None:
                 yield annotation
             case ast.FunctionDef(returns=returns) if returns is not None:
                 yield returns
+            case ast.keyword(arg=name) if name in DISCIPLINE:
+                yield node
             case ast.Assert() | ast.Expr(value=ast.Constant()):
                 yield node

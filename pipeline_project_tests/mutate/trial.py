@@ -82,6 +82,7 @@ def is_ours(module: str) -> bool:
 
 def _run(copy: Path, log: Path, arguments: list[str]) -> None:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, path, mode in ((0, os.devnull, os.O_RDONLY), (1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)):
         opened = os.open(path, mode, 0o600)
         os.dup2(opened, number)

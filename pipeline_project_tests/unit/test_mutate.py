@@ -81,6 +81,11 @@ def test_annotations_and_docstrings_of_python_stay() -> None:
     assert results(python_code, 'def f(a: "list[1] | None") -> 1 | 2:\n    """1 < 2"""\n') == set()
 
 
+def test_what_holds_only_programmers_to_something_stays() -> None:
+    assert results(python_code, "assert a < b\nclass A(Struct, frozen=True): ...\n") == set()
+    assert results(python_code, "x = zip(a, b, strict=True)") == set()
+
+
 def test_settings_are_changed_and_left_out() -> None:
     assert results(configuration, "days = 30  # 1\nkept = true\n") == {
         "days = 31  # 1\nkept = true\n",
