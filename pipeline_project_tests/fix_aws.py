@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.retries.standard import ExponentialBackoff
 
 from deploy.cloudformation import LOCAL_TEMPLATE, deploy_stack
 from pipeline_project.aws import client
@@ -199,6 +200,12 @@ def inject(client: Any, faults: list[Fault]) -> None:
         return answer_with(request, faults.pop(0))
 
     client.meta.events.register(f"before-send.{client.meta.service_model.service_name}", answer)
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 tries again at once: how long it waits is not the subject."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
 
 
 def new_queue(sqs: Any, sns: Any, topic_arn: str) -> str:

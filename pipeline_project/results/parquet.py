@@ -34,7 +34,6 @@ TYPES: dict[str, pa.DataType] = {
     "real": pa.float32(),
     "double precision": pa.float64(),
     "boolean": pa.bool_(),
-    "text": pa.string(),
     "date": pa.date32(),
     "timestamp with time zone": pa.timestamp("us", tz="UTC"),
     "timestamp without time zone": pa.timestamp("us"),

@@ -64,6 +64,7 @@ def test_webserver_and_daemon_wait_for_what_they_may_see(settings: Settings) -> 
             assert {f"bucket {settings.landing_bucket}", f"table {settings.table_name}"} < others.keys()
 
 
+@pytest.mark.usefixtures("without_pauses")
 def test_no_aws_at_all(settings: Settings) -> None:
     with closing(of_function(msgspec.structs.replace(settings, aws_endpoint_url=NOBODY))) as services:
         answer = Caller(services)("GET", "/health")

@@ -1,6 +1,7 @@
 """Mutations of Python: operators by cosmic-ray, and parts that are left out by ours."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count
@@ -44,6 +45,9 @@ CONVERSIONS = frozenset(
 
 # Keywords that hold the programmer to something, as `assert` does: no input of a user makes a difference.
 DISCIPLINE = frozenset({"strict", "frozen", "kw_only", "slots", "gc"})
+
+# What a function remembers changes its speed alone.
+CACHED = re.compile(r"^[ \t]*@(?:lru_)?cache\b[^\n]*", re.MULTILINE)
 
 
 def _operators() -> Iterator[tuple[str, str]]:
@@ -95,6 +99,7 @@ def changes(text: str) -> Iterator[Change]:
     tree = ast.parse(text)
     offsets = _Offsets(text)
     unread = [offsets.of(node) for node in _not_needed(tree)]
+    unread += [found.span() for found in CACHED.finditer(text)]
     found = chain(_by_operators(text, offsets), _left_out(tree, text, offsets))
     yield from (each for each in found if not any(begin <= each.begin < end for begin, end in unread))
 

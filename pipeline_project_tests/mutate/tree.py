@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MUTATED = ("pipeline_project", "deploy")
+"""Packages that have mutations."""
+
 
 @contextmanager
 def copied(root: Path) -> Iterator[Path]:

@@ -86,6 +86,10 @@ def test_what_holds_only_programmers_to_something_stays() -> None:
     assert results(python_code, "x = zip(a, b, strict=True)") == set()
 
 
+def test_what_is_cached_stays() -> None:
+    assert results(python_code, "@lru_cache(maxsize=9)\ndef f(): ...\n\n@cache\ndef g(): ...\n") == set()
+
+
 def test_settings_are_changed_and_left_out() -> None:
     assert results(configuration, "days = 30  # 1\nkept = true\n") == {
         "days = 31  # 1\nkept = true\n",

@@ -9,6 +9,7 @@ import pytest
 from pipeline_project_tests.fix_api import Caller
 from pipeline_project_tests.fix_aws import Fault, inject
 
+pytestmark = pytest.mark.usefixtures("without_pauses")
 QUESTION = {"operation": "simple_demo"}
 THROTTLED = (400, b'{"__type": "ProvisionedThroughputExceededException", "message": "slow down"}')
 BROKEN = (500, b'{"__type": "InternalServerError", "message": "sorry"}')

@@ -1,6 +1,7 @@
 """Results in S3: whole or not there at all, in parts, with a manifest that can be checked against the file."""
 
 import hashlib
+import secrets
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -65,13 +66,50 @@ def test_a_job_result_and_its_manifest(aws: Account, bucket: str, form: Format) 
 
 
 def test_a_large_result_goes_in_parts(aws: Account, bucket: str) -> None:
+    completed: list[Any] = []
+    of_complete = "before-parameter-build.s3.CompleteMultipartUpload"
+    aws.s3.meta.events.register(of_complete, lambda params, **_: completed.append(params["MultipartUpload"]["Parts"]))
     manifest = store.write(
         aws.s3, bucket, "jobs/j2", rows_of(numbered(20_000, width=1000)), ResultOptions(format=Format.NDJSON)
     )
-    assert manifest.bytes > 2 * store.PART_BYTES
+    assert 2 * 8 * 1024 * 1024 < manifest.bytes < 3 * 8 * 1024 * 1024
+    [parts] = completed
+    assert [sorted(part) for part in parts] == [["ETag", "PartNumber"]] * 3  # S3 itself insists on both
     # An object of parts has the number of them in its etag.
     assert aws.s3.head_object(Bucket=bucket, Key=manifest.key)["ETag"].endswith('-3"')
     assert hashlib.sha256(body(aws, bucket, manifest.key)).hexdigest() == manifest.sha256
+
+
+@pytest.mark.parametrize(
+    ("form", "content_type"),
+    [
+        ("json", "application/json"),
+        ("ndjson", "application/x-ndjson"),
+        ("csv", "text/csv; charset=utf-8"),
+        ("parquet", "application/vnd.apache.parquet"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 9_000])
+def test_an_object_has_its_type_whether_it_has_parts_or_not(
+    aws: Account, bucket: str, form: str, content_type: str, count: int
+) -> None:
+    rows = rows_of([(n, secrets.token_hex(500)) for n in range(begin, begin + 1)] for begin in range(count))
+    manifest = store.write(aws.s3, bucket, "jobs/j6", rows, ResultOptions(format=Format(form)))
+    assert aws.s3.head_object(Bucket=bucket, Key=manifest.key)["ContentType"] == content_type
+    assert aws.s3.head_object(Bucket=bucket, Key="jobs/j6/manifest.json")["ContentType"] == "application/json"
+
+
+def test_a_file_as_large_as_a_part_has_one_part(aws: Account, bucket: str) -> None:
+    one_row = len('{"n":0,"text":""}\n')
+    text = "x" * (8 * 1024 * 1024 - one_row)
+    for size, parts in ((0, '-1"'), (-1, '"')):
+        row = (0, text[: len(text) + size])
+        manifest = store.write(
+            aws.s3, bucket, f"jobs/j{size}", rows_of(iter([[row]])), ResultOptions(format=Format.NDJSON)
+        )
+        etag = aws.s3.head_object(Bucket=bucket, Key=manifest.key)["ETag"]
+        assert etag.endswith(parts) and (size == 0) == ("-" in etag)
+        assert hashlib.sha256(body(aws, bucket, manifest.key)).hexdigest() == manifest.sha256
 
 
 def test_a_failure_leaves_nothing(aws: Account, bucket: str) -> None:

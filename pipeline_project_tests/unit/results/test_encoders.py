@@ -264,6 +264,57 @@ def test_parquet_has_types() -> None:
     assert pq.read_metadata(io.BytesIO(body)).metadata[b"truncated"] == b"true"
 
 
+@pytest.mark.parametrize(
+    ("of_postgresql", "of_arrow"),
+    [
+        ("smallint", "int16"),
+        ("integer", "int32"),
+        ("bigint", "int64"),
+        ("real", "float"),
+        ("double precision", "double"),
+        ("boolean", "bool"),
+        ("text", "string"),
+        ("date", "date32[day]"),
+        ("timestamp with time zone", "timestamp[us, tz=UTC]"),
+        ("timestamp without time zone", "timestamp[us]"),
+        ("bytea", "binary"),
+        ("numeric", "decimal128(38, 18)"),
+        ("numeric(12,2)", "decimal128(12, 2)"),
+        ("numeric(38,38)", "decimal128(38, 38)"),
+        ("numeric(38,0)", "decimal128(38, 0)"),
+        ("numeric(39,2)", "decimal128(38, 18)"),
+        ("numeric(5,6)", "decimal128(38, 18)"),
+        ("numeric(5,-1)", "decimal128(38, 18)"),
+        ("integer[]", "list<element: int32>"),
+        ("uuid", "string"),
+    ],
+)
+def test_parquet_has_a_type_for_each_of_postgresql(of_postgresql: str, of_arrow: str) -> None:
+    table = pq.read_table(io.BytesIO(file_of(Format.PARQUET, [Column("a", of_postgresql)], [(None,)])))
+    assert [str(kind) for kind in table.schema.types] == [of_arrow]
+
+
+def test_bytes_are_written_as_postgresql_writes_them() -> None:
+    columns = [Column("a", "bytea")]
+    assert file_of(Format.CSV, columns, [(b"\x00\xff",)]) == b"a\r\n\\x00ff\r\n"
+
+
+@pytest.mark.parametrize(("digits", "fits"), [(20, True), (21, False)])
+def test_parquet_takes_twenty_digits_before_the_point_and_no_more(digits: int, fits: bool) -> None:
+    value = Decimal("9" * digits)
+    if fits:
+        body = file_of(Format.PARQUET, [Column("a", "numeric")], [(value,)])
+        assert pq.read_table(io.BytesIO(body))["a"].to_pylist() == [value]
+    else:
+        with pytest.raises(Permanent, match="too large for Parquet"):
+            file_of(Format.PARQUET, [Column("a", "numeric")], [(value,)])
+
+
+def test_parquet_is_compressed_by_zstd() -> None:
+    metadata = pq.read_metadata(io.BytesIO(file_of(Format.PARQUET, [Column("a", "text")], [("x",)])))
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+
+
 def test_parquet_rounds_quotients_and_refuses_what_does_not_fit() -> None:
     columns = [Column("a", "numeric")]
     third = Decimal(1) / Decimal(3)
