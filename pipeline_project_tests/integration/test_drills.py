@@ -189,7 +189,7 @@ def digest(database: FreshDatabase) -> Any:
 
 def take_events(platform: Services) -> list[str]:
     """What the landing sensors do while they are on; the states."""
-    batches = platform.landing.watch(LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2)
+    batches = platform.landing.watch(LiveRuns, landing.SensorRotation(0), seconds=60, linger=0.1, runs_per_source=2)
     worker = Worker(platform.loader, platform.s3, platform.settings)
     return [outcome.state for batch in batches for outcome in worker.ingest(batch.object_ids)]
 

@@ -52,7 +52,7 @@ class Shop:
         outcomes: dict[str, Outcome] = {}
         while len(outcomes) < len(files):
             for batch in self._platform.landing.watch(
-                LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2
+                LiveRuns, landing.SensorRotation(0), seconds=60, linger=0.1, runs_per_source=2
             ):
                 for outcome in self._worker.ingest(batch.object_ids):
                     outcomes[outcome.key.removeprefix("shop-data/")] = outcome

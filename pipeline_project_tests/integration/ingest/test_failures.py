@@ -51,7 +51,7 @@ def ledger_row(database: FreshDatabase, key: str) -> dict[str, Any]:
     return row
 
 
-def until(happened: Callable[[], bool], seconds: float = 30) -> None:
+def until(happened: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

@@ -16,7 +16,7 @@ from pipeline_project.local import postgres
 from pipeline_project.local.postgres import AS_NOBODY, PostgresServer, free_port, wheel_binaries
 
 PASSWORD = "of this test"
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pipeline_project.local.postgres import HOST, free_port
 from pipeline_project.local.state import State
 from pipeline_project.local.supervision import MARK, PortTaken, Program, Supervisor, call, end_leftovers, leftovers
 
-SECONDS = 20
+SECONDS = 60
 SLEEP = die_with_parent.command(["sleep", "1000"], on_death=signal.SIGTERM)
 # What `pipeline local` is to its supervisord.
 CONSOLE = """

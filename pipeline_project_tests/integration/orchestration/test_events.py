@@ -38,7 +38,7 @@ def load(platform: Services) -> None:
     worker = Worker(platform.loader, platform.s3, platform.settings)
     for _ in range(len(FILES)):
         for batch in platform.landing.watch(
-            LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2
+            LiveRuns, landing.SensorRotation(0), seconds=60, linger=0.1, runs_per_source=2
         ):
             list(worker.ingest(batch.object_ids))
         with platform.loader.connect() as connection:

@@ -293,7 +293,7 @@ def test_living_runs_are_those_of_the_ingest_job(instance: dg.DagsterInstance) -
     assert (found.of("crm", suspects=True), found.of("erp", suspects=True)) == (1, 0)
 
 
-def watch(platform: Services, living: LiveRuns | None = None, seconds: float = 5) -> list[Batch]:
+def watch(platform: Services, living: LiveRuns | None = None, seconds: float = 60) -> list[Batch]:
     found = living or LiveRuns()
     return platform.landing.watch(
         lambda: found, landing.SensorRotation(0), seconds=seconds, linger=0.1, runs_per_source=2
@@ -308,11 +308,13 @@ def backdate(database: FreshDatabase) -> None:
 def test_several_listeners_take_turns(platform: Services, database: FreshDatabase) -> None:
     turns = landing.SensorRotation(1.5)
     put(platform, "crm-data/1.json", [{"id": 1, "name": "A"}])
-    [first] = platform.landing.watch(LiveRuns, turns, seconds=5, linger=0.1, runs_per_source=1)
     began = time.monotonic()
+    [first] = platform.landing.watch(LiveRuns, turns, seconds=60, linger=0.1, runs_per_source=1)
+    earliest = turns.next
+    assert earliest >= began + 1.5
     put(platform, "crm-data/2.json", [{"id": 2, "name": "B"}])
-    [second] = platform.landing.watch(LiveRuns, turns, seconds=5, linger=0.1, runs_per_source=1)
-    assert time.monotonic() - began > 1
+    [second] = platform.landing.watch(LiveRuns, turns, seconds=60, linger=0.1, runs_per_source=1)
+    assert time.monotonic() >= earliest
     assert set(first.object_ids).isdisjoint(second.object_ids)
 
 

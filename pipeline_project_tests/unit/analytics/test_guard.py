@@ -120,17 +120,17 @@ WIDE = ",".join(
 @pytest.mark.parametrize("query", [f"WITH {CHAIN} SELECT a299.x FROM a299", f"WITH {WIDE} SELECT a99.x FROM a99"])
 def test_columns_are_followed_in_bounds(query: str) -> None:
     """A chain of subqueries is deep, and each may be named twice in the next."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with suppress(QueryRefused):
         guard.check(query)
-    assert time.perf_counter() - begin < 1
+    assert time.thread_time() - begin < 1
 
 
 def test_is_quick() -> None:
     def seconds(query: str) -> float:
-        begin = time.perf_counter()
+        begin = time.thread_time()
         guard.check(query, ["crm_1"])
-        return time.perf_counter() - begin
+        return time.thread_time() - begin
 
     # The least of several: what the machine does besides is not the guard's.
     best = [min(seconds(query) for _ in range(5)) for query in LEGITIMATE]
