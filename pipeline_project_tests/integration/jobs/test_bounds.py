@@ -77,16 +77,6 @@ def test_a_page_has_fifty_jobs_unless_another_limit_is_set(cloud: Cloud, clock: 
     assert len(store.listing("me", after=page.after).jobs) == 1
 
 
-def test_a_filtered_page_ends_after_ten_reads_with_a_cursor(cloud: Cloud, clock: Clock) -> None:
-    store = cloud.jobs(clock=clock, open_jobs=100)
-    for number in range(12):
-        clock.forward(seconds=1)
-        store.submit("rare" if number == 1 else "frequent", {}, "me")
-    page = store.listing("me", operation="rare", limit=1)
-    assert page.jobs == []
-    assert [job.operation for job in store.listing("me", operation="rare", limit=1, after=page.after).jobs] == ["rare"]
-
-
 def test_states_of_a_listing_may_come_from_an_iterator(cloud: Cloud) -> None:
     store = cloud.jobs()
     job, _ = store.submit("simple_demo", {}, "me")
@@ -179,7 +169,7 @@ def test_a_result_that_an_item_cannot_hold_goes_to_s3(cloud: Cloud, clock: Clock
 
 
 def test_the_settings_bound_jobs(cloud: Cloud) -> None:
-    settings = msgspec.structs.replace(cloud.settings, job_retention_days=2, api_open_jobs=1)
+    settings = msgspec.structs.replace(cloud.settings, job_retention_days=2, api_max_unfinished_jobs=1)
     store = JobStore.from_settings(settings, cloud.dynamodb)
     job, _ = store.submit("simple_demo", {}, "me")
     created, expires = (dt.datetime.fromisoformat(each) for each in (job.created_at, job.expires_at))
