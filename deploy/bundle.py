@@ -54,11 +54,10 @@ BUNDLED_KINDS = ("datasets", "operations")
 PLATFORMS = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # Written by the installer with times and paths of this machine, or of no use in Lambda.
 LEFT_OUT = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", ".lock"}
-# Scripts and styles are of a documentation page that Powertools could show.
-LEFT_OUT_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".js", ".css"}
+LEFT_OUT_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h"}
 LAMBDA_ROOT = "/var/task"
 EARLIEST_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-MAX_BYTES = 15_000_000
+MAX_BYTES = 13_000_000
 
 
 @dataclass(frozen=True)

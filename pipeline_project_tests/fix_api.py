@@ -118,7 +118,7 @@ class Caller:
         return Answer(answer["statusCode"], answer["headers"], answer["body"])
 
     def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        return self._api.respond(event, None)
+        return self._api.respond(event)
 
     def known_as(self, **identity: Any) -> "Caller":
         return Caller(self.services, identity)

@@ -118,6 +118,8 @@ class Rest:
             rest_api_name=cdk.Aws.STACK_NAME,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=bool(stage_options),
+            # Compressed answers come from the function, and bodies reach it byte for byte, so that it can say what is wrong.
+            binary_media_types=["*/*"],
             deploy_options=apigateway.StageOptions(
                 stage_name=API_STAGE,
                 throttling_rate_limit=requests_per_second,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -30,8 +30,13 @@ class InvalidParameters(Permanent):
 
     def __init__(self, operation: str, errors: list[dict[str, str]]) -> None:
         listed = "; ".join(f"{e['field']}: {e['message']}" for e in errors)
-        super().__init__(f"invalid parameters for {operation}: {listed}")
         self.errors = errors
+        if all(each["rule"] == p.REFUSED for each in errors):
+            # SQL has one code, whether the guard refuses it or PostgreSQL.
+            self.code = "query_refused"
+            super().__init__("; ".join(each["message"] for each in errors))
+        else:
+            super().__init__(f"invalid parameters for {operation}: {listed}")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,15 @@ class Operation:
     def known_statement(self) -> bytes | None:
         """The SQL that lists what `must_exist` can name."""
         return None if self.known is None else _text(self.known)
+
+    @cached_property
+    def plain_lists(self) -> frozenset[str]:
+        """The parameters that are lists, but for those that a text with commas can be."""
+        return frozenset(
+            name
+            for name, field in self.parameters.model_fields.items()
+            if p.CommaSeparated not in field.metadata and _has_list(field.annotation)
+        )
 
     def validate(self, given: Any) -> p.Parameters:
         """The parameters with defaults filled in. Raises InvalidParameters, naming each field and what is allowed."""
@@ -234,6 +248,12 @@ BUILT_IN = (
         example={"query": "SELECT source, count(*) FROM entities WHERE revenue > $1 GROUP BY source", "params": [1000]},
     ),
 )
+
+
+def _has_list(annotation: Any) -> bool:
+    """Tell whether a type is a list, or a union with one. A list with commas has its mark inside of a union."""
+    parts = get_args(annotation)
+    return get_origin(annotation) is list or (p.CommaSeparated not in parts and any(map(_has_list, parts)))
 
 
 @cache

@@ -56,6 +56,8 @@ Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 """A decimal keeps the digits that were sent. A float would round to 17 of them."""
 Share = Annotated[float, BeforeValidator(_not_boolean)]
 CommaSeparated = BeforeValidator(_split)
+REFUSED = "refused"
+"""Rule of the error that a refused query is."""
 NO_NUL = r"^[^\x00]*$"
 
 
@@ -258,7 +260,7 @@ class CustomComplexQuery(Parameters):
         try:
             check(query, info.data.get("params", ()))
         except QueryRefused as error:
-            raise PydanticCustomError("refused", "{reason}", {"reason": str(error)}) from None
+            raise PydanticCustomError(REFUSED, "{reason}", {"reason": str(error)}) from None
         return query
 
     @property

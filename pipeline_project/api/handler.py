@@ -1,9 +1,10 @@
-"""The Lambda's entry: routes on the Powertools resolver, and around them what every answer has in common.
+"""The Lambda's entry: the routes, and around them what every answer has in common.
 
 No answer leaves here without its headers, and no error but as a problem document: what nobody expected is logged with
 the request's id and answered with 500 and that id alone.
 """
 
+import base64
 import logging
 import re
 import sys
@@ -11,13 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
-
-from pipeline_project import exact_json, logs
+from pipeline_project import logs
 from pipeline_project.analytics.catalogue import InvalidParameters
 from pipeline_project.api.documentation import documents
 from pipeline_project.api.http.problems import Problem
-from pipeline_project.api.http.replies import TRY_AGAIN_SECONDS, Reply, common_headers, preflight, problem_reply
+from pipeline_project.api.http.replies import (
+    TRY_AGAIN_SECONDS,
+    Reply,
+    common_headers,
+    encoded,
+    preflight,
+    problem_reply,
+)
 from pipeline_project.api.http.requests import Request
 from pipeline_project.api.routes import health
 from pipeline_project.api.routes import jobs as job_routes
@@ -32,12 +38,18 @@ ATTEMPTS = 3
 
 
 class Route(NamedTuple):
+    """A path with values in it, and what answers one method of it."""
+
     method: str
     rule: str
     answer: Callable[..., Reply]
 
-    def matches(self, path: str) -> bool:
-        return re.fullmatch(re.sub(r"<\w+>", "[^/]+", self.rule), path.rstrip("/") or "/") is not None
+    def values(self, path: str) -> Mapping[str, str] | None:
+        """Give the values in a path, or None if it is another path."""
+        if path == self.rule:
+            return {}
+        match = re.fullmatch(re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", self.rule), path)
+        return None if match is None else match.groupdict()
 
 
 ROUTES = (
@@ -54,6 +66,8 @@ ROUTES = (
     Route("GET", "/openapi.json", documents.openapi),
     Route("GET", "/docs", documents.docs),
 )
+METHODS_OF = {"GET": ("GET", "HEAD"), "POST": ("POST",)}
+"""Methods of a request that a route with a method answers."""
 
 
 def of_function(settings: Settings | None = None) -> Services:
@@ -62,53 +76,43 @@ def of_function(settings: Settings | None = None) -> Services:
 
 
 class Api:
-    """The facade over one set of services. A request is held while it is answered: a Lambda has one at a time."""
+    """The facade over one set of services."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._request: Request
-        self._resolver = APIGatewayRestResolver()
-        for route in ROUTES:
-            self._resolver.route(route.rule, route.method)(self._bound(route))
-        self._resolver.not_found(self._no_route)
-        self._resolver.exception_handler(Exception)(self._failed)
 
-    def respond(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-        """API Gateway's answer to API Gateway's event (REST, payload 1.0)."""
+    def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer API Gateway's event (REST, payload 1.0) in API Gateway's form."""
         started = time.perf_counter()
-        self._request = Request(event)
+        request = Request(event)
         try:
-            answer = self._resolver.resolve(event, context)
-        except Exception as error:  # from the resolver itself: what a route raises is answered in it
-            answer = _rendered(problem_reply(_problem(error, self._request), self._request))
-        headers = {**common_headers(self._request, self._services.settings), **_single_valued(answer)}
-        _log(self._request, answer["statusCode"], time.perf_counter() - started)
+            reply = self._reply(request)
+        except Exception as error:
+            reply = problem_reply(_problem(error, request), request)
+        body, headers = encoded(reply, request)
+        _log(request, reply.status, time.perf_counter() - started)
+        is_text = "Content-Encoding" not in headers
         return {
-            "statusCode": answer["statusCode"],
-            "headers": headers,
-            "body": answer["body"],
-            "isBase64Encoded": False,
+            "statusCode": reply.status,
+            "headers": {**common_headers(request, self._services.settings), **headers},
+            "body": body.decode() if is_text else base64.b64encode(body).decode(),
+            "isBase64Encoded": not is_text,
         }
 
-    def _bound(self, route: Route) -> Callable[..., Response]:
-        def call(**path: str) -> Response:
-            return _response(route.answer(self._request, self._services, **path))
-
-        return call
-
-    def _no_route(self, _error: Exception) -> Response:
-        path = self._request.path
-        methods = [route.method for route in ROUTES if route.matches(path)]
-        if not methods or self._request.method in methods:  # of the latter the resolver refused some character
-            return self._failed(Problem("not_found", "there is no such path; see /docs"))
-        methods.append("OPTIONS")
-        if self._request.method == "OPTIONS":
-            return _response(preflight(self._request, self._services.settings, methods))
+    def _reply(self, request: Request) -> Reply:
+        path = request.path.rstrip("/") or "/"
+        found = {route.method: (route, values) for route in ROUTES if (values := route.values(path)) is not None}
+        if not found:
+            raise Problem("not_found", "there is no such path; see /docs")
+        # HEAD is GET without the body, which `encoded` leaves out.
+        if known := found.get("GET" if request.method == "HEAD" else request.method):
+            route, values = known
+            return route.answer(request, self._services, **values)
+        methods = [*(each for method in found for each in (METHODS_OF[method])), "OPTIONS"]
+        if request.method == "OPTIONS":
+            return preflight(request, self._services.settings, methods)
         allow = ", ".join(methods)
-        return self._failed(Problem("method_not_allowed", f"take one of {allow}", headers={"Allow": allow}))
-
-    def _failed(self, error: Exception) -> Response:
-        return _response(problem_reply(_problem(error, self._request), self._request))
+        raise Problem("method_not_allowed", f"take one of {allow}", headers={"Allow": allow})
 
 
 def _problem(error: Exception, request: Request) -> Problem:
@@ -117,7 +121,7 @@ def _problem(error: Exception, request: Request) -> Problem:
         case Problem():
             return error
         case InvalidParameters():
-            return Problem("invalid_parameters", str(error), errors=error.errors)
+            return Problem(error.code, str(error), errors=error.errors)
         case Permanent() | Transient() if error.code != "internal_error":
             code = error.code or ("unavailable" if isinstance(error, Transient) else "bad_request")
             # A query that was ended is permanent for its job, and may still succeed when the caller sends it again.
@@ -139,26 +143,6 @@ def _is_away(error: Exception) -> bool:
     return aws.is_transient(error)
 
 
-def _single_valued(answer: Mapping[str, Any]) -> dict[str, str]:
-    """The headers in one form: the resolver gives lists, our own rendering single values."""
-    many: Mapping[str, list[str]] = answer.get("multiValueHeaders", {})
-    return {**answer.get("headers", {}), **{name: values[-1] for name, values in many.items()}}
-
-
-def _response(reply: Reply) -> Response:
-    rendered = _rendered(reply)
-    return Response(rendered["statusCode"], body=rendered["body"], headers=rendered["headers"])
-
-
-def _rendered(reply: Reply) -> dict[str, Any]:
-    body = reply.body
-    if body is not None and not isinstance(body, bytes | str):
-        body = exact_json.encode(body)
-    headers = dict(reply.headers) | ({"Content-Type": reply.content_type} if body is not None else {})
-    text = body.decode() if isinstance(body, bytes) else body or ""
-    return {"statusCode": reply.status, "body": text, "headers": headers}
-
-
 def _log(request: Request, status: int, seconds: float) -> None:
     line = {"request_id": request.id, "method": request.method, "path": request.path[:200], "status": status}
     logger.info("request", extra={**line, "milliseconds": round(seconds * 1000, 1)})
@@ -167,11 +151,11 @@ def _log(request: Request, status: int, seconds: float) -> None:
 _api: Api | None = None
 
 
-def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
     """What the Lambda runs. The settings are read at the first request."""
     global _api  # noqa: PLW0603 the one thing that outlives a request
     if _api is None:
         logging.getLogger().handlers.clear()  # Lambda's own, which would write each line again
         logs.configure()
         _api = Api(of_function())
-    return _api.respond(event, context)
+    return _api.respond(event)

@@ -15,7 +15,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -28,6 +28,8 @@ LARGEST = 380 * 1024
 PREFIX = "cache/"
 REFUSAL_SECONDS = 30
 """How long is kept that an answer is too much: for those who ask at the same time. The database may be quicker soon."""
+GZIP = 31
+"""zlib's number for the largest window with the header of gzip."""
 LEVEL = 1
 """zlib's fastest: rows of JSON shrink to a sixth with it, at 100 MB/s."""
 
@@ -46,6 +48,26 @@ def cache_key(
     """
     question = [operation, code_version, parameters, options, data_version, schema_version]
     return hashlib.sha256(exact_json.encode_sorted(question)).hexdigest()
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A cached answer: its body, compressed with gzip as clients take it, and the digest of the body itself."""
+
+    packed: bytes
+    digest: str
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        return cls(packed(body), hashlib.sha256(body).hexdigest())
+
+    @property
+    def body(self) -> bytes:
+        return zlib.decompress(self.packed, GZIP)
+
+
+def packed(body: bytes) -> bytes:
+    """Compress with gzip."""
+    return zlib.compress(body, LEVEL, GZIP)
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -78,28 +100,28 @@ class QueryCache:
         self._largest = largest
         self._clock = clock
 
-    def get(self, key: str) -> bytes | Refusal | None:
+    def get(self, key: str) -> Kept | Refusal | None:
         values = self._read(_answer_key(key))
         if values is None:
             return None
         if "refusal" in values:
             return msgspec.json.decode(values["refusal"], type=Refusal)
         if "body" in values:
-            return zlib.decompress(values["body"])
+            return Kept(values["body"], values["digest"])
         s3 = self._s3()
         try:
-            return zlib.decompress(s3.get_object(Bucket=self._bucket, Key=PREFIX + key)["Body"].read())
+            return Kept(s3.get_object(Bucket=self._bucket, Key=PREFIX + key)["Body"].read(), values["digest"])
         except s3.exceptions.NoSuchKey:
             return None
 
-    def put(self, key: str, body: bytes) -> None:
-        """Keep an answer."""
-        packed = zlib.compress(body, LEVEL)
-        if len(packed) > self._largest:
+    def put(self, key: str, kept: Kept) -> None:
+        """Cache an answer."""
+        is_small = len(kept.packed) <= self._largest
+        if not is_small:
             # Before the item, which says that it is there.
-            self._s3().put_object(Bucket=self._bucket, Key=PREFIX + key, Body=packed)
-        kept = packed if len(packed) <= self._largest else None
-        self._write(_answer_key(key), {"body": kept, EXPIRY: self._expiry(self._seconds)})
+            self._s3().put_object(Bucket=self._bucket, Key=PREFIX + key, Body=kept.packed)
+        body = kept.packed if is_small else None
+        self._write(_answer_key(key), {"body": body, "digest": kept.digest, EXPIRY: self._expiry(self._seconds)})
 
     def refuse(self, key: str, refusal: Refusal) -> None:
         """Keep for a moment that there is no answer, so that those who wait for one do not ask in turn."""

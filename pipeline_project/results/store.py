@@ -60,13 +60,13 @@ def refresh(s3: Any, bucket: str, rows: Rows, format: Format, at: datetime) -> M
     return manifest
 
 
-def presign(s3: Any, bucket: str, key: str, seconds: int) -> str:
-    """A link to a file that works for a short time; made on each request and never stored."""
+def presign(s3: Any, bucket: str, key: str, name: str, seconds: int) -> str:
+    """Make a link that works for a short time. A browser saves the file as `name`. Links are never stored."""
     parameters = {
         "Bucket": bucket,
         "Key": key,
         # A browser saves it, and shows nothing of it as a page.
-        "ResponseContentDisposition": f'attachment; filename="{key.rpartition("/")[2]}"',
+        "ResponseContentDisposition": f'attachment; filename="{name}"',
     }
     return s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 

@@ -132,7 +132,7 @@ def _imports() -> list[dict[str, Any]]:
         command = [sys.executable, "-I", "-S", "-c", script, folder]
         taken = [float(subprocess.run(command, capture_output=True, check=True).stdout) * 1000 for _ in range(7)]
     return [
-        {"what": "import of the handler, CPU time", "best_ms": round(min(taken), 1), "n": len(taken), "bound_ms": 300}
+        {"what": "import of the handler, CPU time", "best_ms": round(min(taken), 1), "n": len(taken), "bound_ms": 200}
     ]
 
 

@@ -32,7 +32,7 @@ REGION = "eu-central-1"
 # Stands in for the API: shows what the function is given and that it reaches AWS with it.
 HANDLER = """
 import json, os, platform
-import aws_lambda_powertools, psycopg, pydantic
+import psycopg, pydantic
 from pipeline_project import aws, settings
 
 def handler(event, context):
@@ -43,7 +43,7 @@ def handler(event, context):
     table.put_item(TableName=given.table_name, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
     body = {
         "root": os.environ["LAMBDA_TASK_ROOT"],
-        "files": [m.__file__ for m in (aws_lambda_powertools, psycopg, pydantic, settings)],
+        "files": [m.__file__ for m in (psycopg, pydantic, settings)],
         "settings": {name: getattr(given, name) for name in given.__struct_fields__},
         "path": event["path"],
         "query": event["queryStringParameters"],

@@ -41,7 +41,8 @@ def document(server: str, offered: Collection[Operation]) -> Json:
             "version": "1",
             "description": (
                 "Questions about the canonical data: quick ones are answered at once, long ones become jobs with a "
-                "status and a result file. Errors are problem documents (RFC 9457) whose `code` is stable."
+                "status and a result file. HEAD answers wherever GET does. Errors are problem documents (RFC 9457) whose "
+                "`code` is stable."
             ),
         },
         "servers": [{"url": server}],
@@ -262,7 +263,7 @@ def _parameters(offered: Collection[Operation]) -> Json:
         return {"name": name, "in": "header", "description": description, "schema": schema}
 
     operations = {"type": "string", "enum": [each.name for each in offered]}
-    moment = {"type": "string", "format": "date-time"}
+    moment = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
     return {
         "operation": query("operation", "What to ask", operations, required=True),
         "parameters": {
@@ -279,7 +280,9 @@ def _parameters(offered: Collection[Operation]) -> Json:
             {"type": "string", "examples": ["no-cache"]},
         ),
         "prefer": header(
-            "Prefer", "`respond-async`, or `wait=N` for seconds (RFC 7240)", {"type": "string", "examples": ["wait=2"]}
+            "Prefer",
+            "`respond-async` for a job at once, `wait=N` for a job after so many seconds (RFC 7240). Together they are `wait=N`.",
+            {"type": "string", "examples": ["wait=2"]},
         ),
         "idempotency": header(
             "Idempotency-Key",
@@ -292,7 +295,7 @@ def _parameters(offered: Collection[Operation]) -> Json:
             {"type": "array", "items": {"type": "string", "enum": list(State)}},
         ),
         "of": query("operation", "Only jobs of this operation", operations),
-        "from": query("created_from", "Only jobs made then or later", moment),
+        "from": query("created_from", "Only jobs made then or later; a day begins at midnight UTC", moment),
         "before": query("created_before", "Only jobs made earlier", moment),
         "limit": query(
             "limit",

@@ -6,8 +6,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from pipeline_project import exact_json
 from pipeline_project.api.http.problems import CONTENT_TYPE, Problem
 from pipeline_project.api.http.requests import Request
+from pipeline_project.jobs.cache import packed
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.settings import Settings
 
@@ -16,15 +18,22 @@ LONGEST_WAIT_SECONDS = 25
 """API Gateway gives up after 29."""
 POLL_AGAIN_SECONDS = 1
 TRY_AGAIN_SECONDS = 5
+WORTH_COMPRESSING = 1_024
+"""Bytes of a body. A smaller one goes into one packet in any case."""
+TRACING_HEADERS = (
+    "baggage, traceparent, tracestate, X-Amzn-Trace-Id, b3, X-B3-Flags, X-B3-ParentSpanId, X-B3-Sampled, X-B3-SpanId, "
+    "X-B3-TraceId, sentry-trace, X-Datadog-Origin, X-Datadog-Parent-Id, X-Datadog-Sampling-Priority, X-Datadog-Trace-Id"
+)
+"""Headers that tracing adds to each request of a page: W3C, X-Ray, Zipkin, Sentry, Datadog. The API does not read them."""
 REQUEST_HEADERS = (
     "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Amz-Date, "
-    "X-Amz-Security-Token, X-Api-Key"
+    f"X-Amz-Security-Token, X-Api-Key, {TRACING_HEADERS}"
 )
 EXPOSED_HEADERS = "Cache-Status, ETag, Idempotency-Replayed, Location, Preference-Applied, Retry-After, X-Request-Id"
 
 
 class Reply(NamedTuple):
-    """An answer. `body` is JSON if it is not said otherwise; None is none."""
+    """An answer. `body` is JSON if it is not said otherwise; None is none. Bytes are sent as they are."""
 
     status: int
     body: Any = None
@@ -44,7 +53,7 @@ def common_headers(request: Request, settings: Settings) -> dict[str, str]:
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "no-referrer",
         "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-        "Vary": "Origin",
+        "Vary": "Accept-Encoding, Origin",
         "X-Content-Type-Options": "nosniff",
     }
     origin = request.header("origin")
@@ -64,6 +73,23 @@ def preflight(request: Request, settings: Settings, methods: list[str]) -> Reply
             "Access-Control-Max-Age": "3600",
         }
     return Reply(204, headers=headers)
+
+
+def encoded(reply: Reply, request: Request) -> tuple[bytes, dict[str, str]]:
+    """Give the body as it is sent, with the headers of the reply: compressed if the client takes that and it pays."""
+    if reply.body is None:
+        return b"", dict(reply.headers)
+    body = reply.body
+    if not isinstance(body, bytes):
+        body = body.encode() if isinstance(body, str) else exact_json.encode(body)
+    headers = {**reply.headers, "Content-Type": reply.content_type}
+    if "Content-Encoding" not in headers and len(body) >= WORTH_COMPRESSING and request.takes_gzip():
+        body = packed(body)
+        headers["Content-Encoding"] = "gzip"
+    if "Content-Encoding" in headers and "ETag" in headers:
+        # A strong tag would say that the bytes are those that others get without compression.
+        headers["ETag"] = f"W/{headers['ETag']}"
+    return b"" if request.method == "HEAD" else body, headers
 
 
 class Links:

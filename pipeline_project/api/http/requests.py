@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -15,23 +16,36 @@ MOST_CHARACTERS = 50
 """Length of a number. It is far below what Python converts in no time."""
 MOST_DIGITS_BEFORE, MOST_DIGITS_AFTER = 131_072, 16_383
 """Digits around the decimal point, as PostgreSQL's numeric has them. An exponent needs few characters for billions of digits."""
+CHARSET = re.compile(r"charset\s*=\s*\"?([^\s;\"]+)")
+GZIP = b"\x1f\x8b"
+"""First bytes of a file that is compressed with gzip."""
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 # RFC 7240: preferences are tokens with values; those we do not know are to be ignored.
 PREFERENCE = re.compile(r"\s*(respond-async|wait\s*=\s*\"?(\d{1,6})\"?)\s*(?:;.*)?", re.IGNORECASE)
 
 
+LISTED = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+"""One element of a list in a header. A comma within quotes does not end it."""
+
+
 class Preference(NamedTuple):
-    """`wait` in seconds, None if not said."""
+    """Preferences of a caller (RFC 7240). `wait` is in seconds, and None if the caller said nothing.
+
+    `respond-async` alone asks for a job at once. With `wait` it asks for a job if the answer takes longer than that.
+    """
 
     respond_async: bool
     wait: int | None
 
-    @property
-    def applied(self) -> str | None:
-        """The value of `Preference-Applied`."""
+    def within(self, most: int) -> "Preference":
+        """Give what is applied of it if nobody waits longer than `most` seconds."""
+        return self if self.wait is None else self._replace(wait=min(self.wait, most))
+
+    def __str__(self) -> str:
+        """Write it as a header has it."""
         said = ["respond-async"] if self.respond_async else []
         said += [f"wait={self.wait}"] if self.wait is not None else []
-        return ", ".join(said) or None
+        return ", ".join(said)
 
 
 class Request:
@@ -76,13 +90,32 @@ class Request:
 
     def json_object(self) -> dict[str, Any]:
         """The body, which has to be a JSON object. Decimals stay as exact as they were written."""
-        media_type = (self.header("content-type") or "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
+        media_type, _, options = (self.header("content-type") or "").lower().partition(";")
+        if media_type.strip() != "application/json":
             raise Problem("unsupported_media_type", "send Content-Type: application/json")
-        value = parse_json(self._bytes(), "invalid_body")
+        if (charset := CHARSET.search(options)) and charset[1] not in ("utf-8", "utf8"):
+            raise Problem("unsupported_media_type", f"the body is {_shown(charset[1])} by its Content-Type; send UTF-8")
+        value = parse_json(self._plain_bytes(), "invalid_body")
         if not isinstance(value, dict):
             raise Problem("invalid_body", "the body is a JSON object")
         return value
+
+    def _plain_bytes(self) -> bytes:
+        """Give the body if it is neither compressed nor in UTF-16 or UTF-32, whatever its headers say."""
+        coding = (self.header("content-encoding") or "identity").strip().lower()
+        data = self._bytes()
+        if coding != "identity" or data.startswith(GZIP):
+            name = "gzip" if data.startswith(GZIP) else _shown(coding)
+            # RFC 9110 §15.5.16 names the header that tells the cause.
+            raise Problem(
+                "unsupported_media_type",
+                f"the body is compressed ({name}); send it as it is",
+                headers={"Accept-Encoding": "identity"},
+            )
+        # JSON begins with two ASCII characters, or with one that is all of it.
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
+            raise Problem("unsupported_media_type", "the body is UTF-16 or UTF-32; send UTF-8")
+        return data
 
     def no_body(self) -> None:
         """Raises Problem if there is one with something in it, for routes that take none."""
@@ -108,10 +141,19 @@ class Request:
         return key
 
     def preference(self) -> Preference:
-        found = [PREFERENCE.fullmatch(part) for part in (self.header("prefer") or "").split(",")]
+        found = [PREFERENCE.fullmatch(part) for part in LISTED.findall(self.header("prefer") or "")]
         waits = [int(match[2]) for match in found if match and match[2]]
         respond_async = any(match and not match[2] for match in found)
         return Preference(respond_async, waits[0] if waits else None)
+
+    def takes_gzip(self) -> bool:
+        """Tell whether `Accept-Encoding` admits gzip (RFC 9110 §12.5.3). Without the header, nothing is compressed."""
+        weights = {}
+        for part in (self.header("accept-encoding") or "").lower().split(","):
+            name, _, weight = part.partition(";")
+            weights[name.strip()] = weight.replace(" ", "")
+        found = weights.get("gzip", weights.get("x-gzip", weights.get("*", "q=0")))
+        return re.fullmatch(r"q=0(\.0*)?", found) is None
 
     def wants_fresh(self) -> bool:
         """Whether `Cache-Control` asks for an answer that was not kept (RFC 9111 §5.2.1.4)."""

@@ -9,7 +9,7 @@ import msgspec
 from pipeline_project import exact_json
 from pipeline_project.api.routes.questions import Question
 from pipeline_project.errors import Permanent
-from pipeline_project.jobs.cache import Refusal, cache_key
+from pipeline_project.jobs.cache import Kept, Refusal, cache_key
 from pipeline_project.jobs.model import Reason
 from pipeline_project.results.options import Format
 from pipeline_project.services import Services
@@ -26,16 +26,11 @@ AS_MUCH = 1.1
 
 
 class Answer(NamedTuple):
-    """`body` is JSON. `hit`: it was kept; `kept`: it is now."""
+    """An answer. `hit`: it was cached; `kept`: it is cached now."""
 
-    body: bytes
+    content: Kept
     hit: bool
     kept: bool = True
-
-    @property
-    def etag(self) -> str:
-        """Of nothing but the answer, so that one that is still the same holds whatever became of the question's data."""
-        return hashlib.sha256(self.body).hexdigest()
 
 
 class TooMuch(Permanent):
@@ -65,7 +60,7 @@ def _answer(services: Services, question: Question, seconds: float, fresh: bool)
     from pipeline_project.analytics.execution import versions  # noqa: PLC0415 psycopg
 
     if not (question.operation.lasting and question.parameters.lasting):
-        return Answer(_ask(services, question, seconds).body, hit=False, kept=False)
+        return Answer(Kept.of(_ask(services, question, seconds).body), hit=False, kept=False)
     deadline = time.monotonic() + seconds
     while not fresh:
         # Looked up each time around: a load may come while one waits.
@@ -90,8 +85,8 @@ def _kept(services: Services, key: str, seconds: float) -> Answer | None:
     match services.cache.get(key):
         case Refusal(reason, detail, given) if given is None or seconds <= given * AS_MUCH:
             raise TooMuch(reason, detail)
-        case bytes(body):
-            return Answer(body, hit=True)
+        case Kept() as content:
+            return Answer(content, hit=True)
     return None
 
 
@@ -108,8 +103,9 @@ def _stored_or_refused(services: Services, question: Question, seconds: float, k
 def _stored(services: Services, question: Question, seconds: float) -> Answer:
     """Asked of the database, and kept."""
     told = _ask(services, question, seconds)
-    services.cache.put(_key(question, told.versions), told.body)
-    return Answer(told.body, hit=False)
+    content = Kept.of(told.body)
+    services.cache.put(_key(question, told.versions), content)
+    return Answer(content, hit=False)
 
 
 def _key(question: Question, versions: "Versions") -> str:

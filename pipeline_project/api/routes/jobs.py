@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import time
 import uuid
 
@@ -26,6 +27,7 @@ from pipeline_project.results.options import Format
 from pipeline_project.services import Services
 from pipeline_project.settings import request_trace
 
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 WATCH_SECONDS = 0.25
 LONGEST_PAGE = 100
 USUAL_PAGE = 50
@@ -135,7 +137,7 @@ def job_result(request: Request, services: Services, job_id: str) -> Reply:
         raise Problem("job_without_result", f"the job is {job.state}")
     if wanted not in (None, job.format):
         raise Problem("not_acceptable", f"the result is kept as {job.format}; submit a job with the format wanted")
-    return _link(services, job.result.key)
+    return _link(services, job.result.key, job.operation)
 
 
 def download(request: Request, services: Services) -> Reply:
@@ -144,28 +146,32 @@ def download(request: Request, services: Services) -> Reply:
     owner = principal(request, services.settings)
     key = request.path.removeprefix("/download/")
     folder, _, rest = key.partition("/")
+    operation = rest.partition("/")[0]
     if folder == "jobs":
         job = _known(rest.partition("/")[0], owner, services)
         if job.result is None or job.result.key != key:
             raise Problem("not_found", "the job has no such file")
+        operation = job.operation
     elif folder != "analytics":
         raise Problem("not_found", "there is no such file")
-    return _link(services, key)
+    return _link(services, key, operation)
 
 
-def _link(services: Services, key: str) -> Reply:
+def _link(services: Services, key: str, operation: str) -> Reply:
     from pipeline_project.results.store import presign  # noqa: PLC0415 boto3
 
     settings = services.settings
     try:
-        services.s3.head_object(Bucket=settings.results_bucket, Key=key)
+        found = services.s3.head_object(Bucket=settings.results_bucket, Key=key)
     except services.s3.exceptions.ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         if key.startswith("jobs/"):
             raise Problem("result_expired", "the file was deleted when its time was over") from None
         raise Problem("not_found", "there is no such file") from None
-    url = presign(services.s3, settings.results_bucket, key, settings.api_link_seconds)
+    suffix = key.rpartition("/")[2].partition(".")[2]
+    name = f"{operation}-{found['LastModified']:%Y%m%dT%H%M%SZ}.{suffix}"
+    url = presign(services.s3, settings.results_bucket, key, name, settings.api_link_seconds)
     return Reply(303, headers={"Location": url})
 
 
@@ -207,12 +213,14 @@ def _time(name: str, text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        found = moment(text)
+        found = moment(f"{text}T00:00:00Z" if DAY.fullmatch(text) else text)
         if found.tzinfo is None:
             raise ValueError(text)
         return timestamp(found)
     except (ValueError, OverflowError):
-        raise Problem("invalid_query", f"{name} is a time such as {timestamp(now())}") from None
+        raise Problem(
+            "invalid_query", f"{name} is a day such as {now():%Y-%m-%d} (UTC), or a time such as {timestamp(now())}"
+        ) from None
 
 
 def _cursor(after: str, bound: str) -> str:

@@ -44,7 +44,9 @@ def question_in_query(request: Request) -> Question:
     if len(names) != 1:
         raise Problem("invalid_query", "name one operation: ?operation=…")
     chosen = operation(names[0])
-    single = {name: each[0] if len(each) == 1 else each for name, each in given.items()}
+    # A list of one value is written like a single value.
+    lists = chosen.plain_lists
+    single = {name: each[0] if len(each) == 1 and name not in lists else each for name, each in given.items()}
     values: Any = {name: value for name, value in single.items() if name not in ("operation", "parameters", *IN_QUERY)}
     if "parameters" in given:
         if values or len(given["parameters"]) != 1:

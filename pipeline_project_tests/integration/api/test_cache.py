@@ -16,7 +16,7 @@ from pipeline_project.analytics.execution import versions
 from pipeline_project.api.routes import answers
 from pipeline_project.api.routes.questions import Question
 from pipeline_project.database import Database, KeptDatabase
-from pipeline_project.jobs.cache import PREFIX, QueryCache, Refusal
+from pipeline_project.jobs.cache import PREFIX, Kept, QueryCache, Refusal
 from pipeline_project.results.options import ResultOptions
 from pipeline_project.services import Services
 from pipeline_project_tests.analytics_rows import entity, insert
@@ -212,10 +212,11 @@ def test_never_older_than_the_last_load(api: Caller, database: FreshDatabase) ->
 
 def test_what_an_item_cannot_hold_is_kept_in_s3(cloud: Cloud) -> None:
     kept = cache(cloud, largest=100)
-    noise = bytes(range(256)) * 3
-    kept.put("large", noise)
-    kept.put("small", b"x" * 10_000)  # shrinks
-    assert (kept.get("large"), kept.get("small")) == (noise, b"x" * 10_000)
+    large, small = Kept.of(bytes(range(256)) * 3), Kept.of(b"x" * 10_000)  # which shrinks
+    kept.put("large", large)
+    kept.put("small", small)
+    assert (kept.get("large"), kept.get("small")) == (large, small)
+    assert small.body == b"x" * 10_000
     listed = cloud.s3.list_objects_v2(Bucket=cloud.settings.results_bucket, Prefix=PREFIX)
     assert [each["Key"] for each in listed["Contents"]] == [f"{PREFIX}large"]
     cloud.s3.delete_object(Bucket=cloud.settings.results_bucket, Key=f"{PREFIX}large")

@@ -1,10 +1,13 @@
 """Jobs over REST: submitted, watched, listed, cancelled, fetched."""
 
+import re
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -64,6 +67,8 @@ def test_from_submission_to_result(api: Caller, runner: Runner) -> None:
     for target in (f"{path}/result", f"{path}/result?format=csv", f"/download/{result['key']}"):
         answer = api("GET", target)
         assert (answer.status, answer.text) == (303, ""), target
+        [disposition] = parse_qs(urlsplit(answer.headers["Location"]).query)["response-content-disposition"]
+        assert re.fullmatch(r'attachment; filename="database_info-20\d{6}T\d{6}Z\.csv"', disposition), disposition
         found = urllib3.request("GET", answer.headers["Location"])
         assert (found.status, len(found.data)) == (200, result["bytes"])
     other = api("GET", f"{path}/result?format=parquet")
@@ -209,6 +214,10 @@ def test_listing(api: Caller, cloud: Cloud) -> None:
     assert listed("state=CANCELLED&state=SUBMITTED") == newest_first
     assert listed(f"created_before={created[newest_first[-1]]}") == []
     assert set(listed(f"created_from={created[newest_first[0]]}")) >= {newest_first[0]}
+    today = datetime.fromisoformat(created[ids[0]]).date()
+    tomorrow = today + timedelta(days=2)  # the test may run over midnight
+    assert listed(f"created_from={today}&created_before={tomorrow}") == newest_first
+    assert listed(f"created_from={tomorrow}") == listed(f"created_before={today}") == []
 
 
 def test_too_many_open_jobs(api: Caller) -> None:

@@ -51,10 +51,11 @@ def test_a_mistake_is_answered_with_4xx_and_plain_words(api: Caller) -> None:
         assert answer.headers["Cache-Control"] == "no-store"
         assert "Retry-After" not in answer.headers
         problem = answer.json
-        assert problem["code"] in ("query_refused", "invalid_parameters"), query
+        assert problem["code"] == "query_refused", query
         assert (problem["status"], problem["title"]) == (422, CODES[problem["code"]].title)
         assert len(problem["detail"].split()) >= 2, query
-        assert is_harmless(answer.text), (query, answer.text)
+        # The digits of the secret may be part of an ID, which is chance.
+        assert is_harmless(answer.text.replace(problem["request_id"], "")), (query, answer.text)
 
 
 def test_a_mistake_in_a_job_has_the_same_code_and_the_same_words(

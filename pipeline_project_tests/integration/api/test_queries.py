@@ -1,5 +1,7 @@
 """Questions over REST, against a real database and table: answered at once, from the cache, or made into a job."""
 
+import base64
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -92,7 +94,7 @@ def test_what_has_expired_is_not_used(api: Caller) -> None:
     ("changed", "headers", "reason"),
     [
         ({}, {"Prefer": "respond-async"}, "asked"),
-        ({}, {"Prefer": "wait=1, respond-async"}, "asked"),
+        ({"inline_rows": 0}, {"Prefer": "wait=1, respond-async"}, "large"),
         ({"inline_rows": 0}, {}, "large"),
         ({"inline_bytes": 10}, {}, "large"),
     ],
@@ -132,6 +134,47 @@ def test_what_takes_longer_than_one_would_wait_becomes_a_job(api: Caller, databa
     assert answer.headers["Preference-Applied"] == "wait=0"
 
 
+def test_async_after_a_wait_is_an_answer_if_it_comes_in_time(api: Caller, database: FreshDatabase) -> None:
+    """RFC 7240 §4.3: the combination asks for a job only if the answer takes longer."""
+    headers = {"Prefer": 'foo; bar="a, respond-async, b", respond-async, wait=10'}
+    answer = api("POST", "/analytics", QUESTION, headers)
+    assert (answer.status, answer.headers["Preference-Applied"]) == (200, "respond-async, wait=10")
+    load(database)
+    with psycopg.connect(database.admin) as lock:
+        lock.execute("LOCK TABLE canonical.entities")
+        slow = api("POST", "/analytics", QUESTION, {"Prefer": "wait=0, respond-async"})
+        lock.rollback()
+    assert (slow.status, slow.json["reason"]) == (202, "slow")
+    assert slow.headers["Preference-Applied"] == "respond-async, wait=0"
+
+
+def test_the_wait_that_is_applied_is_told(api: Caller) -> None:
+    for asked, applied in (("wait=60", "wait=25"), ("wait=24", "wait=24"), ("wait=60, wait=5", "wait=25")):
+        assert api("POST", "/analytics", QUESTION, {"Prefer": asked}).headers["Preference-Applied"] == applied
+    assert "Preference-Applied" not in api("POST", "/analytics", QUESTION, {"Prefer": "return=minimal"}).headers
+
+
+def test_an_answer_comes_compressed_from_the_cache_and_from_the_database(api: Caller) -> None:
+    plain = api("GET", BY_NAME)
+    for headers in ({"Accept-Encoding": "gzip"}, {"Accept-Encoding": "gzip", "Cache-Control": "no-cache"}):
+        packed = api("GET", BY_NAME, headers=headers)
+        assert (packed.headers["Content-Encoding"], packed.headers["ETag"]) == ("gzip", f"W/{plain.headers['ETag']}")
+        assert gzip.decompress(base64.b64decode(packed.text)).decode() == plain.text
+    for tag in (plain.headers["ETag"], f"W/{plain.headers['ETag']}"):
+        again = api("GET", BY_NAME, headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
+        assert (again.status, again.text) == (304, "")
+    head = api("HEAD", BY_NAME)
+    assert (head.status, head.text, head.headers["ETag"]) == (200, "", plain.headers["ETag"])
+
+
+def test_a_single_value_in_the_query_string_is_a_list_of_one(api: Caller) -> None:
+    target = "/analytics?operation=custom_complex_query&query=SELECT $1 AS a"
+    assert api("GET", f"{target}&params=x").json["rows"] == [{"a": "x"}]
+    assert api("GET", f"{target}, $2 AS b&params=x&params=y").json["rows"] == [{"a": "x", "b": "y"}]
+    assert api("GET", "/analytics?operation=multi_dimensional_analytics&dimensions=type").status == 200
+    assert api("GET", "/analytics?operation=multi_dimensional_analytics&dimensions=type,region").status == 200
+
+
 def test_nobody_waits_longer_than_a_query_may_take(api: Caller, database: FreshDatabase) -> None:
     """API Gateway would give up before, and the answer would be lost."""
     with bounded(api, query_timeout_seconds=1) as hurried, psycopg.connect(database.admin) as lock:
@@ -139,6 +182,7 @@ def test_nobody_waits_longer_than_a_query_may_take(api: Caller, database: FreshD
         answer = hurried("POST", "/analytics", QUESTION, {"Prefer": "wait=600"})
         lock.rollback()
     assert (answer.status, answer.json["reason"]) == (202, "slow")
+    assert answer.headers["Preference-Applied"] == "wait=1"
 
 
 def test_no_cache_asks_the_database_again(api: Caller, database: FreshDatabase) -> None:

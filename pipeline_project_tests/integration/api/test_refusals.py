@@ -1,5 +1,6 @@
 """Bad input: always the right 4xx as a problem document, never a 5xx, a stack trace or database text."""
 
+import gzip
 from contextlib import closing
 
 import msgspec
@@ -121,17 +122,61 @@ def test_address(api_without_database: Caller, method: str, path: str, status: i
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/analytics", "GET, POST, OPTIONS"),
-        ("PUT", "/analytics/jobs", "GET, POST, OPTIONS"),
-        ("POST", SOMEBODYS, "GET, OPTIONS"),
+        ("DELETE", "/analytics", "GET, HEAD, POST, OPTIONS"),
+        ("PUT", "/analytics/jobs", "GET, HEAD, POST, OPTIONS"),
+        ("POST", SOMEBODYS, "GET, HEAD, OPTIONS"),
         ("GET", f"{SOMEBODYS}/cancel", "POST, OPTIONS"),
-        ("BREW", "/health", "GET, OPTIONS"),
+        ("HEAD", f"{SOMEBODYS}/cancel", "POST, OPTIONS"),
+        ("BREW", "/health", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_method(api_without_database: Caller, method: str, path: str, allow: str) -> None:
     answer = api_without_database(method, path)
-    refused(answer, 405, "method_not_allowed")
+    if method == "HEAD":
+        assert (answer.status, answer.text) == (405, "")
+    else:
+        refused(answer, 405, "method_not_allowed")
     assert answer.headers["Allow"] == allow
+
+
+@pytest.mark.parametrize(
+    "path", ["/analytics/operations", "/docs", "/openapi.json", SOMEBODYS, "/nothing", "/download/x"]
+)
+def test_head_answers_as_get_without_the_body(api_without_database: Caller, path: str) -> None:
+    get, head = api_without_database("GET", path), api_without_database("HEAD", path)
+    assert (head.status, head.text) == (get.status, "")
+    assert {**head.headers, "X-Request-Id": ""} == {**get.headers, "X-Request-Id": ""}
+
+
+@pytest.mark.parametrize(
+    ("raw", "headers", "reason"),
+    [
+        (gzip.compress(b"{}"), {"Content-Encoding": "gzip"}, "compressed (gzip)"),
+        (gzip.compress(b"{}"), {}, "compressed (gzip)"),
+        (b"{}", {"Content-Encoding": "br"}, "compressed ('br')"),
+        ("{}".encode("utf-16"), {}, "UTF-16"),
+        ("{}".encode("utf-16-le"), {}, "UTF-16"),
+        ("{}".encode("utf-16-be"), {}, "UTF-16"),
+        ("{}".encode("utf-32"), {}, "UTF-16 or UTF-32"),
+        ("{}".encode("utf-32-be"), {}, "UTF-16 or UTF-32"),
+        ('{"a":"é"}'.encode("latin-1"), {"Content-Type": 'application/json; charset="ISO-8859-1"'}, "'iso-8859-1'"),
+        ("{}".encode("utf-16"), {"Content-Type": "application/json;charset=UTF-16"}, "'utf-16'"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/analytics", "/analytics/jobs"])
+def test_a_body_that_is_packed_or_not_utf_8_is_refused_with_the_reason(
+    api_without_database: Caller, path: str, raw: bytes, headers: dict[str, str], reason: str
+) -> None:
+    answer = api_without_database("POST", path, raw=raw, encoded=True, headers={**JSON, **headers})
+    refused(answer, 415, "unsupported_media_type")
+    assert reason in answer.json["detail"]
+    assert ("Accept-Encoding" in answer.headers) is ("compressed" in reason)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+def test_utf_8_may_be_named(api_without_database: Caller, content_type: str) -> None:
+    answer = api_without_database("POST", "/analytics", raw=b'{"operation": 1}', headers={"Content-Type": content_type})
+    refused(answer, 422, "invalid_body")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "\u00e4", "a\r\nX: 1", "x" * 256])

@@ -155,9 +155,9 @@ def fetched(url: str) -> tuple[bytes, Any]:
 
 def test_a_link_saves_a_file_and_can_not_be_changed(aws: Account, bucket: str) -> None:
     manifest = store.write(aws.s3, bucket, "jobs/j5", rows_of(numbered(5)), ResultOptions(format=Format.CSV))
-    link = store.presign(aws.s3, bucket, manifest.key, seconds=60)
+    link = store.presign(aws.s3, bucket, manifest.key, "x-1.csv", seconds=60)
     content, headers = fetched(link)
     assert hashlib.sha256(content).hexdigest() == manifest.sha256
-    assert headers["Content-Disposition"] == 'attachment; filename="result.csv"'
+    assert headers["Content-Disposition"] == 'attachment; filename="x-1.csv"'
     assert headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert store.presign(aws.s3, bucket, manifest.key, seconds=61) != link
+    assert store.presign(aws.s3, bucket, manifest.key, "x-1.csv", seconds=61) != link

@@ -35,9 +35,7 @@ LATE = [
 ]
 LIBRARIES = {
     "annotated_types",
-    "aws_lambda_powertools",
     "botocore",
-    "jmespath",
     "msgspec",
     "pipeline_project",
     "pydantic",

@@ -1,6 +1,7 @@
 """What the API sends back, without a database or AWS: statuses, headers, and who the caller is."""
 
 import base64
+import gzip
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,15 @@ from pipeline_project.analytics.failures import (
 from pipeline_project.api import handler
 from pipeline_project.api.http.principal import principal
 from pipeline_project.api.http.problems import STATUS_OF, Problem, document
-from pipeline_project.api.http.replies import Links, Reply, common_headers, job_document, job_headers, preflight
+from pipeline_project.api.http.replies import (
+    Links,
+    Reply,
+    common_headers,
+    encoded,
+    job_document,
+    job_headers,
+    preflight,
+)
 from pipeline_project.api.http.requests import Request
 from pipeline_project.errors import CODES, Permanent, Transient
 from pipeline_project.jobs.model import Job, State
@@ -42,7 +51,7 @@ SECURITY = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "Vary": "Origin",
+    "Vary": "Accept-Encoding, Origin",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -102,7 +111,7 @@ def test_a_problem_names_code_detail_and_request_and_lists_errors_only_if_there_
 
 
 class Recalled:
-    """A route that raises, behind the real resolver."""
+    """A route that raises, behind the real handler."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -112,7 +121,7 @@ class Recalled:
             raise error
 
         self._monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-        answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
+        answer = handler.Api(handler.of_function(SETTINGS)).respond(event())
         return answer["statusCode"], answer["headers"], json.loads(answer["body"])
 
 
@@ -174,7 +183,7 @@ def test_what_a_route_says_goes_before_the_common_headers(monkeypatch: pytest.Mo
         return Reply(200, {"a": 1}, {"Cache-Control": "max-age=300", "ETag": '"x"'})
 
     monkeypatch.setattr(handler, "ROUTES", (handler.Route("GET", "/thing", route),))
-    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(), None)
+    answer = handler.Api(handler.of_function(SETTINGS)).respond(event())
     assert (answer["statusCode"], answer["body"], answer["isBase64Encoded"]) == (200, '{"a":1}', False)
     assert answer["headers"]["Cache-Control"] == "max-age=300"
     assert answer["headers"]["ETag"] == '"x"'
@@ -207,6 +216,9 @@ def test_a_preflight_names_methods_and_headers_to_origins_on_the_list_only() -> 
     assert set(allowed.headers["Access-Control-Allow-Headers"].split(", ")) == {
         *("Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer"),
         *("X-Amz-Date", "X-Amz-Security-Token", "X-Api-Key"),
+        *("baggage", "traceparent", "tracestate", "X-Amzn-Trace-Id", "sentry-trace"),
+        *("b3", "X-B3-Flags", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-SpanId", "X-B3-TraceId"),
+        *("X-Datadog-Origin", "X-Datadog-Parent-Id", "X-Datadog-Sampling-Priority", "X-Datadog-Trace-Id"),
     }
     other = preflight(request("OPTIONS", headers={"Origin": "https://evil.example.com"}), SETTINGS, methods)
     assert (other.status, other.headers) == (204, {"Allow": "GET, POST, OPTIONS"})
@@ -251,6 +263,49 @@ def test_a_job_says_when_to_look_again_and_what_can_be_done(state: State) -> Non
         "result": f"{here}/result" if state == "SUCCEEDED" else None,
         "cancel": None if is_final else f"{here}/cancel",
     }
+
+
+# ---- compression
+
+
+@pytest.mark.parametrize(
+    ("accepted", "takes"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("br, *", True),
+        ("*;q=0.1", True),
+        ("x-gzip", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0, *", False),
+        ("*;q=0", False),
+        ("identity, br", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_gzip_is_sent_only_to_clients_that_take_it(accepted: str | None, takes: bool) -> None:
+    headers = {} if accepted is None else {"Accept-Encoding": accepted}
+    assert request(headers=headers).takes_gzip() is takes
+    body, sent = encoded(Reply(200, "x" * 2000, {"ETag": '"t"'}), request(headers=headers))
+    assert sent.get("Content-Encoding") == ("gzip" if takes else None)
+    assert sent["ETag"] == ('W/"t"' if takes else '"t"')
+    assert (gzip.decompress(body) if takes else body) == b"x" * 2000
+
+
+def test_a_small_body_is_not_compressed() -> None:
+    for size, compressed in ((1023, False), (1024, True)):
+        _, headers = encoded(Reply(200, "x" * size), request(headers={"Accept-Encoding": "gzip"}))
+        assert ("Content-Encoding" in headers) is compressed
+
+
+def test_a_compressed_answer_goes_to_the_gateway_in_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        handler, "ROUTES", (handler.Route("GET", "/thing", lambda _request, _services: Reply(200, {"a": "é" * 2000})),)
+    )
+    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(headers={"Accept-Encoding": "gzip"}))
+    assert answer["isBase64Encoded"] is True
+    assert json.loads(gzip.decompress(base64.b64decode(answer["body"]))) == {"a": "é" * 2000}
 
 
 # ---- caller
@@ -330,12 +385,12 @@ def test_no_cache_asks_for_a_new_answer(directives: str, fresh: bool) -> None:
     assert request(headers={"Cache-Control": directives}).wants_fresh() is fresh
 
 
-@pytest.mark.parametrize("encoded", [False, True])
-def test_a_body_is_taken_up_to_its_bound_and_not_beyond(encoded: bool) -> None:
+@pytest.mark.parametrize("in_base64", [False, True])
+def test_a_body_is_taken_up_to_its_bound_and_not_beyond(in_base64: bool) -> None:
     for size, fits in ((65_536, True), (65_537, False)):
         text = '{"a":"' + "x" * (size - 8) + '"}'
-        body = base64.b64encode(text.encode()).decode() if encoded else text
-        asked = request("POST", body=body, isBase64Encoded=encoded, headers={"Content-Type": "application/json"})
+        body = base64.b64encode(text.encode()).decode() if in_base64 else text
+        asked = request("POST", body=body, isBase64Encoded=in_base64, headers={"Content-Type": "application/json"})
         if fits:
             assert len(asked.json_object()["a"]) == size - 8
         else:
