@@ -10,13 +10,13 @@ from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import not_before, required_unless_deleted
 
 
-class SegmentedEntity(Entity):
+class EntityWithNickname(Entity):
     """An entity with one attribute more."""
 
-    segment: Label | None = field("Market segment", "segment")
+    nickname: Label | None = field("Nickname", "nickname")
 
 
-SEGMENTED_ENTITIES = dataclasses.replace(ENTITIES, record=SegmentedEntity)
+ENTITIES_WITH_NICKNAMES = dataclasses.replace(ENTITIES, record=EntityWithNickname)
 
 
 class Contact(Record):

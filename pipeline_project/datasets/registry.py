@@ -11,7 +11,11 @@ from pipeline_project.datasets.relationships import RELATIONSHIPS
 from pipeline_project.plugins import PluginError, by_name, place, plugged
 from pipeline_project.schema.dataset import Dataset, Versioned
 
-BUILT_IN = (ENTITIES, RELATIONSHIPS, METRICS)
+BUILT_IN = (
+    ENTITIES,
+    RELATIONSHIPS,
+    METRICS,
+)
 
 
 @cache

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from deploy import bundle
 from pipeline_project import plugins
 from pipeline_project.errors import Permanent
+from pipeline_project_tests.company import COMPANY, needs_company
 
 # What the Lambda runtime itself has.
 IN_THE_RUNTIME = {"boto3", "botocore"}
@@ -187,7 +188,6 @@ def test_libraries_that_an_environment_shares_stay_as_they_are(tmp_path: Path) -
     assert len((tree / "library.so").read_bytes()) < len(program)
 
 
-COMPANY = bundle.ROOT / "examples" / "company"
 KNOWN_IN_THE_BUNDLE = """
 import importlib.metadata
 import sys
@@ -212,6 +212,7 @@ def with_company(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plugins.folder.cache_clear()
 
 
+@needs_company
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_company")
 def test_the_bundle_takes_the_folder_of_plugins_along(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipeline_project.datasets import registry
 from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.schema import templates
-from pipeline_project_tests.declared_datasets import SEGMENTED_ENTITIES
+from pipeline_project_tests.declared_datasets import ENTITIES_WITH_NICKNAMES
 from pipeline_project_tests.fix_ingest import Rows
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
@@ -41,10 +41,10 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     forget()
 
 
-def add_segment(database: FreshDatabase, declare: pytest.MonkeyPatch) -> None:
+def add_nickname(database: FreshDatabase, declare: pytest.MonkeyPatch) -> None:
     """What an engineer does: one line in the declaration, and the migration that follows from it."""
     others = tuple(each for each in registry.BUILT_IN if each != ENTITIES)
-    declare.setattr(registry, "BUILT_IN", (SEGMENTED_ENTITIES, *others))
+    declare.setattr(registry, "BUILT_IN", (ENTITIES_WITH_NICKNAMES, *others))
     forget()
     with database.owner.connect() as connection:
         assert difference(connection, registry.datasets().values()).by_hand == []
@@ -57,7 +57,7 @@ def test_no_entity_is_changed_if_the_new_mapping_reads_each_record_again(
     ingest(database.loader, landing, landing.put("legacy-data/a", EXPORT))
     rows("UPDATE canonical.entities SET mapping_version = 0 RETURNING 1")
     before, hashes = rows(STORED), rows(HASHES)
-    add_segment(database, declare)
+    add_nickname(database, declare)
     # Other bytes, so that no probe finds the records.
     spaced = msgspec.json.format(msgspec.json.encode(EXPORT), indent=2)
     ingest(database.loader, landing, landing.put("legacy-data/b", spaced))
@@ -87,7 +87,7 @@ def test_a_late_row_of_the_new_mapping_confirms_a_state_that_the_old_one_read(
     rows("UPDATE canonical.entities SET mapping_version = 0 RETURNING 1")
     rows("UPDATE canonical.entity_versions SET mapping_version = 0 RETURNING 1")
     before = rows("SELECT entity_id, version, name, updated_at FROM canonical.entities ORDER BY canonical_id")
-    add_segment(database, declare)
+    add_nickname(database, declare)
     outcome = ingest(database.loader, landing, landing.put("legacy-data/late", LATE))["legacy-data/late"]
     assert (outcome.updated, outcome.stale) == (0, len(LATE))
     assert rows(STORED) == before
@@ -111,21 +111,21 @@ def test_no_entity_is_changed_by_an_attribute_and_its_value_arrives_everywhere(
     ingest(database.loader, landing, landing.put("legacy-data/a", EXPORT))
     before = rows(STORED)
     assert len(before) == len(EXPORT)
-    add_segment(database, declare)
+    add_nickname(database, declare)
     ingest(database.loader, landing, landing.put("legacy-data/b", EXPORT))
     assert rows(STORED) == before
 
-    retail = {**EXPORT[0], "segment": "retail", "updated_at": "2024-02-01"}
-    public = {**retail, "segment": "public", "updated_at": "2024-03-01"}
+    retail = {**EXPORT[0], "nickname": "retail", "updated_at": "2024-02-01"}
+    public = {**retail, "nickname": "public", "updated_at": "2024-03-01"}
     for name, record in (("c", retail), ("d", public)):
         ingest(database.loader, landing, landing.put(f"legacy-data/{name}", [record]))
-    assert rows("SELECT segment, attributes FROM canonical.entities WHERE canonical_id = 'legacy_1'") == [
+    assert rows("SELECT nickname, attributes FROM canonical.entities WHERE canonical_id = 'legacy_1'") == [
         ("public", {"colour": "red"})
     ]
     with database.reader.connect() as connection:
-        history = "SELECT version, segment FROM analytics.entity_versions ORDER BY version"
+        history = "SELECT version, nickname FROM analytics.entity_versions ORDER BY version"
         assert connection.execute(history).fetchall() == [(1, None), (2, "retail")]
-        current = "SELECT canonical_id FROM analytics.entities WHERE segment = 'public'"
+        current = "SELECT canonical_id FROM analytics.entities WHERE nickname = 'public'"
         assert connection.execute(current).fetchall() == [("legacy_1",)]
     views = analytics_views(registry.datasets().values())
-    assert all("segment" in {each.name for each in views[name].columns} for name in ("entities", "entity_versions"))
+    assert all("nickname" in {each.name for each in views[name].columns} for name in ("entities", "entity_versions"))

@@ -12,12 +12,12 @@ from psycopg import sql
 
 from pipeline_project.canonical.migrations import MIGRATIONS, migrate
 from pipeline_project.settings import Settings
+from pipeline_project_tests.company import COMPANY, needs_company
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_ingest import Rows
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 ROOT = Path(__file__).parents[2]
-COMPANY = ROOT / "examples" / "company"
 SAMPLES = COMPANY / "samples"
 LOAD = """
 import json, sys
@@ -30,6 +30,7 @@ from pipeline_project.ingest.discovery.landing import list_all
 from pipeline_project.ingest.loading.worker import Worker
 from pipeline_project.operate.verify import verify
 from pipeline_project.settings import Settings
+from pipeline_project_tests.company import COMPANY, needs_company
 
 settings = Settings.load()
 secrets, s3 = aws.client(settings, "secretsmanager"), aws.client(settings, "s3")
@@ -56,11 +57,13 @@ def run(*command: str, **variables: str) -> str:
     return done.stdout
 
 
+@needs_company
 @pytest.mark.slow
 def test_its_own_tests_pass() -> None:
     run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "-W", "error", str(COMPANY))
 
 
+@needs_company
 @pytest.mark.slow
 def test_its_files_go_through_s3_into_its_tables(
     aws: Account, settings: Settings, database: FreshDatabase, rows: Rows

@@ -25,7 +25,7 @@ from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Count, Label, field
 from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import Rule, required_unless_deleted
-from pipeline_project_tests.declared_datasets import CONTACTS, RATINGS, SEGMENTED_ENTITIES, Rating
+from pipeline_project_tests.declared_datasets import CONTACTS, ENTITIES_WITH_NICKNAMES, RATINGS, Rating
 from pipeline_project_tests.fix_ingest import Rows
 from pipeline_project_tests.fix_postgres import FreshDatabase, SharedServer
 from pipeline_project_tests.landing import Landing, ingest
@@ -80,36 +80,36 @@ def test_one_field_more_becomes_a_column_of_table_history_and_views(
     before = rows(
         "SELECT to_jsonb(e) FROM canonical.entities e UNION ALL SELECT to_jsonb(v) FROM canonical.entity_versions v"
     )
-    statements = applied(database, (SEGMENTED_ENTITIES, *OTHERS))
+    statements = applied(database, (ENTITIES_WITH_NICKNAMES, *OTHERS))
     assert [re.sub(r" AS\n.*", "", each, flags=re.DOTALL) for each in statements] == [
-        "ALTER TABLE canonical.entities ADD COLUMN segment text;",
-        "ALTER TABLE canonical.entity_versions ADD COLUMN segment text;",
+        "ALTER TABLE canonical.entities ADD COLUMN nickname text;",
+        "ALTER TABLE canonical.entity_versions ADD COLUMN nickname text;",
         "CREATE OR REPLACE VIEW analytics.entities",
         "CREATE OR REPLACE VIEW analytics.entity_versions",
         "\n".join(
-            f"COMMENT ON COLUMN {schema}.{table}.segment IS 'Market segment.';"
+            f"COMMENT ON COLUMN {schema}.{table}.nickname IS 'Nickname.';"
             for schema in ("canonical", "analytics")
             for table in ("entities", "entity_versions")
         ),
     ]
-    assert applied(database, (SEGMENTED_ENTITIES, *OTHERS)) == []
+    assert applied(database, (ENTITIES_WITH_NICKNAMES, *OTHERS)) == []
     after = rows(
-        "SELECT to_jsonb(e) - 'segment' FROM canonical.entities e UNION ALL "
-        "SELECT to_jsonb(v) - 'segment' FROM canonical.entity_versions v"
+        "SELECT to_jsonb(e) - 'nickname' FROM canonical.entities e UNION ALL "
+        "SELECT to_jsonb(v) - 'nickname' FROM canonical.entity_versions v"
     )
     assert after == before
     # The loaded database works on, and views show what the table and the history hold.
     ingest(
         database.loader, landing, landing.put("legacy-data/c", [{**record, "name": "C", "updated_at": "2024-01-03"}])
     )
-    rows("UPDATE canonical.entities SET segment = 'retail' RETURNING 1")
-    rows("UPDATE canonical.entity_versions SET segment = 'v' || version RETURNING 1")
+    rows("UPDATE canonical.entities SET nickname = 'retail' RETURNING 1")
+    rows("UPDATE canonical.entity_versions SET nickname = 'v' || version RETURNING 1")
     with database.reader.connect() as connection:
-        assert connection.execute("SELECT name, segment FROM analytics.entities").fetchall() == [("C", "retail")]
-        query = "SELECT version, segment FROM analytics.entity_versions ORDER BY version"
+        assert connection.execute("SELECT name, nickname FROM analytics.entities").fetchall() == [("C", "retail")]
+        query = "SELECT version, nickname FROM analytics.entity_versions ORDER BY version"
         assert connection.execute(query).fetchall() == [(1, "v1"), (2, "v2")]
-    views = analytics_views([SEGMENTED_ENTITIES])
-    assert {"segment"} < {column.name for column in views["entities"].columns} & {
+    views = analytics_views([ENTITIES_WITH_NICKNAMES])
+    assert {"nickname"} < {column.name for column in views["entities"].columns} & {
         column.name for column in views["entity_versions"].columns
     }
 
@@ -156,8 +156,8 @@ REFUSED: Mapping[str, tuple[Dataset, str]] = {
         "canonical.entities.revenue has the type numeric, and the declaration has text",
     ),
     "a column that is never null": (
-        entities(segment=(Label, field("Market segment", "segment", required=True))),
-        "canonical.entities.segment is NOT NULL, and stored rows have no value for it",
+        entities(nickname=(Label, field("Nickname", "nickname", required=True))),
+        "canonical.entities.nickname is NOT NULL, and stored rows have no value for it",
     ),
     "a column that became NOT NULL": (
         entities(region=(Label | None, field("Sales region", "region", not_null=True))),
@@ -196,15 +196,15 @@ def test_what_is_no_addition_is_refused_with_what_to_write_by_hand(database: Fre
 
 
 def test_a_removed_or_renamed_field_is_refused_with_the_place_of_the_declaration(database: FreshDatabase) -> None:
-    applied(database, (SEGMENTED_ENTITIES, *OTHERS))
+    applied(database, (ENTITIES_WITH_NICKNAMES, *OTHERS))
     with database.owner.connect() as connection:
         found = difference(connection, BUILT_IN)
         connection.rollback()
     assert found.statements == []
     assert len(found.by_hand) == 4  # two tables and two views
     table = found.by_hand[0]
-    assert re.match(r".*datasets/entities\.py:\d+: canonical\.entities has the column segment", table)
-    assert "ALTER TABLE canonical.entities DROP COLUMN segment" in table and "RENAME COLUMN segment" in table
+    assert re.match(r".*datasets/entities\.py:\d+: canonical\.entities has the column nickname", table)
+    assert "ALTER TABLE canonical.entities DROP COLUMN nickname" in table and "RENAME COLUMN nickname" in table
     assert any("DROP VIEW and CREATE VIEW of analytics.entities" in each for each in found.by_hand)
 
 
@@ -223,7 +223,7 @@ def test_a_server_with_a_database_of_the_platform_is_refused(postgres: SharedSer
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", "Add", "add segment", "../x", "a" * 62])
+@pytest.mark.parametrize("name", ["", "Add", "add nickname", "../x", "a" * 62])
 def test_a_name_that_no_file_can_have_is_refused_before_anything_starts(name: str, tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="is no name of a migration"):
         make("host=/nowhere", name, BUILT_IN, tmp_path)
@@ -239,7 +239,7 @@ def test_a_machine_without_an_embedded_server_needs_one_to_be_named(monkeypatch:
 def test_the_command_writes_a_file_that_migrates_and_then_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    declared = MappingProxyType({each.name: each for each in (SEGMENTED_ENTITIES, *OTHERS, CONTACTS)})
+    declared = MappingProxyType({each.name: each for each in (ENTITIES_WITH_NICKNAMES, *OTHERS, CONTACTS)})
     monkeypatch.setattr(command, "datasets", lambda: declared)
     arguments = ["migrations", "make", "contacts", "--folder", str(tmp_path)]
     first = CliRunner().invoke(app, arguments)

@@ -176,7 +176,7 @@ def test_an_explanation_names_object_record_and_what_lost(database: FreshDatabas
         assert [value.field for value in explain(connection, ENTITIES, "legacy_1", "city").values] == ["city"]
         with pytest.raises(Permanent, match="no row 'legacy_77'"):
             explain(connection, ENTITIES, "legacy_77")
-        with pytest.raises(Permanent, match="no field 'colour'. It has"):
+        with pytest.raises(Permanent, match=r"no field 'colour'\. It has"):
             explain(connection, ENTITIES, "legacy_1", "colour")
 
 
