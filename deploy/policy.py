@@ -23,7 +23,7 @@ MANAGED = (
     "The policy that AWS documents for this service's role and keeps up to date; nothing of this project's uses it"
 )
 GATEWAY = "The gateway asks for an API key or a signature; `authentication` of the settings admits user pools too"
-PREFLIGHT = "A browser's preflight names nobody by design; the function answers it from the list of allowed origins"
+PREFLIGHT = "A browser's preflight request has no credentials by design; the function answers it from the list of allowed origins"
 
 MANAGED_POLICY = "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role"
 DATA_OBJECTS = (

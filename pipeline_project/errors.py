@@ -84,7 +84,9 @@ CODES: Mapping[str, Code] = {
     "invalid_cursor": Code(
         "The cursor is not one this listing gave out", "Use `next_cursor` of the page before.", request=400
     ),
-    "unauthenticated": Code("The request names nobody", "Send an API key, a signature or a token.", request=401),
+    "unauthenticated": Code(
+        "The request does not say who the caller is", "Send an API key, a signature or a token.", request=401
+    ),
     "not_found": Code(
         "There is nothing here", "Check the path and the job ID. Jobs of others are hidden.", request=404
     ),

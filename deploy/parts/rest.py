@@ -256,5 +256,5 @@ class Rest:
         for path in (self.api.root, proxy):
             path.add_method("ANY", integration, **caller.method_options)
             if caller.setting != "none":
-                # A browser asks first whether it may ask, and names nobody then; the function answers from its allow-list.
+                # The preflight request of a browser has no credentials. The function answers it from the list of allowed origins.
                 path.add_method("OPTIONS", integration)

@@ -1,4 +1,4 @@
-"""What a database has: its relations, columns, keys and comments, as PostgreSQL's catalogue lists them."""
+"""Reads the relations, columns, keys and comments of a database from the catalogue of PostgreSQL."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

@@ -1,9 +1,7 @@
-"""The checks of what was loaded: each a statement in sql/checks/ that gives the offending rows, and none if all is well.
+"""The checks of loaded data. Each check is a statement in sql/checks/ that returns the offending rows, or no rows if all is well.
 
-Plug-ins have folders of their own (plugins.py).
-
-The comment above the statement says what it is about: `-- table: …`, `-- severity: error|warn`, `-- blocking: yes` where
-analytics would mislead, then what its rows are.
+Plug-ins have folders of their own (plugins.py). The comment above the statement has the lines `-- table: …`,
+`-- severity: error|warn` and, if results from the table would mislead, `-- blocking: yes`. A description follows.
 """
 
 import re
@@ -20,12 +18,12 @@ BUILT_IN = SQL / "checks"
 Severity = Literal["error", "warn"]
 SHOWN = 50
 COUNTED = 10_000
-"""Offending rows are counted up to here; nobody needs to know by how many more."""
+"""Greatest number of offending rows that are counted."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check by the name of its file. `blocking`: what is computed from the table would mislead."""
+    """A check, named after its file. `blocking`: results from the table would mislead while the check fails."""
 
     name: str
     file: Path
@@ -37,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """Offending rows: the first of them, and how many there are (COUNTED stands for that many or more)."""
+    """The first offending rows, and their number. COUNTED means this many or more."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -52,7 +50,7 @@ def checks() -> list[Check]:
 
 
 def run(database: Database, check: Check) -> Finding:
-    """`database` is the loader's; nothing is written."""
+    """Run a check in a read-only transaction. `database` is the loader's."""
     with database.connect() as connection:
         connection.read_only = True
         # A server-side cursor: a check that fails for a million rows must not bring them here.

@@ -16,12 +16,12 @@ from pipeline_project.schema.sql_files import query
 from pipeline_project.schema.templates import statement
 
 _FIXED_WIDTH = {"timestamptz": 0, "bigint": 0, "date": 1, "integer": 1, "real": 1, "uuid": 2, "boolean": 3}
-"""Order of the types of one width: those of the strictest alignment first, so that no space is lost between them."""
+"""Order of the types of fixed width. Types with the strictest alignment come first, so that no padding is needed."""
 
 
 @dataclass
 class Difference:
-    """What the declaration has and the database has not."""
+    """Differences between the declaration and the database."""
 
     statements: list[str]
     """Additions, in the order in which they were executed."""
@@ -129,7 +129,7 @@ class _Comparison:
                 )
 
     def _refuse_order(self, dataset: Dataset, table: Relation, found: FoundRelation) -> None:
-        """Refuse a new field above a stored one: it would change the content hash of each row."""
+        """Refuse a new field above a stored field, because it would change the content hash of each row."""
         names = [column.name for column in dataset.content]
         new = [name for name in names if name not in found.columns]
         last = max((place for place, name in enumerate(names) if name in found.columns), default=-1)
@@ -246,7 +246,8 @@ class _Comparison:
 
 
 def _create(dataset: Dataset, tables: Sequence[Relation]) -> list[str]:
-    """The statements that make a dataset's tables, their history and their views. Templates make what no column changes."""
+    """Return the statements that create a dataset's tables, history and views. Templates supply everything that is the same
+    for all columns."""
     written = [_create_table(each) for each in tables if each.primary_key]
     if isinstance(dataset.kind, Versioned):
         written.append(statement("canonical/create_history", dataset).decode().strip())
@@ -264,7 +265,7 @@ def _create_table(table: Relation) -> str:
 
 
 def _packing(column: Column) -> tuple[bool, int]:
-    """Never-null columns of one width first: PostgreSQL finds these without going through the others."""
+    """Sort never-null columns of fixed width first. PostgreSQL reads these without a walk through the other columns."""
     fixed = column.not_null and column.type in _FIXED_WIDTH
     return (not fixed, _FIXED_WIDTH[column.type] if fixed else not column.not_null)
 
@@ -279,7 +280,7 @@ def _comment(what: str, text: str) -> str:
 
 
 def _place(dataset: Dataset, field: str | None = None) -> str:
-    """The file and line that declare a dataset's record, or one of its fields."""
+    """Return the file and line that declare a dataset's record, or one of its fields."""
     for model in dataset.record.__mro__:
         try:
             lines, first = inspect.getsourcelines(model)

@@ -1,4 +1,4 @@
-"""Makes migrations: what the declaration of the datasets has, and the committed migrations do not yet make.
+"""Makes migrations for everything that the datasets declare and the committed migrations do not make yet.
 
 The migrations are applied to a throw-away database, and its catalogue is compared with the declaration. Only additions are
 written. Each statement is executed on that database before it is written, and nothing may differ afterwards.
@@ -65,7 +65,7 @@ def make(
 
 
 def _next_timestamp(folders: Iterable[Path]) -> int:
-    """The time in UTC, or what follows the latest migration: a migration runs after those that it was made from."""
+    """Return the time in UTC. If a migration is newer, return the next number: the new file must run last."""
     taken = [
         int(match[1]) for folder in folders for path in folder.iterdir() if (match := _TIMESTAMP.fullmatch(path.name))
     ]
@@ -74,7 +74,7 @@ def _next_timestamp(folders: Iterable[Path]) -> int:
 
 @contextmanager
 def _migrated(admin_conninfo: str, folders: Sequence[Path]) -> Iterator[Connection]:
-    """A connection of the owner to a new database with the committed migrations. The database is dropped at the end."""
+    """Yield a connection of the owner to a new database with the committed migrations. Drop the database at the end."""
     name = f"migrations_{secrets.token_hex(6)}"
     passwords: dict[Role, str] = {role: secrets.token_urlsafe(16) for role in ("owner", "loader", "reader")}
     with psycopg.connect(admin_conninfo, autocommit=True) as admin:

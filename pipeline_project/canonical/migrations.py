@@ -1,6 +1,7 @@
-"""Brings a database to the current schema: bootstrap (owner role, database, passwords), then the files of sql/migrations
-and of plug-ins with dbmate. It keeps its own record of what was applied (public.schema_migrations) and runs each file in a
-transaction.
+"""Brings a database to the current schema.
+
+First come the owner role, the database and the passwords. Then dbmate applies the files of sql/migrations and of plug-ins, each
+in a transaction. dbmate records the applied files in public.schema_migrations.
 """
 
 import subprocess
@@ -20,16 +21,16 @@ from pipeline_project.plugins import PluginError, sql_folders
 from pipeline_project.schema.sql_files import SQL, query
 
 MIGRATIONS = SQL / "migrations"
-# Any constant will do: two migrations of one database at a time wait for each other (dbmate itself takes no lock).
+# Any constant will do. With this lock, two migrations of a database run one after another. dbmate itself takes no lock.
 MIGRATION_LOCK = 7_041_776
 
 
 def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequence[Path] | None = None) -> None:
-    """Create what is missing of owner role, database and schema; set the passwords of the three roles.
+    """Create the owner role, the database and the schema as far as they are missing. Set the passwords of the three roles.
 
-    `admin_conninfo` names the target database and a user who may create roles and databases (RDS' master user may).
-    `folders` are by default that of the platform and those of plug-ins. Repeating it changes nothing. Raises Permanent with
-    dbmate's message when a migration fails.
+    `admin_conninfo` names the target database and a user who may create roles and databases, for example the master user of RDS.
+    `folders` are by default the folder of the platform and those of plug-ins. A repetition changes nothing. Raises Permanent
+    with dbmate's message if a migration fails.
     """
     folders = [MIGRATIONS, *sql_folders("migrations")] if folders is None else folders
     _refuse_equal_versions(folders)
@@ -52,13 +53,13 @@ def migrate(admin_conninfo: str, passwords: Mapping[Role, str], folders: Sequenc
 
 
 def create_database(admin_conninfo: str, database: str, *, owner: str, password: str) -> None:
-    """Create what is missing of a database and its owner, and set the owner's password. Nothing is made in it."""
+    """Create a database and its owner as far as they are missing, and set the owner's password. The database stays empty."""
     with psycopg.connect(admin_conninfo, dbname="postgres", autocommit=True) as admin:
         _create(admin, database, owner, password, "LOGIN")
 
 
 def _refuse_equal_versions(folders: Sequence[Path]) -> None:
-    """Raise PluginError for two files of one version. dbmate would apply only one of them."""
+    """Raise PluginError for two files of the same version, because dbmate would apply only one of them."""
     known: dict[str, Path] = {}
     for path in (path for folder in folders for path in sorted(folder.glob("*.sql"))):
         version = path.name.partition("_")[0]

@@ -1,7 +1,7 @@
 """The relations that the database has for each dataset: its table, its history and its views, described column by column.
 
-Migrations are made from them (migration_maker.py), and so is the list of what a query may read. Importing this module costs
-little, since the API imports it: nothing here connects to a database.
+Migrations and the list of what a query may read are made from them (migration_maker.py, analytics/allowed.py). The API imports
+this module, so the import must be cheap. Nothing here connects to a database.
 """
 
 from collections.abc import Iterable
@@ -96,7 +96,7 @@ _METADATA = Column("metadata", "Provenance: object, record, ID in the source, ma
 
 
 def _described(dataset: Dataset, column: DatasetColumn) -> str:
-    """The description as a sentence. A canonical ID is described by the ID that it is made of."""
+    """Return the description as a sentence. A canonical ID is described by the ID that it is made of."""
     text = column.description.removesuffix(".")
     if column.field in (None, "deleted"):
         return f"{text}."
@@ -110,7 +110,7 @@ def _own(dataset: Dataset, columns: Iterable[DatasetColumn], *, key: bool = Fals
 
 
 def _shown(dataset: Dataset) -> list[Column]:
-    """The columns of the content that a view shows. Tombstones are not in the view, so neither is `deleted`."""
+    """Return the columns of the content that a view shows. The view has no tombstones, so `deleted` is left out."""
     return [each for each in _own(dataset, dataset.content) if each.name != "deleted"]
 
 
@@ -154,7 +154,7 @@ def _versioned_table(dataset: Dataset, kind: Versioned) -> Relation:
 
 
 def _source_id(dataset: Dataset) -> str:
-    """The description of the ID that the source sends."""
+    """Return the description of the ID that the source sends."""
     return next(f"{each.description}." for each in dataset.columns if each.name == CANONICAL_ID)
 
 
@@ -213,34 +213,26 @@ def _confirmations_view(kind: Versioned) -> Relation:
 
 
 def _versioned_view(dataset: Dataset) -> Relation:
-    return Relation(
-        schema="analytics",
-        name=dataset.table,
-        kind="view",
-        description=dataset.description,
-        columns=_of_view(
-            *(*_key_and_source(dataset), Column("source_id", _source_id(dataset)), *_shown(dataset), _METADATA),
-            *(_QUALITY, Column("version", "Number of the version, from 1.")),
-            *(_POSITION[0], _CREATED, _UPDATED),
-        ),
+    return _analytics_view(
+        dataset.table,
+        dataset.description,
+        *(*_key_and_source(dataset), Column("source_id", _source_id(dataset)), *_shown(dataset), _METADATA),
+        *(_QUALITY, Column("version", "Number of the version, from 1.")),
+        *(_POSITION[0], _CREATED, _UPDATED),
         shows=dataset.table,
     )
 
 
 def _versions_view(dataset: Dataset, kind: Versioned) -> Relation:
-    return Relation(
-        schema="analytics",
-        name=_bare(kind.versions),
-        kind="view",
-        description=f"Earlier versions, tombstones included: {dataset.description[0].lower()}{dataset.description[1:]}",
-        columns=_of_view(
-            *_key_and_source(dataset),
-            Column("version", "Number of the version, from 1."),
-            *_own(dataset, dataset.content),
-            Column("valid_from", "When the version begins: when the source changed the record."),
-            Column("valid_to", "When the next version begins."),
-            Column("recorded_at", "When the version became an earlier one."),
-        ),
+    return _analytics_view(
+        _bare(kind.versions),
+        f"Earlier versions, tombstones included: {dataset.description[0].lower()}{dataset.description[1:]}",
+        *_key_and_source(dataset),
+        Column("version", "Number of the version, from 1."),
+        *_own(dataset, dataset.content),
+        Column("valid_from", "When the version begins: when the source changed the record."),
+        Column("valid_to", "When the next version begins."),
+        Column("recorded_at", "When the version became an earlier one."),
         shows=_bare(kind.versions),
     )
 
@@ -263,96 +255,81 @@ def _latest_table(dataset: Dataset, kind: Latest) -> Relation:
 
 
 def _latest_view(dataset: Dataset) -> Relation:
+    columns = (*_key_and_source(dataset), *_shown(dataset))
+    return _analytics_view(dataset.table, dataset.description, *columns, shows=dataset.table)
+
+
+def _analytics_view(name: str, description: str, *columns: Column, shows: str | None = None) -> Relation:
+    """Return a view of the schema `analytics`. Its columns have the types of the table, so only their descriptions count."""
     return Relation(
         schema="analytics",
-        name=dataset.table,
+        name=name,
         kind="view",
-        description=dataset.description,
-        columns=_of_view(*_key_and_source(dataset), *_shown(dataset)),
-        shows=dataset.table,
+        description=description,
+        columns=tuple(Column(each.name, each.description) for each in columns),
+        shows=shows,
     )
 
 
-def _of_view(*columns: Column) -> tuple[Column, ...]:
-    return tuple(Column(each.name, each.description) for each in columns)
-
-
 def _bare(name: str) -> str:
+    """Return the name of a relation without its schema."""
     return name.partition(".")[2]
 
 
 PLATFORM_VIEWS = (
-    Relation(
-        schema="analytics",
-        name="data_version",
-        kind="view",
-        description="The version of all data. Each load raises it.",
-        columns=(
-            Column("data_version", "A number that grows with each load that changed a row."),
-            Column("changed_at", "When it was last raised."),
-        ),
+    _analytics_view(
+        "data_version",
+        "The version of all data. Each load raises it.",
+        Column("data_version", "A number that grows with each load that changed a row."),
+        Column("changed_at", "When it was last raised."),
     ),
-    Relation(
-        schema="analytics",
-        name="objects",
-        kind="view",
-        description="The ledger: every object that was discovered, and its state.",
-        columns=(
-            Column("object_id", "Hash of bucket, key and version."),
-            Column("key", "Key in the landing bucket."),
-            Column("source", "The source system. Null: no source has this folder."),
-            Column("dataset", "The dataset of its records."),
-            Column("state", "discovered, claimed, loaded, loaded_with_rejects, failed, unroutable or superseded."),
-            Column("size", "Size in bytes."),
-            Column("records", "Number of records."),
-            Column("inserted", "Records that became new rows."),
-            Column("updated", "Records that changed a row."),
-            Column("unchanged", "Records whose content was already stored."),
-            Column("stale", "Records that are older than what is stored."),
-            Column("rejected", "Records that could not be loaded."),
-            Column("deleted", "Records that are tombstones."),
-            Column("discovered_at", "When the object was discovered."),
-            Column("started_at", "When loading last began."),
-            Column("finished_at", "When loading last ended."),
-        ),
+    _analytics_view(
+        "objects",
+        "The ledger: every object that was discovered, and its state.",
+        Column("object_id", "Hash of bucket, key and version."),
+        Column("key", "Key in the landing bucket."),
+        Column("source", "The source system. Null: no source has this folder."),
+        Column("dataset", "The dataset of its records."),
+        Column("state", "discovered, claimed, loaded, loaded_with_rejects, failed, unroutable or superseded."),
+        Column("size", "Size in bytes."),
+        Column("records", "Number of records."),
+        Column("inserted", "Records that became new rows."),
+        Column("updated", "Records that changed a row."),
+        Column("unchanged", "Records whose content was already stored."),
+        Column("stale", "Records that are older than what is stored."),
+        Column("rejected", "Records that could not be loaded."),
+        Column("deleted", "Records that are tombstones."),
+        Column("discovered_at", "When the object was discovered."),
+        Column("started_at", "When loading last began."),
+        Column("finished_at", "When loading last ended."),
     ),
-    Relation(
-        schema="analytics",
-        name="object_columns",
-        kind="view",
-        description="The columns that files had, and what each was read as.",
-        columns=(
-            Column("object_id", "Hash of bucket, key and version."),
-            Column("key", "Key in the landing bucket."),
-            Column("source", "The source system."),
-            Column("dataset", "The dataset of the records."),
-            Column("last_modified", "When the file was uploaded."),
-            Column("place", "Number of the column, from 1."),
-            Column("column_name", "Name of the column as it was sent."),
-            Column("field", "The field that the column was read as. Null: it became an attribute."),
-            Column("filled", "How many of the records that were looked at fill the column."),
-            Column("looked_at", "How many records were looked at. Of stored records, some are."),
-        ),
+    _analytics_view(
+        "object_columns",
+        "The columns that files had, and what each was read as.",
+        Column("object_id", "Hash of bucket, key and version."),
+        Column("key", "Key in the landing bucket."),
+        Column("source", "The source system."),
+        Column("dataset", "The dataset of the records."),
+        Column("last_modified", "When the file was uploaded."),
+        Column("place", "Number of the column, from 1."),
+        Column("column_name", "Name of the column as it was sent."),
+        Column("field", "The field that the column was read as. Null: it became an attribute."),
+        Column("filled", "How many of the records that were looked at fill the column."),
+        Column("looked_at", "How many records were looked at. Of stored records, some are."),
     ),
-    Relation(
-        schema="analytics",
-        name="reject_counts",
-        kind="view",
-        description="Rejected records, counted by source, dataset and status.",
-        columns=(
-            Column("source", "The source system."),
-            Column("dataset", "The dataset of the records."),
-            Column("status", "open, resolved, superseded or discarded."),
-            Column("rejects", "Number of rejected records."),
-            Column("latest", "When the latest of them was rejected."),
-        ),
+    _analytics_view(
+        "reject_counts",
+        "Rejected records, counted by source, dataset and status.",
+        Column("source", "The source system."),
+        Column("dataset", "The dataset of the records."),
+        Column("status", "open, resolved, superseded or discarded."),
+        Column("rejects", "Number of rejected records."),
+        Column("latest", "When the latest of them was rejected."),
     ),
-    Relation(
-        schema="analytics",
-        name="schema_version",
-        kind="view",
-        description="The version of the schema.",
-        columns=(Column("schema_version", "Timestamp of the latest migration."),),
+    _analytics_view(
+        "schema_version",
+        "The version of the schema.",
+        Column("schema_version", "Timestamp of the latest migration."),
     ),
 )
 """Views that show no dataset. Migrations that are written by hand make them."""

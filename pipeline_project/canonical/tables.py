@@ -1,4 +1,4 @@
-"""The tables that hold what was loaded, as other parts of the platform speak of them."""
+"""The tables that hold loaded data: their names, descriptions, columns and sizes."""
 
 from collections.abc import Collection
 from functools import cache
@@ -21,7 +21,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; `dataset` is the one whose records it holds, None if it holds something about all of them."""
+    """A table. `dataset` is the dataset of its rows. None: it has rows about all datasets."""
 
     schema: str
     name: str
@@ -46,17 +46,18 @@ def tables() -> tuple[Table, ...]:
 
 
 def row_estimates(connection: Connection, tables: Collection[Table]) -> dict[str, int]:
-    """Rows by table name, as PostgreSQL's statistics have it: a moment old, and free."""
+    """Return the number of rows by table, from PostgreSQL's statistics. The numbers are slightly old and cost no scan."""
     parameters = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
     return dict(connection.execute(query("canonical/row_estimates"), parameters).fetchall())
 
 
 def columns(connection: Connection, table: Table) -> list[Column]:
+    """Return the columns of a table, as the database has them."""
     parameters = {"schema": table.schema, "name": table.name}
     return [Column(*row) for row in connection.execute(query("canonical/columns"), parameters)]
 
 
 def make_months_ahead(connection: Connection, months: int) -> int:
-    """Make the partitions for metrics of this month and of so many after it; how many were missing."""
+    """Create the partitions of metrics for this month and the following `months`. Return how many were missing."""
     row = connection.execute(query("canonical/months_ahead"), {"months": months}).fetchone()
     return row[0] if row else 0

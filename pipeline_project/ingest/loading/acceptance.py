@@ -1,4 +1,4 @@
-"""What must hold for an object as a whole: the share of bad rows, the sender's own account of it, its control totals."""
+"""Checks an object as a whole: the name of its source, the number of records, the share of rejects and the control totals."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ TOO_MANY_REJECTS = "too_many_rejects"
 
 
 def accept_or_refuse(source: Source, opened: Opened) -> None:
-    """Raise ObjectFault unless the object, all of whose records were mapped, may be loaded."""
+    """Raise ObjectFault if the object must not be loaded. All its records must have been mapped before."""
     envelope, records = opened.envelope, opened.outcome.records
     bad_ordinals, first_bad = opened.bad_ordinals, opened.first_bad
     metadata = envelope.fields.get("metadata")
@@ -42,7 +42,8 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
             f"so nothing was loaded: {reasons}",
             line=first_bad[0].line,
         )
-    if not bad_ordinals:  # a row that was refused is missing in the sum, which then tells nothing
+    # The sum lacks rejected records, so it shows nothing about an object with rejects.
+    if not bad_ordinals:
         for name, column in source.totals_of(opened.claimed.dataset).items():
             declared, found = summary.get(name), opened.totals.get(column, Decimal(0))
             if declared is not None and _number(declared) != found:
@@ -54,7 +55,7 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
 
 
 def _number(value: Any) -> int | Decimal | None:
-    """The number that a sender declares, also as text. None for anything else, and for a number beyond the bounds."""
+    """Return the number that a sender declares, as a number or as text. None for other values and for numbers out of bounds."""
     number = plain_number(value.strip()) if isinstance(value, str) else value
     if not isinstance(number, int | Decimal) or isinstance(number, bool):
         return None
@@ -62,7 +63,7 @@ def _number(value: Any) -> int | Decimal | None:
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a declared value. What is nested is not written out, since its depth has no bound."""
+    """Return the beginning of a declared value. Nested values are only named, because their depth has no bound."""
     return "an object" if isinstance(value, dict) else "an array" if isinstance(value, list) else str(value)[:50]
 
 

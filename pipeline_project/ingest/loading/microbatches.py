@@ -1,4 +1,4 @@
-"""Objects whose content is at hand, and the pieces of them that are loaded together."""
+"""Opened objects, and the micro-batches in which their records are loaded."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.mapping import Bad, ColumnCounts, ObjectPosition
 
 MICRO_BATCH_RECORDS = 7_000
-"""Records of an object that are merged together, while the next are mapped."""
+"""Number of records in a micro-batch of one object."""
 MICRO_BATCH_BYTES = 4 * 1024 * 1024
-"""Or fewer, if they are large."""
+"""Most bytes of records in a micro-batch of one object."""
 MICRO_BATCH_OF_SMALL = 4_000
-"""Records of small objects that are merged together."""
+"""Number of records in a micro-batch of several small objects."""
 
 
 @dataclass(eq=False)
 class Opened:
-    """A claimed object whose content is at hand. `chunks` can be taken once."""
+    """A claimed object whose content can be read. `chunks` can be iterated once."""
 
     claimed: Claimed
     position: ObjectPosition
@@ -26,7 +26,7 @@ class Opened:
     envelope: Envelope
     outcome: Outcome = field(init=False)
     totals: dict[str, Decimal] = field(default_factory=dict)
-    """Sums of the loaded rows' fields that the source declares control totals for."""
+    """Sums of the fields that the source declares control totals for."""
     counts: ColumnCounts = field(default_factory=ColumnCounts)
     """The columns of the records that were looked at."""
     bad_ordinals: list[int] = field(default_factory=list)
@@ -41,22 +41,25 @@ MicroBatch = list[tuple[Opened, Chunk]]
 
 
 def micro_batches_of(opened: Opened) -> Iterator[MicroBatch]:
-    """An object of any size, some chunks at a time."""
-    piece: MicroBatch = []
+    """Split an object of any size into micro-batches."""
+    batch: MicroBatch = []
     count = size = 0
     for chunk in opened.chunks:
-        piece.append((opened, chunk))
+        batch.append((opened, chunk))
         count += len(chunk.records)
         size += sum(map(len, chunk.records))
         if count >= MICRO_BATCH_RECORDS or size >= MICRO_BATCH_BYTES:
-            yield piece
-            piece, count, size = [], 0, 0
-    if piece:
-        yield piece
+            yield batch
+            batch, count, size = [], 0, 0
+    if batch:
+        yield batch
 
 
 def read_whole(opened: Opened, room: int) -> tuple[list[Chunk], int]:
-    """The chunks of a small object, and the bytes of their records; not all of them where they need more room."""
+    """Return the chunks of a small object and the size of their records in bytes.
+
+    If the records need more than `room` bytes, the size is greater than `room`, and chunks are missing.
+    """
     chunks: list[Chunk] = []
     size = 0
     for chunk in opened.chunks:
@@ -68,14 +71,14 @@ def read_whole(opened: Opened, room: int) -> tuple[list[Chunk], int]:
 
 
 def whole_objects(objects: Iterable[tuple[Opened, list[Chunk]]]) -> Iterator[MicroBatch]:
-    """Whole objects, a few at a time. One without records is there with an empty chunk: it has to be checked, too."""
-    piece: MicroBatch = []
+    """Group whole objects into micro-batches. An object without records gets an empty chunk, because it is checked, too."""
+    batch: MicroBatch = []
     size = 0
     for opened, chunks in objects:
-        piece += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
+        batch += [(opened, chunk) for chunk in chunks or [Chunk(0, [])]]
         size += sum(len(chunk.records) for chunk in chunks)
         if size >= MICRO_BATCH_OF_SMALL:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

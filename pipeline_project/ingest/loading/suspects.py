@@ -4,8 +4,9 @@
                           │   ▲
                           └───┘ the child died: one attempt more, until there are no more
 
-The objects of a batch are opened together, so that several are suspects and one is guilty. The guilty object ends its own
-process only. It decodes outside of the turn of its source (Loader.rehearse), so that nothing waits for it.
+The objects of a batch are opened together. So several objects are suspects, although only one of them ended the process. That
+object now ends only its own process. It is decoded before the lock on its source is taken (Loader.rehearse), so that no other
+load waits for it.
 """
 
 import logging
@@ -26,9 +27,9 @@ from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.settings import Settings
 
 AT_ONCE = 2
-"""Processes at the same time: one that hangs does not keep the innocent waiting."""
+"""Number of processes at the same time. If one of them hangs, the other objects are still loaded."""
 FIRST_PAUSE_SECONDS = 0.5
-"""Before the second attempt, and twice as long before each further one: what was short of memory may find some."""
+"""Pause before the second attempt, because memory may become free. Each further pause is twice as long."""
 EXIT_OF_TIME_LIMIT = 1
 SPLIT = "Split the file into smaller files and upload them"
 
@@ -40,7 +41,7 @@ log = logging.getLogger("pipeline.ingest")
 
 
 class Suspects:
-    """The processes of one worker's suspects. A context manager: at its end they are stopped."""
+    """The processes of the suspects of a worker. A context manager: its end stops the processes."""
 
     def __init__(
         self, database: Database, settings: Settings, load: LoadApart, *, worker: str, run_id: str | None
@@ -65,13 +66,13 @@ class Suspects:
         self._threads.shutdown(cancel_futures=True)
 
     def start(self, suspects: Sequence[Claimed]) -> None:
-        """Begin to load objects that wait in the ledger."""
+        """Start to load objects that wait in the ledger."""
         for each in suspects:
             self._unfinished += 1
             self._threads.submit(self._try, each, 1)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """How they ended, as soon as each has. Left out are those that another worker took, or that wait again."""
+        """Yield each outcome as soon as it is known. Objects that another worker took, or that wait again, have none."""
         while self._unfinished:
             ended = self._ended.get()
             self._unfinished -= 1
@@ -81,7 +82,7 @@ class Suspects:
                 yield ended
 
     def _try(self, suspect: Claimed, attempt: int) -> None:
-        """Load a suspect in a process. If the process dies, the others come first, and then the next attempt."""
+        """Load a suspect in a process. If the process dies, the next attempt comes after the other suspects."""
         try:
             if attempt > 1:
                 self._stop.wait(FIRST_PAUSE_SECONDS * 2 ** (attempt - 2))
@@ -94,7 +95,7 @@ class Suspects:
             self._ended.put(error)
 
     def _load_apart(self, suspect: Claimed, attempt: int) -> Outcome | Literal[ObjectState.DISCOVERED] | None:
-        """DISCOVERED: the process died, and there are attempts left."""
+        """Return the outcome. State DISCOVERED: the process died, and attempts are left."""
         worker = f"{self._worker}/{suspect.object_id}/{attempt}"
         arguments = (self._database.conninfo(), self._settings, self._run_id, worker, suspect.object_id)
         memory = self._settings.ingest_suspect_memory_bytes
@@ -114,7 +115,7 @@ class Suspects:
         return outcomes[0] if outcomes else None
 
     def _note(self, suspect: Claimed, worker: str, fault: ObjectFault) -> ObjectState | None:
-        """Write down a death; the state of the object. None: the child died before it had claimed the object."""
+        """Record the death in the ledger. Return the state of the object, or None if the child had not claimed it yet."""
         with self._database.connect(autocommit=True) as connection:
             states = ledger.retry_later(
                 connection,

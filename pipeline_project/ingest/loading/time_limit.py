@@ -1,7 +1,7 @@
-"""Bounds the time that one object may take to be decoded and mapped, since a hostile file can keep a decoder busy for ever.
+"""Limits the time for decoding and mapping an object, because a hostile file can keep a decoder busy for ever.
 
-No Python code can stop a C function that holds the interpreter's lock. So the process itself ends, which its supervisor
-and the ledger treat like every other death of a worker (suspects.py).
+No Python code can stop a C function that holds the lock of the interpreter. Therefore the process ends itself. Its supervisor
+and the ledger treat this like every other death of a worker (suspects.py).
 """
 
 import faulthandler
@@ -14,13 +14,13 @@ from pipeline_project.settings import Settings
 
 MEGABYTE = 1024 * 1024
 STANDARD_ERROR = 2
-"""The descriptor: Dagster and tests replace `sys.stderr` by objects that have none."""
+"""File descriptor. `sys.stderr` is not used, because Dagster and tests replace it by objects without a descriptor."""
 LEAST_SECONDS = 0.001
 
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """Seconds for objects of any size: a constant, and more for each megabyte as it is stored in S3."""
+    """Time limit in seconds: a constant, and more for each megabyte of the object as it is stored in S3."""
 
     seconds: float
     seconds_per_megabyte: float
@@ -30,15 +30,15 @@ class TimeLimits:
         return cls(settings.ingest_object_seconds, settings.ingest_object_seconds_per_megabyte)
 
     def of(self, size: int) -> float:
-        """The limit for so many bytes."""
+        """Return the limit for an object of this size in bytes."""
         return self.seconds + self.seconds_per_megabyte * size / MEGABYTE
 
 
 class TimeLimit:
-    """A context manager that may be entered again: the time spent inside counts, all other time does not.
+    """A context manager that can be entered repeatedly. Only the time spent inside counts.
 
-    When the time is over, a thread of C code writes where each thread is to the standard error, and ends the process with
-    exit code 1. A process has one such clock: of two limits at the same time the one entered later counts.
+    When the time is over, a thread of C code writes the stack of each thread to the standard error, and ends the process with
+    exit code 1. A process has one such timer. If two limits are entered at the same time, the later one counts.
     """
 
     def __init__(self, seconds: float) -> None:

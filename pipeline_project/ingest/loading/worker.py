@@ -1,7 +1,7 @@
-"""Takes waiting objects from claim to end: fetches them, batches small ones, decides what is tried again.
+"""Takes waiting objects from claim to end: fetches them, batches small objects, and decides which objects are tried again.
 
-Whatever happens to one object, its neighbours go on. Whatever happens to the worker, its claims end with its session, and
-what it had open is loaded in processes of their own (suspects.py).
+A fault of one object does not stop the others. If the worker dies, its claims end with its session. The objects that it had
+open are then loaded in processes of their own (suspects.py).
 """
 
 import logging
@@ -31,12 +31,13 @@ from pipeline_project.settings import Settings
 from pipeline_project.sources.registry import sources
 
 SMALL = 1024 * 1024
-"""Objects up to this many bytes are fetched whole and loaded together …"""
+"""Greatest size in bytes of objects that are fetched whole and loaded together."""
 TOGETHER_BYTES = 16 * 1024 * 1024
+"""Most bytes of small objects in one transaction, as they are stored in S3."""
 TOGETHER_OBJECTS = 500
-"""… within these bounds of a transaction."""
+"""Greatest number of small objects in one transaction."""
 FETCHES = 8
-"""Small objects that are fetched at the same time."""
+"""Number of small objects that are fetched at the same time."""
 GONE = {"NoSuchKey", "NoSuchVersion", "404"}
 OVERWRITTEN = {"PreconditionFailed", "412"}
 STORAGE_ERRORS = (BotoCoreError, ClientError, OSError)
@@ -45,7 +46,7 @@ log = logging.getLogger("pipeline.ingest")
 
 
 def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: str, object_id: int) -> list[Outcome]:
-    """Load one object in this process, which is the object's own (suspects.py)."""
+    """Load one object in this process, which loads no other object (suspects.py)."""
     logs.configure_process()
     database = Database(lambda: conninfo)
     own = Worker(database, aws.client(settings, "s3"), settings, run_id=run_id, name=worker, apart=None)
@@ -53,7 +54,7 @@ def load_apart(conninfo: str, settings: Settings, run_id: str | None, worker: st
 
 
 class Worker:
-    """Loads objects of the ledger. One thread's own."""
+    """A worker that loads objects of the ledger. Only one thread may use it."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Worker:
     ) -> None:
         """`database` is the loader's, `s3` a boto3 client.
 
-        `apart` is what loads a suspect in a process of its own. None: this is such a process.
+        `apart` loads a suspect in a process of its own. None: this is such a process.
         """
         self._database = database
         self._s3 = s3
@@ -78,14 +79,14 @@ class Worker:
         self._apart = apart
 
     def ingest(self, object_ids: Sequence[int]) -> Generator[Outcome, None, None]:
-        """Claim and load what still waits of these objects; the outcome of each as soon as it is known.
+        """Claim and load the objects that still wait. Yield each outcome as soon as it is known.
 
-        Those that a transient fault kept from loading have none: they wait again. Raises Transient when PostgreSQL goes
-        away; closing the iterator early is allowed. In both cases the rest waits for the next worker.
+        Objects that met a transient error have no outcome and wait again. Raises Transient if the connection to PostgreSQL is
+        lost. The caller may also close the iterator early. In both cases, the other objects wait for the next worker.
         """
         try:
             with self._database.connect(autocommit=True) as connection:
-                # For the life of this session: that is how others know that the claims are held by somebody.
+                # The lock lasts as long as this session. It shows other workers that the claims are held.
                 connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (self._name,))
                 try:
                     yield from self._ingest(connection, object_ids)
@@ -93,7 +94,9 @@ class Worker:
                     if not connection.broken:
                         ledger.release(connection, worker=self._name)
         except psycopg.OperationalError as error:
-            raise Transient("PostgreSQL went away; what was not loaded by then waits for the next worker") from error
+            raise Transient(
+                "The connection to PostgreSQL was lost. Objects that are not loaded yet wait for the next worker."
+            ) from error
 
     def _ingest(self, connection: Connection, object_ids: Sequence[int]) -> Iterator[Outcome]:
         claimed = ledger.claim(
@@ -119,7 +122,7 @@ class Worker:
         return Suspects(self._database, self._settings, self._apart, worker=self._name, run_id=self._run_id)
 
     def _hand_over(self, connection: Connection, suspects: Suspects, claimed: list[Claimed]) -> list[Claimed]:
-        """Let suspects be loaded in their own processes, which claim them themselves. Returns the other objects."""
+        """Release suspects, so that processes of their own claim and load them. Return the other objects."""
         own: list[Claimed] = []
         apart: list[Claimed] = []
         for each in claimed:
@@ -156,7 +159,7 @@ class Worker:
             except Exception as error:
                 if connection.broken:
                     raise
-                # Whose fault it was shows when each is loaded by itself.
+                # Loading each object by itself shows which object is at fault.
                 log.warning("%d objects are loaded one by one (%s)", len(batch), type(error).__name__)
         left = [claimed for claimed in batch if claimed.object_id not in done]
         for claimed in left:
@@ -164,7 +167,7 @@ class Worker:
                 yield outcome
 
     def _open_in_ledger(self, connection: Connection, opened: list[Claimed], closed: Sequence[Claimed] = ()) -> None:
-        """Note durably what this worker opens now: if it dies, these objects are suspects."""
+        """Commit to the ledger which objects this worker opens. If the worker dies, they are suspects."""
         ledger.open_objects(
             connection,
             [each.object_id for each in opened],
@@ -177,7 +180,7 @@ class Worker:
     def _load_alone(
         self, connection: Connection, loader: Loader, claimed: Claimed, batch: Sequence[Claimed]
     ) -> Outcome | None:
-        """`batch`: the objects that were perhaps opened together with this one, and are not any more."""
+        """Load one object. `batch` are the objects that may have been opened together with it and are closed now."""
         try:
             if claimed.attempts >= self._settings.ingest_max_attempts:
                 raise ObjectFault(
@@ -193,12 +196,12 @@ class Worker:
         except ObjectFault as fault:
             return self._settle(connection, claimed, fault)
         except psycopg.Error as error:
-            # A full disk is no fault of the object, and may last longer than its attempts.
+            # The object does not cause a full disk, and the disk may stay full for longer than its attempts last.
             if connection.broken or isinstance(error, psycopg.errors.DiskFull):
                 raise
             if is_transient(error) or isinstance(error, psycopg.errors.QueryCanceled):
                 return self._retry_later(connection, claimed, "database_busy", error)
-            # The mapping should have seen it coming. The text of the error is not shown: it may quote data.
+            # Validation missed the value. The text of the error is not logged, because it may quote data.
             log.error("%s: SQLSTATE %s", claimed.key, error.sqlstate)
             message = (
                 f"PostgreSQL refused a value of it (SQLSTATE {error.sqlstate}): report this as a bug, with the object"
@@ -212,13 +215,13 @@ class Worker:
             )
             return self._settle(connection, claimed, ObjectFault("out_of_memory", message))
         except Exception as error:
-            # A bug. Raised, it would stop the neighbours too, in this run and in each that follows.
+            # A bug. If it were raised, it would also stop the other objects, in this run and in each later run.
             log.exception("%s", claimed.key)
             message = f"the platform failed on it ({type(error).__name__}): report this as a bug, with the object"
             return self._settle(connection, claimed, ObjectFault("internal_error", message))
 
     def _settle(self, connection: Connection, claimed: Claimed, fault: ObjectFault) -> Outcome:
-        """Nothing of the object could be loaded, and nothing of it was written."""
+        """Record that the object failed. None of its rows were written."""
         outcome = Outcome(claimed.object_id, claimed.key)
         outcome.refuse(fault)
         if fault.code == "overwritten":
@@ -240,7 +243,7 @@ class Worker:
     # --- S3
 
     def _fetch(self, claimed: Claimed) -> Opened | None:
-        """A small object in memory; None where that fails: the reason shows when it is loaded alone."""
+        """Read a small object into memory. None if that fails: loading the object alone shows the reason."""
         try:
             return self._open(claimed, in_memory=True)
         except Exception:
@@ -263,7 +266,7 @@ class Worker:
 
 
 def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) -> Opened:
-    """An object whose content is `body`, ready to be loaded."""
+    """Return an object whose content is `body`, ready to be loaded."""
     envelope = Envelope()
     source = sources()[claimed.source]
     names = mapper_for(source, claimed.dataset).field_names()
@@ -272,7 +275,7 @@ def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) ->
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:
-    """Small objects of one source and dataset together; large objects, suspects and repeated ones by themselves."""
+    """Group small objects by source and dataset. Large objects, suspects and repeated objects are batches of their own."""
 
     def kind(each: Claimed) -> tuple[str, str, bool]:
         return (each.source, each.dataset, each.size <= SMALL and each.attempts == 0 and not each.suspect)

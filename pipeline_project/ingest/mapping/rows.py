@@ -1,4 +1,4 @@
-"""What records become: rows that can be loaded, or what is wrong with them."""
+"""The results of mapping: rows that can be loaded, and the errors of records that cannot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pipeline_project.ingest.mapping.column_counts import ColumnCounts
 
 
 class FieldError(NamedTuple):
-    """What is wrong with a field: its name in the record, a stable rule, and a sentence for people."""
+    """An error of a field: its name in the record, a stable name of the rule, and a sentence for people."""
 
     field: str
     rule: str
@@ -19,19 +19,19 @@ class FieldError(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectPosition:
-    """What places an object's rows among those of others."""
+    """The part of a row's position that all rows of an object share."""
 
     object_id: int
     modified_at: datetime
 
     @cached_property
     def line(self) -> str:
-        """As COPY text: object_modified_at and object_id."""
+        """object_modified_at and object_id as COPY text."""
         return f"{self.modified_at.isoformat()}\t{self.object_id}"
 
 
 class Row(NamedTuple):
-    """A record that can be loaded."""
+    """A valid record, as a row for COPY."""
 
     key: str
     updated_at: datetime
@@ -43,11 +43,11 @@ class Row(NamedTuple):
 
 @dataclass
 class Rows:
-    """Records of an object that can be loaded: lists of one length."""
+    """Valid records of an object, as lists of the same length."""
 
     keys: list[str] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
-    """When the source last changed each."""
+    """Times at which the source last changed the records."""
     ordinals: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Rows:
         self.lines += others.lines
 
     def deduplicated(self) -> "Rows":
-        """Of each key only the row with the greatest (time, ordinal)."""
+        """Keep one row for each key: the row with the greatest (time, ordinal)."""
         if len({*self.keys}) == len(self.keys):
             return self
         best: dict[str, tuple[datetime, int, int]] = {}
@@ -74,7 +74,7 @@ class Rows:
         return self.take(sorted(place for *_, place in best.values()))
 
     def take(self, places: Sequence[int]) -> "Rows":
-        """The rows at these places."""
+        """Return the rows at these places."""
         return Rows(
             [self.keys[place] for place in places],
             [self.times[place] for place in places],
@@ -84,7 +84,7 @@ class Rows:
 
 
 class Bad(NamedTuple):
-    """A record that cannot be loaded. `errors` is never empty."""
+    """An invalid record. `errors` is never empty."""
 
     key: str | None
     updated_at: datetime
