@@ -24,7 +24,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = ("A source system", "An attribute", "A dataset", "An operation")
 LEFT_OUT = {"integration/ingest/test_convergence.py": "it takes minutes, and has a dataset of each kind of its own"}
 """Proofs that are not run here, each with the reason."""
-STORED = "SELECT to_jsonb(e) - 'segment' FROM canonical.entities e ORDER BY canonical_id"
+STORED = "SELECT to_jsonb(e) - 'segment' AS stored FROM canonical.entities e ORDER BY canonical_id"
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_a_newcomer_adds_each_thing_in_the_promised_files(
     [(_, sent)] = Section.of(PAGE, SECTIONS[0]).blocks("json")
     customer = {**json.loads(sent)[0], "segment": "trade"}
     invoices = [
-        {"invoice_id": "R-1", "customer_id": "K-1", "date": "2026-01-31", "amount": "100.50", "currency": "EUR"},
+        {"invoice_id": "R-1", "customer_id": "K-1", "date": "2026-01-31", "amount": "100.25", "currency": "EUR"},
         {"invoice_id": "R-2", "customer_id": "K-1", "date": "2026-02-28", "amount": "20", "currency": "EUR"},
     ]
     given = {
@@ -132,11 +132,11 @@ def test_a_newcomer_adds_each_thing_in_the_promised_files(
     printed = clone.run(f"python -W error -c '{LOAD}'", json.dumps(given))
     assert json.loads(printed.splitlines()[-1]) == [
         {"shop-data/a.json": ["loaded", 1, 0], "shop-data/invoices/b.json": ["loaded", 2, 0]},
-        [["shop_K-1", "Harbour Ltd", "EUR", "2", "120.50"]],
+        [["shop_K-1", "Harbour Ltd", "EUR", "2", "120.25"]],
     ]
-    assert rows(f"SELECT * FROM ({STORED}) s WHERE s ->> 'source' = 'crm'") == before
+    assert rows(f"SELECT * FROM ({STORED}) s WHERE stored ->> 'source' = 'crm'") == before
     assert rows("SELECT name, revenue::text, segment, attributes FROM analytics.entities WHERE source = 'shop'") == [
-        ("Harbour Ltd", "1200.50", "trade", {"company": {"size": "large"}})
+        ("Harbour Ltd", "1200.5", "trade", {"company": {"size": "large"}})
     ]
 
     # What a reviewer asks for.
