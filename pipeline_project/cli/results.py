@@ -1,4 +1,4 @@
-"""`pipeline query` and `pipeline operations`: the catalogue from a terminal. Queries go to the database as its reader."""
+"""`pipeline query` and `pipeline operations`: commands for the catalogue of operations. Queries run as the reader."""
 
 import sys
 from collections.abc import Sequence
@@ -12,26 +12,28 @@ from rich.table import Table
 from pipeline_project.analytics import catalogue, plots
 from pipeline_project.analytics.catalogue import InvalidParameters, operation
 from pipeline_project.analytics.execution import Column, Row, Rows, execute
-from pipeline_project.results.encoders import as_text, encoder
+from pipeline_project.results.encoders import encoder
 from pipeline_project.results.options import Format, ResultOptions
+from pipeline_project.results.texts import as_text
 from pipeline_project.services import Services
 from pipeline_project.terminal import console, plain
 
 SHOWN_ROWS = 50
 ATTEMPTS = 2
-"""Calls to AWS before an error counts: a person waits."""
+"""Number of calls to AWS before an error counts. It is small, because a person waits."""
 
 
 def query(
     name: Annotated[str, typer.Argument(metavar="OPERATION", help="One of `pipeline operations`.")],
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="May be repeated.")
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter. The option can be repeated."),
     ] = None,
     form: Annotated[
         Format | None, typer.Option("--format", help="Write the whole result to standard output, instead of a table.")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the result as a PNG.", dir_okay=False)] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows of the table to show.")] = SHOWN_ROWS,
+    rows: Annotated[int, typer.Option(min=1, help="Greatest number of rows to show.")] = SHOWN_ROWS,
 ) -> None:
     """Run an operation and show its result."""
     asked = operation(name)
@@ -58,7 +60,7 @@ def operations() -> None:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], most: int) -> Table:
-    """Give the first `most` rows as a table. Data is never interpreted as markup."""
+    """Return the first `most` rows as a table. Data is never interpreted as markup."""
     left_out = len(rows) - most
     caption = f"{len(rows):,} rows" + (f", of which {left_out:,} are not shown" if left_out > 0 else "")
     shown = Table(caption=caption, caption_justify="left")

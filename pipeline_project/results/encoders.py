@@ -21,6 +21,7 @@ import msgspec
 
 from pipeline_project.analytics.execution import Column, Row
 from pipeline_project.results.options import Format, Numbers, ResultOptions
+from pipeline_project.results.texts import JSON, as_text, json_bytes, readable, worded
 
 
 class Encoder(Protocol):
@@ -49,51 +50,7 @@ def encoder(options: ResultOptions, columns: Sequence[Column]) -> Encoder:
             return CsvEncoder(columns)
 
 
-_JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 FLOATS = ("real", "double precision")
-MOST_DIGITS = 4_300
-"""Digits in a row that a JSON number may have: as many as Python's `json` reads."""
-_TOO_MANY_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MOST_DIGITS + 1))
-_STRIDE = 64
-_SEEMS_TOO_MANY = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MOST_DIGITS // _STRIDE))
-_STRING_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|[-+.0-9eE]++')
-
-
-def json_bytes(value: Any) -> bytes:
-    """Encode as JSON, with decimals as numbers, digit for digit. What JSON has no form for becomes text."""
-    body = _JSON.encode(value)
-    # A float that is no number has become null.
-    if b"NaN" in body or b"Infinity" in body or b"null" in body:
-        body = _JSON.encode(_worded(value))
-    return _readable(body)
-
-
-def _readable(body: bytes) -> bytes:
-    """Write each number that has too many digits as text."""
-    # So many digits in a row leave a run in each 64th byte, too. To look there first costs next to nothing.
-    if not _SEEMS_TOO_MANY.search(body[::_STRIDE]) or not _TOO_MANY_DIGITS.search(body):
-        return body
-    return _STRING_OR_NUMBER.sub(_readable_token, body)
-
-
-def _readable_token(token: re.Match[bytes]) -> bytes:
-    found = token[0]
-    return b'"%b"' % found if found[:1] != b'"' and _TOO_MANY_DIGITS.search(found) else found
-
-
-def _worded(value: Any) -> Any:
-    """Give `value` with a word for each decimal and float that is not finite."""
-    match value:
-        case Decimal():
-            return value if value.is_finite() else str(value)
-        case float():
-            return value if isfinite(value) else str(Decimal(value))
-        case dict():
-            return {name: _worded(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_worded(item) for item in value]
-        case _:
-            return value
 
 
 def _is_finite(value: Any) -> bool:
@@ -120,16 +77,16 @@ class _Lines:
     def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self._names = [column.name for column in columns]
         self._floats = [n for n, column in enumerate(columns) if column.type.removesuffix("[]") in FLOATS]
-        self._finish = _with_numbers_as_text if numbers is Numbers.TEXT else _readable
+        self._finish = _with_numbers_as_text if numbers is Numbers.TEXT else readable
         fields = [f"column_{n}" for n in range(len(self._names))]
         renamed = dict(zip(fields, self._names, strict=True))
         self._row = msgspec.defstruct("Row", fields, rename=renamed, gc=False)
 
     def encode(self, rows: Sequence[Row]) -> bytes:
-        lines = _JSON.encode_lines([self._row(*row) for row in rows])
+        lines = JSON.encode_lines([self._row(*row) for row in rows])
         # A float that is no number has become null.
         if b"NaN" in lines or b"Infinity" in lines or (self._floats and b"null" in lines and self._has_words(rows)):
-            lines = _JSON.encode_lines([self._row(*map(_worded, row)) for row in rows])
+            lines = JSON.encode_lines([self._row(*map(worded, row)) for row in rows])
         return self._finish(lines)
 
     def _has_words(self, rows: Sequence[Row]) -> bool:
@@ -234,7 +191,7 @@ def _cells(values: Sequence[Any]) -> Sequence[Any]:
     if kinds <= _NUMBERS:
         return values if float not in kinds or all(map(_is_finite, values)) else [_cell(value) for value in values]
     if kinds <= _MOMENTS:
-        return msgspec.json.decode(_JSON.encode(values))
+        return msgspec.json.decode(JSON.encode(values))
     if kinds <= {str, type(None)}:
         return ["'" + text if text and _is_formula(text) else text for text in values]
     return [_cell(value) for value in values]
@@ -249,11 +206,3 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     text = value if isinstance(value, str) else as_text(value)
     return "'" + text if _is_formula(text) else text
-
-
-def as_text(value: Any) -> str:
-    """A value that has no type of its own in the file, as text: ISO 8601 for times, JSON for arrays and JSON."""
-    if isinstance(value, bytes):
-        return "\\x" + value.hex()
-    text = json_bytes(value).decode()
-    return msgspec.json.decode(text) if text.startswith('"') and not isinstance(value, msgspec.Raw) else text

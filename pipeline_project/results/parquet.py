@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 
 from pipeline_project.analytics.execution import NUMBERS, Column, Row
 from pipeline_project.errors import Permanent
-from pipeline_project.results.encoders import as_text
 from pipeline_project.results.options import Numbers
+from pipeline_project.results.texts import as_text
 
 ROW_GROUP_ROWS = 25_000
 ROW_GROUP_BYTES = 32 * 1024 * 1024

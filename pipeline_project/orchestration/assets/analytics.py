@@ -19,9 +19,9 @@ from pipeline_project.orchestration.presentation.columns import result_lineage
 from pipeline_project.orchestration.presentation.images import image
 from pipeline_project.orchestration.presentation.markdown import markdown_table
 from pipeline_project.orchestration.retries import retried
-from pipeline_project.results.encoders import as_text
 from pipeline_project.results.options import Format
 from pipeline_project.results.store import Manifest, refresh
+from pipeline_project.results.texts import as_text
 from pipeline_project.services import Services
 from pipeline_project.settings import Settings
 

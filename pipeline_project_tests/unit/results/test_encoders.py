@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from pipeline_project.analytics.execution import Column
 from pipeline_project.errors import Permanent
-from pipeline_project.results.encoders import encoder, json_bytes
+from pipeline_project.results.encoders import encoder
 from pipeline_project.results.options import Format, Numbers, ResultOptions
+from pipeline_project.results.texts import json_bytes
 
 FORMULA = re.compile(
     r"[\t\r\n]|[\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u00ad\u034f\u3164\u2800]*[-=+@＝＋－＠﹢﹣﹦﹫−]"

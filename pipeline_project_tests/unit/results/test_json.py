@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_project.analytics.execution import Column
-from pipeline_project.results.encoders import encoder, json_bytes
+from pipeline_project.results.encoders import encoder
 from pipeline_project.results.options import Format, ResultOptions
+from pipeline_project.results.texts import json_bytes
 
 MOST = 4300
 """The limit of Python's json, as `sys.int_info.default_max_str_digits` tells."""
