@@ -1,8 +1,10 @@
-"""Runs an operation in a session of `pipeline_reader` and hands its rows on in batches. Always in a read-only snapshot, rolled
-back, and the session is discarded. Serves Lambda, job and CLI alike: no pandas, no dagster, no boto3 here.
+"""Runs an operation in a session of `pipeline_reader` and yields its rows in batches.
 
-The platform's own statements are streamed (libpq's chunked mode), since PostgreSQL plans nothing parallel for a
-cursor; a person's statement goes through a named cursor, which takes exactly one SELECT whatever the guard missed.
+Each operation reads a read-only snapshot, which is rolled back. Afterwards the state of the session is discarded. Lambda, jobs
+and command line use this module, so it imports no pandas, Dagster or boto3.
+
+Statements of the platform are streamed (libpq's chunked mode), because PostgreSQL makes no parallel plan for a cursor. A
+statement of a person runs through a named cursor. A cursor accepts exactly one SELECT, even if the guard missed something.
 """
 
 import threading
@@ -28,25 +30,25 @@ from pipeline_project.schema.sql_files import query
 
 BATCH_ROWS = 1_000
 FETCH_ROWS = 200
-"""Rows of a person's statement in one round trip. As a row has at most 256 KB, that is at most 51 MB as they are sent."""
+"""Rows of a person's statement in one round trip. A row has at most 256 KB, so they have at most 51 MB as they are sent."""
 SLICE_BYTES = 1024 * 1024
-"""Bytes, as they are sent, that become Python objects at a time. An array of numbers takes fifty times as much as objects."""
+"""Bytes that become Python objects at a time, as they are sent. An array of numbers takes fifty times as much as objects."""
 CURSOR = "statement"
 FETCH = f'FETCH FORWARD {FETCH_ROWS} FROM "{CURSOR}"'.encode()
 LOCK_TIMEOUT_SECONDS = 5
 ANALYST = "pipeline_analyst"
-"""The role that a person's statement runs as. The role cannot log in, so that it has no password to change."""
+"""The role that a person's statement runs as. The role has no login, so it has no password either."""
 THE_LOGIN = "none"
 """PostgreSQL's name for the role that logged in."""
 WATCHDOG_SECONDS = 2
-"""How long after the server's own timeout the client cancels: for a statement that switched the server's off."""
+"""Seconds after the timeout of the server at which the client cancels. A statement may have turned off the server's timeout."""
 SEARCH_PATH = "pg_catalog, analytics, extensions"
 BOUNDED_SEARCH_PATH = f"bounded, {SEARCH_PATH}"
 """For a person's statement: the functions of `bounded` come before those of PostgreSQL with the same name and arguments."""
 NUMBER_HOLDERS = {"numeric", "numrange", "nummultirange", "jsonb", "jsonpath", "record"}
 """Types of PostgreSQL whose values, or arrays of them, can be short as stored and long as text."""
 FEW_COLUMNS = 100
-"""Up to so many columns, single numbers are at most 15 MB of text."""
+"""Number of columns up to which single numbers have at most 15 MB of text."""
 NUMBERS = {"smallint", "integer", "bigint", "numeric", "real", "double precision"}
 
 Row = tuple[Any, ...]
@@ -64,16 +66,15 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Versions(NamedTuple):
-    """`data` rises with every load that changes something, in the load's own transaction; `schema` is that of the last
-    migration.
-    """
+    """Versions of the database. Each load that changes a row raises `data` in its own transaction. `schema` is the latest
+    migration."""
 
     data: int
     schema: str
 
 
 class Rows:
-    """A result while it is being read: iterate it once, in batches. A JSON value is a `msgspec.Raw`."""
+    """A result that is being read. Iterate over its batches once. A JSON value is a `msgspec.Raw`."""
 
     def __init__(
         self,
@@ -88,10 +89,10 @@ class Rows:
         self.operation = operation
         self.parameters = parameters
         self.versions = versions
-        """Of the snapshot that the rows were read from."""
+        """Versions of the snapshot that the rows are read from."""
         self.columns = list(columns)
         self.truncated = False
-        """Whether `row_limit` left rows out; known once all was read."""
+        """Whether `row_limit` left out rows. It is known after the last batch."""
         self._batches = batches
         self._row_limit = row_limit
 
@@ -100,7 +101,7 @@ class Rows:
         return self.versions.data
 
     def keep_first(self, most: int) -> list[Row]:
-        """A list in which the first rows stand once they were read. Ask for it before they are."""
+        """Return a list that receives the first rows while they are read. Call this before the first batch."""
         first: list[Row] = []
         read = self._batches
 
@@ -131,8 +132,10 @@ Reading = tuple[list[Column], Iterator[list[Row]]]
 
 
 class _RawJson(Loader):
-    """JSON passes as it is stored: parsed, its numbers would be floats. On one line, as the encoders promise: a line end
-    within JSON can only stand between its parts."""
+    """Loader that passes JSON as it is stored, because parsing would turn its numbers into floats.
+
+    The encoders promise one line for each row. A line end in JSON can only be between its tokens, so a space can replace it.
+    """
 
     def load(self, data: Buffer) -> msgspec.Raw:
         return msgspec.Raw(bytes(data).replace(b"\n", b" ").replace(b"\r", b" "))
@@ -148,9 +151,9 @@ def execute(
     row_limit: int | None = None,
     on_backend: Callable[[int], None] | None = None,
 ) -> Iterator[Rows]:
-    """The rows of an operation; `parameters` come from `operation.validate`. `on_backend` is told the backend's pid.
+    """Yield the rows of an operation. `parameters` come from `operation.validate`. `on_backend` receives the pid of the backend.
 
-    Raises the errors of failures.py, on entry and while the rows are read; none carries database text.
+    Raises the errors of failures.py, on entry and while the rows are read. They contain no text of the database.
     """
     with database.connect() as connection:
         if on_backend:
@@ -184,7 +187,7 @@ def execute(
 
 
 def versions(database: Database) -> Versions:
-    """Those of this moment."""
+    """Return the versions of this moment."""
     with database.connect(autocommit=True) as connection:
         try:
             row = connection.execute(query("analytics/versions")).fetchone()
@@ -197,7 +200,7 @@ def versions(database: Database) -> Versions:
 def _begin(
     connection: Connection, timeout_seconds: float, *, role: str, search_path: str, nested_loops: bool
 ) -> Versions:
-    """Open the read-only snapshot with its role and limits; gives the versions that it shows."""
+    """Begin the read-only snapshot with its role and limits. Return the versions that it shows."""
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     limits = {
@@ -219,7 +222,7 @@ def _begin(
 
 @contextmanager
 def _stream(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
-    """A statement of the platform's own."""
+    """Stream the rows of a statement of the platform."""
     statement, arguments = operation.statement, parameters.as_json()
     field = operation.must_exist
     named = arguments[field] if field and field in parameters.model_fields_set else None
@@ -227,7 +230,7 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
         _refuse_unknown(connection, operation, named)
     with connection.cursor() as cursor:
         _pass_json_through(cursor)
-        # Closed, since one that was not read to its end holds the connection's lock, and the rollback would wait for ever.
+        # A stream that was not read to its end holds the lock of the connection. The rollback would wait for ever.
         rows: Any = cursor.stream(statement, arguments, size=BATCH_ROWS)
         with closing(rows) as stream:
             if first := list(islice(stream, BATCH_ROWS)):
@@ -235,15 +238,17 @@ def _stream(connection: Connection, operation: Operation, parameters: Parameters
                 return
     if isinstance(named, str):
         _refuse_unknown(connection, operation, named)
-    # A stream without rows does not say what its columns are; a cursor says so without running.
+    # A stream without rows does not show its columns. A cursor shows them without running the statement.
     with ServerCursor(connection, CURSOR) as described:
         described.execute(statement, arguments)
         yield _columns(described), iter(())
 
 
 def _refuse_unknown(connection: Connection, operation: Operation, named: str | list[str]) -> None:
-    """Raise InvalidParameters for a name that gave no rows or, of a list, for those that are not there; not where there is
-    nothing at all that could be named."""
+    """Raise InvalidParameters for a name that gave no rows. In a list, only unknown names count.
+
+    If the database has nothing that could be named, nothing is raised.
+    """
     message = "names nothing that is there"
     if operation.known_statement:
         known = [name for (name,) in connection.execute(operation.known_statement)]
@@ -261,7 +266,7 @@ def _refuse_unknown(connection: Connection, operation: Operation, named: str | l
 
 @contextmanager
 def _fetch(connection: Connection, operation: Operation, parameters: Parameters) -> Iterator[Reading]:
-    """A person's statement, judged again: not everything that comes here was validated."""
+    """Fetch the rows of a person's statement. The guard judges it again, because not every caller has validated it."""
     from pipeline_project.analytics.guard import check  # noqa: PLC0415 a large library that other operations do without
 
     assert isinstance(parameters, CustomComplexQuery)  # noqa: S101
@@ -277,7 +282,7 @@ def _fetch(connection: Connection, operation: Operation, parameters: Parameters)
             if checked := _with_checked_numbers(tail, cursor.description or []):
                 cursor.execute(wrapped + checked, parameters.params)
         except psycopg.Error as error:
-            # The position in a text that the guard wrote would not be the position in the person's text.
+            # If the guard rewrote the text, positions in the two texts differ.
             prefix = len((head + marker).decode()) if statement in parameters.query else None
             raise _located(error, prefix) from None
         yield columns, _slices(connection)
@@ -297,7 +302,7 @@ def _with_checked_numbers(tail: bytes, described: Sequence[psycopg.Column]) -> b
 
 
 def _holds_numbers(column: psycopg.Column, *, is_wide: bool) -> bool:
-    """Tell whether a value can hold several numbers of any length. In a wide row, one number in each column counts, too."""
+    """Check whether a value can hold several numbers of any length. In a wide row, one number in each column counts, too."""
     info = postgres_types.get(column.type_code)
     if info is None:
         return True
@@ -306,7 +311,7 @@ def _holds_numbers(column: psycopg.Column, *, is_wide: bool) -> bool:
 
 
 def _slices(connection: Connection) -> Iterator[list[Row]]:
-    """Fetch the rows of the named cursor, and hand them on in slices of bounded size."""
+    """Fetch the rows of the named cursor. Yield them in slices of bounded size."""
     # Not the server cursor's own fetch, which turns all fetched rows into objects at once.
     with connection.cursor() as cursor:
         _pass_json_through(cursor)
@@ -320,8 +325,8 @@ def _slices(connection: Connection) -> Iterator[list[Row]]:
 
 
 def _slice_lengths(result: PGresult) -> Iterator[int]:
-    """Give the rows of each slice: as many as fit into SLICE_BYTES, but at least one."""
-    # A type of fixed size (a number, a time) is short as text, too.
+    """Yield the number of rows in each slice: as many as fit into SLICE_BYTES, but at least one."""
+    # A type of fixed size, for example a time, is also short as text.
     columns = [column for column in range(result.nfields) if result.fsize(column) < 0]
     rows = size = 0
     for row in range(result.ntuples):
@@ -335,7 +340,7 @@ def _slice_lengths(result: PGresult) -> Iterator[int]:
 
 
 def _located(error: psycopg.Error, prefix: int | None) -> Exception:
-    """The error for a person's statement, with the place in it where PostgreSQL stumbled, unless `prefix` is None."""
+    """Return the error of a person's statement, with its position in the statement unless `prefix` is None."""
     place = 0
     if prefix is not None:
         place = int(error.diag.statement_position or 0) - len(f'DECLARE "{CURSOR}" CURSOR FOR ') - prefix
@@ -350,7 +355,7 @@ def _until(deadline: float, batches: Iterator[list[Row]]) -> Iterator[list[Row]]
 
 
 def _columns(cursor: psycopg.Cursor[Row]) -> list[Column]:
-    """Names are made distinct (`count`, `count_2`), so that a row can be an object."""
+    """Return the columns. Equal names get numbers (`count`, `count_2`), because a row can become a JSON object."""
     columns: dict[str, Column] = {}
     for described in cursor.description or ():
         name, n = described.name, 1
@@ -364,7 +369,7 @@ def _columns(cursor: psycopg.Cursor[Row]) -> list[Column]:
 def _type_name(described: psycopg.Column) -> str:
     info = postgres_types.get(described.type_code)
     if info is None:
-        return "text"  # psycopg, too, hands a type that it does not know on as text
+        return "text"  # psycopg also returns values of unknown types as text
     name = info.regtype
     if described.type_code == info.array_oid:
         return f"{name}[]"
@@ -384,7 +389,7 @@ def _cancel(connection: Connection) -> None:
 
 
 def _leave_clean(connection: Connection) -> None:
-    """Nothing of a query outlives it, whatever it was: no transaction, setting, lock, cursor or temporary table."""
+    """End the transaction, and discard settings, locks, cursors and temporary tables of the query."""
     with suppress(psycopg.Error):
         connection.rollback()
         connection.autocommit = True

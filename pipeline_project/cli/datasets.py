@@ -1,4 +1,4 @@
-"""`pipeline datasets`: what is declared, and the SQL that follows from it."""
+"""`pipeline datasets`: shows the declared datasets and their SQL."""
 
 import sys
 from typing import Annotated
@@ -14,7 +14,7 @@ from pipeline_project.schema.templates import statement, statements
 from pipeline_project.sources.registry import sources
 from pipeline_project.terminal import print_line, print_table
 
-app = typer.Typer(help="The datasets, their fields and their SQL.")
+app = typer.Typer(help="Show datasets, their fields and their SQL.")
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Name of a dataset, as `pipeline datasets` lists it.")

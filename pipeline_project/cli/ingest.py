@@ -1,4 +1,4 @@
-"""`pipeline status | rejects | sources | explain | replay | discover`: ingestion from a terminal."""
+"""`pipeline status | rejects | sources | explain | replay | discover`: commands for uploaded files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,20 +34,21 @@ from pipeline_project.services import Services
 from pipeline_project.sources.registry import sources
 from pipeline_project.terminal import moment, plain, print_line, print_table
 
-rejects = typer.Typer(help="Rows that could not be loaded.", no_args_is_help=True)
+rejects = typer.Typer(help="Show, replay and discard records that could not be loaded.", no_args_is_help=True)
 systems = typer.Typer()
 
 ATTEMPTS = 2
-"""Calls to AWS before an error counts: a person waits."""
+"""Number of calls to AWS before an error counts. It is small, because a person waits."""
 LARGEST_ID = 2**63 - 1
 MOST = 100_000
 BAD_SHOWN = 20
-UNROUTABLE = "no source is registered for its folder: move it, or add the source and replay it"
+UNROUTABLE = "No source is registered for this folder. Move the file, or add the source and replay the file."
 
-SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this source system.")]
-PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only of objects whose key begins so.")]
+SourceOption = Annotated[str | None, typer.Option("--source", help="Only objects of this source.")]
+PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Only objects whose key begins with this text.")]
 IdArguments = Annotated[
-    list[int] | None, typer.Argument(help="Numbers of rejects, as `list` shows them.", min=1, max=LARGEST_ID)
+    list[int] | None,
+    typer.Argument(help="Numbers of rejects, as `pipeline rejects list` shows them.", min=1, max=LARGEST_ID),
 ]
 
 
@@ -58,9 +59,9 @@ def _loader() -> Iterator[Connection]:
 
 
 def status(
-    limit: Annotated[int, typer.Option(help="Most objects with a fault to show.", min=1, max=MOST)] = 20,
+    limit: Annotated[int, typer.Option(help="Greatest number of objects with an error to show.", min=1, max=MOST)] = 20,
 ) -> None:
-    """What became of the objects: how many are in which state, and what somebody has to look at."""
+    """Show how many objects are in each state, and which objects need attention. Use it after an upload."""
     with _loader() as connection:
         summary = connection.execute(query("ingest/inspection/status_summary")).fetchall()
         attention = connection.execute(query("ingest/inspection/status_attention"), {"limit": limit + 1}).fetchall()
@@ -73,7 +74,7 @@ def status(
         print_table(
             *("id", "object", "state", "code", "reason", "at"),
             rows=shown,
-            title="To be looked at",
+            title="Needs attention",
             caption=_more(attention, limit),
         )
 
@@ -83,9 +84,9 @@ def list_rejects(
     source: SourceOption = None,
     prefix: PrefixOption = None,
     state: Annotated[str, typer.Option("--status", help=f"{', '.join(get_args(Status))} or all.")] = "open",
-    limit: Annotated[int, typer.Option(help="Most rows to show.", min=1, max=MOST)] = 100,
+    limit: Annotated[int, typer.Option(help="Greatest number of records to show.", min=1, max=MOST)] = 100,
 ) -> None:
-    """Show rejected rows, the latest first."""
+    """List rejected records, the latest first."""
     if state not in (*get_args(Status), "all"):
         raise Permanent(f"--status {state}: it is {', '.join(get_args(Status))} or all")
     wanted: Status | None = None if state == "all" else state  # pyright: ignore[reportAssignmentType] checked above
@@ -103,7 +104,7 @@ def list_rejects(
 
 @rejects.command("show")
 def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]) -> None:
-    """Show one rejected row as it was sent, and all that is wrong with it."""
+    """Show a rejected record as it was sent, with all its errors."""
     with _loader() as connection:
         reject = quarantine.shown(connection, reject_id)
     line = f", line {reject.line}" if reject.line else ""
@@ -120,49 +121,49 @@ def show_reject(reject_id: Annotated[int, typer.Argument(min=1, max=LARGEST_ID)]
 
 @rejects.command("replay")
 def replay_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
-    """Map open rejects anew, after a mapping was mended, and load those that are good now."""
+    """Map open rejects again, and load the records that are valid now. Use it after you corrected a mapping."""
     with _loader() as connection:
         result = quarantine.replay(connection, _selection(reject_ids, source, prefix))
     print_line(f"{result.resolved} resolved, {result.still_bad} still bad")
     if result.superseded:
-        print_line(f"{result.superseded} superseded meanwhile: of their entity there is something newer")
+        print_line(f"{result.superseded} superseded meanwhile: a newer record of the same entity is loaded")
     if result.not_tried:
         print_line(
-            f"{result.not_tried} not tried: their object was refused whole or is at work, or the row is too long or ragged; "
-            "`pipeline replay` reads the object"
+            f"{result.not_tried} not tried: the whole file failed or is being loaded, or the record is too long or ragged. "
+            "Run `pipeline replay` for the file."
         )
 
 
 @rejects.command("discard")
 def discard_rejects(reject_ids: IdArguments = None, source: SourceOption = None, prefix: PrefixOption = None) -> None:
-    """Settle open rejects that nobody will mend. They stay in the table."""
+    """Settle open rejects that will not be corrected. They stay in the table."""
     with _loader() as connection:
         print_line(f"{quarantine.discard(connection, _selection(reject_ids, source, prefix))} discarded")
 
 
 def _check(source: str | None, prefix: str | None) -> None:
-    """That what was said does not mean everything, or nothing, by mistake."""
+    """Raise Permanent for an unknown source, and for an empty prefix, which would mean all objects."""
     if source is not None and source not in sources():
         raise Permanent(f"--source {source}: it is {', '.join(sources())}")
     if prefix is not None and not prefix.strip():
-        raise Permanent("--prefix is empty, which would mean everything: say what the keys begin with")
+        raise Permanent("--prefix is empty, which would mean all objects. Give the beginning of the keys.")
 
 
 def _more(found: Sequence[object], limit: int) -> str | None:
-    """A table's caption where there are more than it shows."""
+    """Return the caption of a table that does not show everything."""
     return f"and more: --limit shows more than {limit:,}" if len(found) > limit else None
 
 
 def _selection(reject_ids: list[int] | None, source: str | None, prefix: str | None) -> Selection:
     _check(source, prefix)
     if not reject_ids and source is None and prefix is None:
-        raise Permanent("say which rejects: their numbers, --source or --prefix")
+        raise Permanent("Name the rejects: give their numbers, --source or --prefix.")
     return Selection(reject_ids or None, source, prefix)
 
 
 @systems.callback(invoke_without_command=True)
 def list_sources(context: typer.Context) -> None:
-    """The source systems that are known, the folders of their objects and what they may send."""
+    """List the sources, the folders of their objects, and the mapping version of each dataset."""
     if context.invoked_subcommand is not None:
         return
     with _loader() as connection:
@@ -185,7 +186,7 @@ def list_sources(context: typer.Context) -> None:
 
 
 def _mapping(in_use: MappingInUse | None, fingerprint: str) -> str:
-    """The version of a mapping, the day since when it is used, and what the next load does about it."""
+    """Return the version of a mapping, its first day, and whether the next load begins a new version."""
     if in_use is None:
         return "not loaded yet"
     told = f"{in_use.version} since {in_use.created_at:%Y-%m-%d}"
@@ -258,7 +259,7 @@ def _key(file: Path) -> str:
         if parts[place] in folders:
             return "/".join(parts[place:])
     raise Permanent(
-        f"{file} does not lie below one of {', '.join(sorted(folders))}: say --key <source>-data/{file.name}"
+        f"{file} is not in one of the folders {', '.join(sorted(folders))}. Add --key <source>-data/{file.name}"
     )
 
 
@@ -266,7 +267,7 @@ def _show_preview(result: Preview) -> None:
     outcome = result.outcome
     state = "refused" if outcome.fault else outcome.state
     print_line(f"{result.key} would be {state} ({outcome.format})")
-    if outcome.fault:  # counts would say nothing: all of it is refused
+    if outcome.fault:  # the whole file is refused, so counts mean nothing
         print_line(placed(outcome.fault.message, outcome.fault.line, outcome.fault.column), "red")
     else:
         print_table(*COUNTS, rows=[[getattr(outcome, name) for name in COUNTS]])
@@ -377,28 +378,33 @@ def _why(state: State) -> str:
 
 def replay_objects(
     object_ids: Annotated[
-        list[int] | None, typer.Argument(help="Ids of objects in the ledger.", min=0, max=LARGEST_ID)
+        list[int] | None, typer.Argument(help="IDs of objects, as `pipeline status` shows them.", min=0, max=LARGEST_ID)
     ] = None,
     prefix: PrefixOption = None,
     source: SourceOption = None,
-    day: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of arrival, UTC.")] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only objects that arrived on this day (UTC).")
+    ] = None,
 ) -> None:
-    """Load objects once more; what is there already stays as it is."""
+    """Load objects again, for example after you corrected a mapping. Rows that are up to date do not change."""
     _check(source, prefix)
     if not object_ids and prefix is None and source is None and day is None:
-        raise Permanent("say which objects: their ids, --prefix, --source or --day")
+        raise Permanent("Name the objects: give their IDs, --prefix, --source or --day.")
     with _loader() as connection:
         waiting = requeue(connection, Objects(object_ids or None, prefix, source, day.date() if day else None))
     print_line(
-        f"{len(waiting)} objects wait to be loaded; the landing sensor takes them"
+        f"{len(waiting)} objects wait to be loaded. The landing sensor starts the load."
         if waiting
-        else "0 objects wait to be loaded: the ledger has none that fits; `pipeline status` shows what there is"
+        else "0 objects wait to be loaded: the ledger has no such object. `pipeline status` shows the objects."
     )
 
 
 def discover_objects() -> None:
-    """Compare the landing bucket with the ledger now, for what no event told of; the sensors do so every ten minutes."""
+    """Compare the landing bucket with the ledger, and record objects that no event announced.
+
+    The sensors do this every ten minutes. Use the command if you do not want to wait.
+    """
     with Services() as services, services.loader.connect(autocommit=True) as connection:
         found = list_all(connection, services.s3, services.settings.landing_bucket)
-    ignored = f"; ignored, as empty or a folder: {found.ignored}" if found.ignored else ""
-    print_line(f"{found.new} objects were not known; the landing sensor takes them{ignored}")
+    ignored = f" {found.ignored} were ignored, because they are empty or folders." if found.ignored else ""
+    print_line(f"{found.new} objects are new. The landing sensor starts their load.{ignored}")

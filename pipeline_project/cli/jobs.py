@@ -1,4 +1,4 @@
-"""`pipeline jobs …`: the job API for people and scripts, through the REST facade and nothing else."""
+"""`pipeline jobs …`: commands for people and scripts that use the job API. They only call the REST facade."""
 
 import contextlib
 import json
@@ -20,8 +20,8 @@ from pipeline_project.services import Services
 from pipeline_project.terminal import console
 
 app = typer.Typer(
-    help="Submit jobs, watch them, fetch their results. "
-    "Status: 0 well, 1 an error, 2 wrong usage, 3 the job failed, 4 it was cancelled, 5 it timed out, 6 it goes on.",
+    help="Submit jobs, watch them, and fetch their results. Exit codes: 0 success, 1 error, 2 wrong usage, 3 the job failed, "
+    "4 it was cancelled, 5 it timed out, 6 it is still running.",
     no_args_is_help=True,
 )
 EXITS = {
@@ -31,9 +31,9 @@ EXITS = {
     "TIMED_OUT": Exit.JOB_TIMED_OUT,
 }
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the document as the API gives it.")]
-Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most; then status 6.", min=0)]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="ID of the job.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the document of the API.")]
+Timeout = Annotated[float | None, typer.Option(help="Longest wait in seconds. Then the exit code is 6.", min=0)]
 
 
 @app.callback()
@@ -50,16 +50,23 @@ def submit(
     context: typer.Context,
     operation: Annotated[str, typer.Argument(help="One of `pipeline jobs operations`.")],
     param: Annotated[
-        list[str] | None, typer.Option("--param", "--parameter", "-p", metavar="NAME=VALUE", help="May be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--param", "--parameter", "-p", metavar="NAME=VALUE", help="A parameter. The option can be repeated."
+        ),
     ] = None,
-    parameters: Annotated[str | None, typer.Option(metavar="JSON", help="All parameters, or `-` to read them.")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(metavar="JSON", help="All parameters. `-` reads them from standard input.")
+    ] = None,
     result_format: Annotated[str, typer.Option("--format", help="json, ndjson, csv or parquet.")] = "json",
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key gives the same job.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Stay until its end.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A repeated call with the same key returns the same job.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job is finished.")] = False,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a job; its id on standard output, for scripts."""
+    """Submit a job, and print its ID."""
     given = _parameters(param or [], parameters)
     job = _client(context).submit(operation, given, result_format=result_format, idempotency_key=idempotency_key)
     if wait:
@@ -73,12 +80,14 @@ def submit(
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    state: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    operation: Annotated[str | None, typer.Option(help="Only of this operation.")] = None,
-    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state. The option can be repeated.")
+    ] = None,
+    operation: Annotated[str | None, typer.Option(help="Only jobs of this operation.")] = None,
+    limit: Annotated[int, typer.Option(help="Greatest number of jobs.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Your jobs, newest first."""
+    """List your jobs, the newest first."""
     filters: dict[str, Any] = {"limit": min(limit, 100)}
     filters |= {"state": state} if state else {}
     filters |= {"operation": operation} if operation else {}
@@ -97,7 +106,7 @@ def list_jobs(
 
 @app.command()
 def operations(context: typer.Context) -> None:
-    """What can be asked."""
+    """List the operations with their parameters."""
     for each in _client(context).operations():
         typer.echo(f"{each['name']}: {each['summary']}")
         for name, schema in each["parameters"].get("properties", {}).items():
@@ -106,19 +115,19 @@ def operations(context: typer.Context) -> None:
 
 @app.command()
 def show(context: typer.Context, job_id: JobId) -> None:
-    """How a job stands, in full."""
+    """Show the document of a job."""
     _print_json(_client(context).job(job_id))
 
 
 @app.command()
 def wait(context: typer.Context, job_id: JobId, timeout: Timeout = None, as_json: AsJson = False) -> None:
-    """Stay until a job's end; the status says how it ended."""
+    """Wait until a job is finished. The exit code shows how it ended."""
     _finish(_watched(context, job_id, timeout), as_json)
 
 
 @app.command()
 def cancel(context: typer.Context, job_id: JobId) -> None:
-    """End a job."""
+    """Cancel a job."""
     typer.echo(_client(context).cancel(job_id)["state"])
 
 
@@ -128,7 +137,7 @@ def download(
     job_id: JobId,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: <job>.<format> here.")] = None,
 ) -> None:
-    """Fetch a result; an interrupted download goes on where it stopped."""
+    """Download a result. An interrupted download continues where it stopped."""
     client = _client(context)
     job = client.job(job_id)
     path = output or Path(f"{job_id}.{job['format']}")
@@ -142,10 +151,10 @@ def download(
 def _client(context: typer.Context) -> Client:
     url, api_key = context.obj
     if url is None:
-        with contextlib.suppress(ConfigurationError):  # here is no platform, perhaps: the address is all that is needed
+        with contextlib.suppress(ConfigurationError):  # without a platform here, the address is enough
             url = Services().settings.api_url
     if url is None:
-        raise Permanent("no address of the API: give --url or set PIPELINE_API_URL")
+        raise Permanent("The address of the API is missing. Give --url, or set PIPELINE_API_URL.")
     return Client(url, api_key=api_key)
 
 
@@ -171,7 +180,7 @@ def _finish(job: Document, as_json: bool) -> None:
 
 
 def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
-    """`-p top_n=3`: a value that is JSON is taken as such, any other as text."""
+    """Read parameters, for example `-p top_n=3`. A value that is JSON is read as JSON, every other value as text."""
     try:
         found = exact_json.decode(sys.stdin.read() if text == "-" else text or "{}")
     except ValueError:
@@ -192,6 +201,6 @@ def _parameters(pairs: list[str], text: str | None) -> dict[str, Any]:
 def _print_json(document: Any) -> None:
     text = msgspec.json.format(exact_json.encode(document), indent=2).decode()
     if printable(text, keep="\n") != text:
-        # Escapes of JSON, so that programs read what was sent.
+        # Text that a terminal must not see is escaped as JSON does, so that programs still read the same value.
         text = "".join(character if character.isascii() else json.dumps(character)[1:-1] for character in text)
     typer.echo(text)

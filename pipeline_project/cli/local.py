@@ -1,4 +1,4 @@
-"""`pipeline local …`: the whole platform on this machine."""
+"""`pipeline local …`: commands that run the whole platform on this machine."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ from pipeline_project.settings import LocalSettings, Settings
 app = typer.Typer(help="The whole platform on this machine, without Docker or AWS.", no_args_is_help=True)
 LOAD_SECONDS = 180
 STOP_SECONDS = 60
-"""What `stop` waits for the other process."""
+"""Longest wait of `stop` for the other process."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 FAULTS = (PipelineError, OSError, BotoCoreError, ClientError, psycopg.Error)
 """Errors of what the platform runs on. They are reported as a sentence."""
@@ -50,7 +50,7 @@ Binaries = Annotated[
 
 @app.command()
 def run(binaries: Binaries = None) -> None:
-    """Start everything, load examples/, show what happened; stay until Ctrl-C."""
+    """Start everything, load examples/ and show the result. Run until Ctrl-C."""
     with _session(binaries) as (console, stack):
         settings = stack.start()
         try:
@@ -69,18 +69,18 @@ def up(
         bool,
         typer.Option(
             "--stock",
-            help="With Dagster's own launcher, queue and storage, and sensors that do not listen: slow, to compare with.",
+            help="Use Dagster's own launcher, queue and storage, and no long polling. It is slow, for comparison only.",
         ),
     ] = False,
 ) -> None:
-    """Start everything and stay until Ctrl-C; load nothing."""
+    """Start everything without loading examples/. Run until Ctrl-C."""
     with _session(binaries, stock=stock) as (console, stack):
         _stay(console, stack, stack.start())
 
 
 @app.command()
 def demo(binaries: Binaries = None) -> None:
-    """Start everything, load examples/, verify each step, stop; status 0 only if every step holds."""
+    """Start everything, load examples/, verify each step, and stop. The exit code is 0 only if every step was verified."""
     with _session(binaries) as (console, stack):
         settings = stack.start()
         failures = _load_examples(console, stack, settings).verify(console)
@@ -92,7 +92,7 @@ def demo(binaries: Binaries = None) -> None:
 
 @app.command()
 def status() -> None:
-    """What runs, and where."""
+    """Show the running parts and their addresses."""
     console, state = StepConsole(), State.of_working_folder()
     holder = state.holder()
     if holder is None:
@@ -112,14 +112,14 @@ def status() -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop what `run` or `up` has started in another terminal."""
+    """Stop the platform that `run` or `up` started in another terminal."""
     console, state = StepConsole(), State.of_working_folder()
     holder = state.holder()
     if holder is None:
         console.print("Nothing runs here.")
         return
     if not holder.pid:
-        raise typer.BadParameter("it is just starting; try again")
+        raise typer.BadParameter("The platform is just starting. Try again.")
     with console.step(f"Stopping process {holder.pid}"):
         with suppress(ProcessLookupError):
             os.kill(holder.pid, signal.SIGTERM)
@@ -132,7 +132,7 @@ def stop() -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = None) -> None:
-    """psql on the running database; further arguments are psql's (for instance -c 'SELECT …')."""
+    """Open psql on the running database. Further arguments go to psql, for example -c 'SELECT …'."""
     conninfo = State.of_working_folder().psql_conninfo(role)
     program = (binaries or wheel_binaries()) / "psql"
     os.execv(program, ["psql", conninfo, *context.args])  # noqa: S606 a shell is what this avoids
@@ -140,9 +140,9 @@ def psql(context: typer.Context, role: Role = "reader", binaries: Binaries = Non
 
 @app.command()
 def env() -> None:
-    """Print variables with which aws, boto3 and rclone reach the emulator: eval "$(pipeline local env)".
+    """Print variables for aws, boto3 and rclone. Use: eval "$(pipeline local env)".
 
-    rclone knows the emulator as the remote `pipeline:`.
+    With these variables, the tools reach the emulator. In rclone, it is the remote `pipeline:`.
     """
     settings = Services().settings
     variables = {
@@ -163,12 +163,12 @@ def env() -> None:
 
 
 class Interrupted(BaseException):
-    """Somebody asked us to stop."""
+    """Raised by the first signal that asks the process to stop."""
 
 
 @contextmanager
 def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[StepConsole, Stack]]:
-    """The locked state folder and a stack on it, stopped at the end; an error is told in one line and is status 1."""
+    """Lock the state folder, and yield a stack that is stopped at the end. An error becomes one line and exit code 1."""
     console, state = StepConsole(), State.of_working_folder()
     try:
         with state.locked():
@@ -205,7 +205,7 @@ def _session(binaries: Path | None, *, stock: bool = False) -> Iterator[tuple[St
 
 
 def _raise_on_signal() -> None:
-    """The first of them ends whatever the main thread does; those after it change nothing, as it is ending already."""
+    """Let the first signal interrupt the main thread. Later signals have no effect, because the end has begun."""
 
     def interrupt(_number: int, _frame: object) -> None:
         _ignore_signals()

@@ -1,4 +1,4 @@
-"""`pipeline …`: the commands of all parts under one name. A foreseen error is one line and Exit.ERROR."""
+"""`pipeline …`: all commands under one name. An expected error is printed as one line, with Exit.ERROR."""
 
 import logging
 import sys
@@ -41,7 +41,7 @@ app.add_typer(ingest.systems, name="sources")
 app.add_typer(datasets, name="datasets")
 app.add_typer(migrations, name="migrations")
 app.add_typer(jobs, name="jobs")
-if find_spec("supervisor") is not None:  # the `local` extra, which an image for AWS does without
+if find_spec("supervisor") is not None:  # an image for AWS lacks the `local` extra
     from pipeline_project.cli.local import app as local
     from pipeline_project.cli.metrics import metrics
 
@@ -54,12 +54,12 @@ def main() -> None:
     try:
         app()
     except PipelineError as error:
-        if logs.is_configured():  # the last line of a service belongs to its other lines
+        if logs.is_configured():  # a service logs its last line like all others
             logging.getLogger(logs.LOGGER).critical("%s", error)
             sys.exit(Exit.ERROR)
         _complain(str(error))
     except BotoCoreError as error:
-        _complain(f"AWS cannot be reached ({type(error).__name__}); on a laptop `make run` starts what stands for it")
+        _complain(f"AWS cannot be reached ({type(error).__name__}). On a laptop, `make run` starts an emulator.")
     except ClientError as error:
         _complain(f"AWS: {error} (`pipeline health` says what can be reached)")
 

@@ -1,4 +1,4 @@
-"""`pipeline metrics`: what CloudWatch would show, from the log lines of this machine's platform."""
+"""`pipeline metrics`: shows the metrics that CloudWatch would show, from the log lines of this machine's platform."""
 
 import json
 import time
@@ -16,12 +16,12 @@ from pipeline_project.terminal import console
 
 MARK = '{"_aws":'
 LEVELS = {"ObjectsWaiting", "OldestWaitingSeconds"}
-"""Of which the last value counts and a sum means nothing."""
+"""Metrics whose last value counts. Their sum means nothing."""
 
 
 @dataclass
 class Figure:
-    """A metric of one set of dimensions."""
+    """Values of a metric for one set of dimensions."""
 
     count: int = 0
     total: float = 0.0
@@ -37,8 +37,10 @@ class Figure:
             self.last, self.last_at = value, at
 
 
-def metrics(minutes: Annotated[int, typer.Option(help="Of so many minutes back.", min=1)] = 60) -> None:
-    """Show the platform's figures: records, rejects, lag, batches, jobs, cache, backlog."""
+def metrics(
+    minutes: Annotated[int, typer.Option(help="Length of the period up to now, in minutes.", min=1)] = 60,
+) -> None:
+    """Show the metrics of the platform: records, rejects, lag, batches, jobs, cache, backlog."""
     since = (time.time() - 60 * minutes) * 1_000
     found = figures([*_of_programs(), *_of_functions()], since)
     table = Table("metric", "of", "lines", "sum", "average", "most", "last", box=None)
@@ -50,9 +52,9 @@ def metrics(minutes: Annotated[int, typer.Option(help="Of so many minutes back."
 
 
 def figures(lines: Iterable[str], since: float) -> dict[tuple[str, str], Figure]:
-    """By metric and what it is of (a source, an operation, or all); `since` in milliseconds of Unix time."""
+    """Return values by metric and dimension (a source, an operation, or all). `since` is in milliseconds of Unix time."""
     found: dict[tuple[str, str], Figure] = {}
-    # Dagster both keeps and passes on what a step writes, so a line may be there twice.
+    # Dagster stores the output of a step and also passes it on, so a line can occur twice.
     for text in dict.fromkeys(lines):
         document = _parsed(text)
         if document is None or document["_aws"]["Timestamp"] < since:
@@ -81,7 +83,7 @@ def _of_programs() -> Iterator[str]:
 
 
 def _of_functions() -> Iterator[str]:
-    """What the emulator keeps of its functions' output, as CloudWatch Logs would."""
+    """Yield log lines of functions, which the emulator stores as CloudWatch Logs does."""
     with Services() as services:
         logs = services.client("logs")
         for group in logs.describe_log_groups()["logGroups"]:  # a function's is named by the template

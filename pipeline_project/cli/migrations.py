@@ -1,4 +1,4 @@
-"""`pipeline migrations make`: a migration from the declaration of the datasets."""
+"""`pipeline migrations make`: writes a migration from the declaration of the datasets."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +13,12 @@ from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import ConfigurationError
 from pipeline_project.terminal import print_line
 
-app = typer.Typer(help="Migrations of the database.", no_args_is_help=True)
+app = typer.Typer(help="Make migrations of the database.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Keep `make` a command of its own: Typer would otherwise run the only command without its name."""
+    """Keep the name of the command `make`. Without this callback, Typer would run a single command without its name."""
 
 
 @app.command("make")

@@ -27,14 +27,14 @@ WRITTEN: dict[Kind, dict[str, str]] = {
         "tests/test_operation_{}.py": "test_operation.py",
     },
 }
-"""The files of a kind, each with its template."""
+"""Files of each kind, with their templates."""
 ONCE = {
     "__init__.py": "package.py",
     "conftest.py": "conftest.py",
     "tests/__init__.py": "tests_package.py",
     "tests/test_contract.py": "test_contract.py",
 }
-"""What a folder of plug-ins has once."""
+"""Files that a folder of plug-ins has once."""
 NEXT: dict[Kind, str] = {
     "source": (
         "Replace the names of the fields in {folder}/sources/{name}.py by those of the source.\n"

@@ -22,7 +22,7 @@ from pipeline_project.terminal import plain
 
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 other machines reach a container; its security group decides which
 ATTEMPTS = 2
-"""Calls to AWS before an error counts: a person waits."""
+"""Number of calls to AWS before an error counts. It is small, because a person waits."""
 DAGSTER_HOME = Path("/opt/dagster")
 PROGRAM, DAGSTER_TABLES = (
     "pipeline_project.operate.program",
@@ -54,7 +54,7 @@ def health() -> None:
 def serve(
     part: serving.Part,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = ALL_INTERFACES,
-    port: Annotated[int | None, typer.Option(help="Unless given, the one that the others expect.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: the port that the other parts expect.")] = None,
     home: Home = DAGSTER_HOME,
 ) -> None:
     """Run a part of the platform in this process. The containers of the image use this command."""
@@ -65,7 +65,11 @@ def serve(
 def migrate(
     home: Annotated[
         Path | None,
-        typer.Option("--dagster-home", envvar="DAGSTER_HOME", help="Unless given, Dagster's are left alone."),
+        typer.Option(
+            "--dagster-home",
+            envvar="DAGSTER_HOME",
+            help="Folder with dagster.yaml. Without it, Dagster's own tables are not migrated.",
+        ),
     ] = None,
 ) -> None:
     """Bring databases, roles and schemas to this release. Run it before you start the services; you can repeat it."""
@@ -85,7 +89,7 @@ def migrate(
         # In its own process, because importing Dagster takes seconds and no other command here needs Dagster.
         done = subprocess.run([sys.executable, "-m", PROGRAM, DAGSTER_TABLES, home], check=False)  # noqa: S603 our own program
         if done.returncode:
-            raise Permanent("Dagster's own tables could not be migrated: the lines before this one say why")
+            raise Permanent("Dagster's own tables could not be migrated. The lines before this line say why.")
         log.info("%s: up to date", dagster["dbname"])
 
 

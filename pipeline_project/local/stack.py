@@ -1,4 +1,4 @@
-"""The whole platform on one machine: what runs, in which order it starts and stops, and when it is ready."""
+"""Starts and stops the whole platform on one machine: its parts, their order, and the checks that they are ready."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ DAGSTER_PROGRAMS = ("dagster-daemon", "dagster-webserver", WARM, "code-server")
 ANSWER_SECONDS = 15
 REST_SECONDS = 0.5
 REST_ANSWERS = 40
-"""So many wrong answers of the REST facade are believed. Not seconds: on a slow machine each of them takes longer."""
+"""Number of error responses of the REST facade after which the start fails. A time would be too short on a slow machine."""
 PORT_ATTEMPTS = 5
 WATCH_SECONDS = 2
 T = TypeVar("T")
@@ -47,9 +47,9 @@ LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { loadSta
 
 
 class Stack:
-    """The parts of one state folder, which the caller has locked. Use it from the main thread.
+    """The parts of the platform for one state folder. The caller has locked the folder, and calls from the main thread.
 
-    Whatever an earlier run has left behind must be ended before: it sits on the ports.
+    Processes of an earlier run must be ended before, because they use the ports.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Stack:
         ready_seconds: float | None = None,
         allowed_origins: str = "",
     ) -> None:
-        """`stock`: with Dagster's own launcher, queue and storage, and sensors that do not listen.
+        """`stock`: use Dagster's own launcher, queue and storage, and sensors without long polling.
 
-        `ready_seconds`: the longest wait for a part that starts; `None`: as long as its process lives.
+        `ready_seconds`: the longest wait for a part that starts. None: wait as long as its process runs.
         `allowed_origins`: origins whose pages may call the REST facade, separated by commas.
         """
         self._state = state
@@ -92,7 +92,7 @@ class Stack:
         self.dagster_url = f"http://{HOST}:{self._ports['dagster']}"
 
     def _programs(self) -> list[Program]:
-        """First to last; supervisord itself, when it must, stops them from last to first."""
+        """Return the programs in the order of their start. If supervisord stops them by itself, it does so in reverse order."""
         code_server = self._state.sockets / "code-server.sock"
         workers = self._state.sockets / "workers.sock"
         direct = {"NO_PROXY": HOST, "no_proxy": HOST}
@@ -122,7 +122,7 @@ class Stack:
             Program("postgres", self.server.command(), stop_signal="INT", stop_seconds=20),
             module("aws", direct, "pipeline_project.local.aws_server", *emulator),
             module("dagster-migrate", dagster, TABLES, str(self._state.dagster_home), once=True),
-            # It would wait a minute for sensors that are just listening to the queue; nothing is lost with them.
+            # It would wait a minute for sensors that are polling the queue. Stopping these sensors loses nothing.
             module("code-server", dagster, "dagster", *grpc, stop_seconds=3),
             module(WARM, dagster, WORKERS, str(workers), str(self._state.dagster_home), self._definitions),
             module("dagster-webserver", dagster, "pipeline_project.local.webserver", *webserver),
@@ -132,7 +132,7 @@ class Stack:
     # --- start
 
     def start(self) -> Settings:
-        """Start everything; returns when it is ready. PipelineError says which part is not, and why."""
+        """Start everything, and return when all parts are ready. PipelineError says which part is not ready, and why."""
         if folder := plugins.folder():
             self._console.note(f"with the plug-ins of {folder}")
         # A plug-in that cannot be used is reported before any part starts.
@@ -142,7 +142,7 @@ class Stack:
             try:
                 return self._start()
             except PortTaken as error:
-                # It was free when it was chosen.
+                # The port was free when it was chosen.
                 if attempt == PORT_ATTEMPTS:
                     raise
                 self._console.note(f"{error}: starting again with a free port")
@@ -167,7 +167,7 @@ class Stack:
             try:
                 return self._start_parts(pool)
             except BaseException:
-                self._stopping.set()  # the other steps give up
+                self._stopping.set()  # makes the other steps give up
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -184,7 +184,7 @@ class Stack:
         target.write_text(yaml.safe_dump(kept | {"storage": storage}), "utf-8")
 
     def _start_parts(self, pool: ThreadPoolExecutor) -> Settings:
-        """Each step waits for those it needs; everything else goes side by side."""
+        """Run all steps at the same time. Each step waits for the steps that it needs."""
         postgres = pool.submit(self._start_postgres)
         aws = pool.submit(self._start_aws)
         bundle = pool.submit(self._build_bundle)
@@ -196,13 +196,13 @@ class Stack:
         steps: list[Future[Any]] = [postgres, aws, bundle, schema, settings, dagster, location, rest]
         done, _ = wait(steps, return_when=FIRST_EXCEPTION)
         for error in filter(None, (step.exception() for step in done)):
-            if not isinstance(error, GivenUp):  # which only follows from the one we look for
+            if not isinstance(error, GivenUp):  # the consequence of another error
                 raise error
         self._state.announce(self.addresses(settings.result()))
         return settings.result()
 
     def addresses(self, settings: Settings) -> dict[str, str]:
-        """What a person wants to open or paste, each under its label."""
+        """Return addresses and commands for people, each under its label."""
         pipeline = os.path.relpath(Path(sys.prefix) / "bin" / "pipeline")
         return {
             "Dagster": self.dagster_url,
@@ -263,7 +263,7 @@ class Stack:
 
     def _start_code_server(self, settings: "Future[Settings]", dagster: "Future[None]") -> None:
         with self._console.step(f"Dagster definitions ({self._definitions})"):
-            # It reads the settings when it loads the definitions, which takes long. Mostly they are those of last time.
+            # It reads the settings when it loads the definitions, which takes long. The settings are usually the same as before.
             early = self._state.read_settings()
             if early:
                 self._supervised.start_program("code-server")
@@ -293,7 +293,7 @@ class Stack:
             while (answer := self._ask_rest(f"{base}/health")) is None or answer.status != 200:
                 if self._stopping.is_set():
                     raise GivenUp("REST facade")
-                # No answer at all is a slow machine, where the function is still starting.
+                # Without any response, the function is still starting on a slow machine.
                 wrong += answer is not None
                 is_late = self._ready_seconds is not None and time.monotonic() > started + self._ready_seconds
                 if is_late or wrong == REST_ANSWERS:
@@ -320,7 +320,7 @@ class Stack:
         return request("GET", url, timeout=ANSWER_SECONDS).status == 200
 
     def _run(self, name: str, is_ready: Callable[[], bool], port: int | None = None) -> None:
-        """Start a program and wait until it serves, on its port if it has one."""
+        """Start a program and wait until it is ready. If it has a port, it must listen on this port."""
         self._supervised.run(
             name,
             is_ready,
@@ -331,7 +331,7 @@ class Stack:
         )
 
     def _after(self, step: "Future[T]") -> T:
-        """The outcome of a step that this one needs. GivenUp if it has none."""
+        """Return the result of a step that the caller needs. Raise GivenUp if the step failed."""
         try:
             return step.result()
         except BaseException as error:
@@ -340,9 +340,9 @@ class Stack:
     # --- while it runs
 
     def watch(self) -> NoReturn:
-        """Say what died and was started again; start again supervisord itself and what it gave up.
+        """Restart supervisord and programs that it gave up, and report each restart.
 
-        PipelineError when the state folder is gone: there is nothing to go on with.
+        Raises PipelineError if the state folder is gone, because nothing can continue without it.
         """
         pids: dict[str, int] = {}
         is_whole, folder = True, self._state.identity()
@@ -361,7 +361,7 @@ class Stack:
                     self._look_after(info, pids)
 
     def _report_disk(self) -> None:
-        """Say once that the disk is full, and once that there is space again."""
+        """Report once that the disk is full, and once that it has space again."""
         trouble = disk.full(self._state.folder)
         if trouble and not self._disk_trouble:
             self._console.note(f"{trouble}. Until then, uploads are refused.")
@@ -372,7 +372,7 @@ class Stack:
     def _look_after(self, info: Mapping[str, Any], pids: dict[str, int]) -> None:
         name, pid = info["name"], info["pid"]
         if info["statename"] == "FATAL":
-            if name not in self._failing:  # said once, however often it is tried
+            if name not in self._failing:  # reported once, not for each attempt
                 self._console.note(f"{name} does not stay up (see {info['stdout_logfile']}): trying again")
             self._failing.add(name)
             if name == "postgres":
@@ -387,7 +387,7 @@ class Stack:
             pids[name] = pid
 
     def _forget_dead_server(self) -> None:
-        with suppress(OSError):  # of a full disk: it is tried again
+        with suppress(OSError):  # for example of a full disk: the next restart tries again
             self.server.forget_dead_server()
 
     def _is_restarted(self) -> bool:
@@ -405,7 +405,7 @@ class Stack:
     # --- end
 
     def stop(self) -> None:
-        """Stop everything, Dagster first; returns when no process is left."""
+        """Stop everything, Dagster first. Return when no process is left."""
         self._stopping.set()
         if self._supervisor is None:
             return

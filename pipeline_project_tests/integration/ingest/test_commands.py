@@ -242,13 +242,13 @@ def test_objects_are_put_back_in_line(pipeline: Invoke, database: FreshDatabase,
 def test_discover_finds_what_no_event_told_of(pipeline: Invoke, settings: Settings, aws: Account, rows: Rows) -> None:
     for key in ("crm-data/a", "crm-data/b"):
         aws.s3.put_object(Bucket=settings.landing_bucket, Key=key, Body=b"[]")
-    said(pipeline("discover"), "2 objects were not known")
+    said(pipeline("discover"), "2 objects are new")
     assert rows("SELECT key, state FROM ingest.objects ORDER BY key") == [
         ("crm-data/a", "discovered"),
         ("crm-data/b", "discovered"),
     ]
     aws.s3.put_object(Bucket=settings.landing_bucket, Key="crm-data/empty.csv", Body=b"")
-    said(pipeline("discover"), "0 objects were not known", "ignored, as empty or a folder: 1")
+    said(pipeline("discover"), "0 objects are new", "1 were ignored, because they are empty or folders")
 
 
 def test_the_status_shows_what_somebody_has_to_look_at(
