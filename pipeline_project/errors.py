@@ -180,6 +180,11 @@ CODES: Mapping[str, Code] = {
     "ambiguous_escape": Code(
         "It is not certain whether backslashes escape quotes", "Declare `escape` under `[dialect]`.", is_of_file=True
     ),
+    "missing_column": Code(
+        "The file lacks a column that the source requires",
+        "Export the file with the column, or remove the name from `require` under `[dialect]`.",
+        is_of_file=True,
+    ),
     "bad_compression": Code("The compressed file is damaged", _UPLOAD, is_of_file=True),
     "packed_twice": Code("The file is compressed twice", "Compress the file once.", is_of_file=True),
     "unknown_format": Code(

@@ -34,6 +34,7 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
                 f"{place}.recordCount is {_shown(count)}, but there are {records} records: "
                 "the export is incomplete, run it again",
             )
+    opened.required.refuse_if_missing(envelope.notes)
     if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
         reasons = "; ".join(f"record {bad.ordinal}: {_sentence(bad)}" for bad in first_bad[:3])
         raise ObjectFault(

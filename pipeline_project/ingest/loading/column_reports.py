@@ -20,7 +20,7 @@ def describe(mapper: Mapper, opened: Opened) -> None:
         opened.outcome.columns = ColumnSet(
             source=mapper.source.name,
             dataset=mapper.dataset.name,
-            variant="",
+            variant=next((each.keys for each in mapper.source.variants if each.fits(opened.claimed.key)), ""),
             names=tuple(_storable(".".join(path))[:LONGEST_NAME] for path in paths),
             fields=tuple(mapper.field_of(path) for path in paths),
         )

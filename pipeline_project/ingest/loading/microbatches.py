@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from pipeline_project.ingest.decoding import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.loading.required_columns import RequiredColumns
 from pipeline_project.ingest.mapping import Bad, ColumnCounts, ObjectPosition
 
 MICRO_BATCH_RECORDS = 7_000
@@ -24,6 +25,7 @@ class Opened:
     position: ObjectPosition
     chunks: Iterator[Chunk]
     envelope: Envelope
+    required: RequiredColumns = field(default_factory=lambda: RequiredColumns(()))
     outcome: Outcome = field(init=False)
     totals: dict[str, Decimal] = field(default_factory=dict)
     """Sums of the fields that the source declares control totals for."""

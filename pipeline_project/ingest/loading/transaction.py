@@ -220,6 +220,7 @@ class LoadTransaction:
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, _note_bad(opened, each, line)))
             opened.counts.add(mapped.counts)
+            opened.required.look_for(chunk)
             if here:
                 stored = [place for place in a_few(range(len(chunk.records))) if chunk.first_ordinal + place in here]
                 opened.counts.add(self._mapper.look_at(chunk, stored))

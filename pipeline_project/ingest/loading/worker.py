@@ -24,6 +24,7 @@ from pipeline_project.ingest.decoding import ByteStream, Envelope, ObjectFault, 
 from pipeline_project.ingest.ledger import Claimed, ObjectState, Outcome
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.loading.required_columns import RequiredColumns
 from pipeline_project.ingest.loading.suspects import LoadApart, Suspects
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import ObjectPosition, mapper_for
@@ -271,7 +272,8 @@ def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) ->
     source = sources()[claimed.source]
     names = mapper_for(source, claimed.dataset).field_names()
     dialect = source.dialect_of(claimed.dataset, claimed.key)
-    return Opened(claimed, position, chunks(body, envelope, names, dialect), envelope)
+    required = RequiredColumns(dialect.require or ())
+    return Opened(claimed, position, chunks(body, envelope, names, dialect), envelope, required)
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:

@@ -1,5 +1,6 @@
 """The column report: which columns files had, which field each was read as, and what changed since the file before."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from pipeline_project.cli.main import app
 from pipeline_project.settings import Settings
-from pipeline_project_tests.fix_ingest import Rows
+from pipeline_project.sources.dialect import Dialect, Variant
+from pipeline_project_tests.fix_ingest import LEGACY, Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
 
@@ -210,3 +212,69 @@ def test_a_table_has_its_columns_in_the_order_of_the_file(
         *("legacy-data/b.csv", "legacy-data/a.csv", ["region"]),
         *(["note", "region (region)"], [], ["region"]),
     )
+
+
+def require(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    register(monkeypatch, dataclasses.replace(LEGACY, dialect=Dialect(require=names)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,name\n1,A\n",
+        b"id,name\n",
+        b'[{"id": 1, "name": "A"}, {"id": 2, "name": "\\"UMSATZ\\":"}]',
+    ],
+    ids=["CSV", "header alone", "JSON"],
+)
+def test_a_file_without_a_required_column_is_refused(
+    content: bytes, database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(monkeypatch, "UMSATZ", "Name")
+    outcome = ingest(database.loader, landing, landing.put("legacy-data/a", content))["legacy-data/a"]
+    assert outcome.fault is not None
+    assert outcome.fault.code == "missing_column"
+    assert 'no column "UMSATZ", which `require`' in outcome.fault.message
+    assert "Its columns are id, name" in outcome.fault.message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,name,Umsatz\n1,A,\n",
+        b'[{"id": 1, "name": "A"}, {"id": 2, "name": "B", "UMSATZ": null}]',
+        b"[]",
+    ],
+    ids=["CSV", "JSON", "no records"],
+)
+def test_a_required_column_needs_no_value(
+    content: bytes, database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(monkeypatch, "UMSATZ")
+    ingest(database.loader, landing, landing.put("legacy-data/a", content))
+    again = ingest(database.loader, landing, landing.put("legacy-data/b", content))["legacy-data/b"]
+    assert (again.state, again.fault) == ("loaded", None)
+
+
+def test_stored_records_do_not_replace_a_required_column(
+    database: FreshDatabase, landing: Landing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(database.loader, landing, landing.put("legacy-data/a", [{"id": 1, "name": "A"}]))
+    require(monkeypatch, "UMSATZ")
+    outcome = ingest(database.loader, landing, landing.put("legacy-data/b", [{"id": 1, "name": "A"}]))
+    fault = outcome["legacy-data/b"].fault
+    assert fault is not None and fault.code == "missing_column"
+
+
+def test_files_of_two_variants_are_not_compared(
+    database: FreshDatabase, landing: Landing, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = Variant(keys="legacy-data/old/**", dialect=Dialect())
+    register(monkeypatch, dataclasses.replace(LEGACY, variants=(variant,)))
+    for name, content in (("a", many(country="DE")), ("old/b", many()), ("c", many())):
+        ingest(database.loader, landing, landing.put(f"legacy-data/{name}", content))
+    assert [row[:2] for row in drift(rows)] == [
+        ("legacy-data/a", None),
+        ("legacy-data/old/b", None),
+        ("legacy-data/c", "legacy-data/a"),
+    ]
