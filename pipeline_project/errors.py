@@ -148,7 +148,20 @@ CODES: Mapping[str, Code] = {
     "empty": Code("The file has no content", _UPLOAD, is_of_file=True),
     "truncated": Code("The file ends too early", _UPLOAD, is_of_file=True),
     "bad_json": Code("The file is not valid JSON", _UPLOAD, is_of_file=True),
-    "trailing_data": Code("The file has more than one JSON value", "Upload one value in each file.", is_of_file=True),
+    "trailing_data": Code(
+        "Something follows the JSON value of the file", "Remove it, or upload one value in each file.", is_of_file=True
+    ),
+    "ambiguous_envelope": Code(
+        "An object can be read as a record and as an envelope of records",
+        "Declare `records` or `record` under `[dialect]`, as the message says.",
+        is_of_file=True,
+    ),
+    "records_elsewhere": Code(
+        "The records are in a nested object", "Declare the path that the message names.", is_of_file=True
+    ),
+    "no_records": Code(
+        "The document has no array at the declared path", "Correct `records` under `[dialect]`.", is_of_file=True
+    ),
     "nested_too_deeply": Code("The JSON around the records is nested too deeply", "Flatten the file.", is_of_file=True),
     "bad_csv": Code("The file is not valid CSV", _UPLOAD, is_of_file=True),
     "bad_parquet": Code("The Parquet file is damaged, encrypted or contradictory", _UPLOAD, is_of_file=True),

@@ -31,6 +31,10 @@ class FieldNames:
         """Return the field that a name means: as it is, or else folded."""
         return self.fields.get(name) or self._folded.get(folded(name))
 
+    def is_id(self, name: str) -> bool:
+        """Check whether a name means the ID: as it is, or folded."""
+        return name in self.ids or folded(name) in self.folded_ids
+
     def known(self, names: Iterable[str]) -> set[str]:
         """Return the fields of the model that these names mean."""
         return {found for name in names if (found := self.field_of(name)) is not None}

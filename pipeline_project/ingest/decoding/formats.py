@@ -8,7 +8,7 @@ from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.field_names import FieldNames
 from pipeline_project.ingest.decoding.records import Chunk, Envelope
 from pipeline_project.ingest.decoding.streams import ByteStream, unpacked
-from pipeline_project.ingest.decoding.window import Window
+from pipeline_project.ingest.decoding.window import RECORD_SEPARATOR, Window
 from pipeline_project.sources.dialect import UNDECLARED, Dialect
 
 HEAD = 512
@@ -45,8 +45,8 @@ def chunks(stream: ByteStream, envelope: Envelope, names: FieldNames, dialect: D
     else:
         _refuse_foreign(head)
         window = Window(as_utf8(content, dialect.encoding, envelope.notes))
-        if window.skip_space() in (b"{", b"[", b""):
-            pieces = json_records.json_chunks(window, envelope)
+        if window.skip_space() in (b"{", b"[", b"", RECORD_SEPARATOR):
+            pieces = json_records.json_chunks(window, envelope, names, dialect)
         else:
             window.position = 0  # a line can begin with a tab as its delimiter
             envelope.format = "csv"

@@ -4,9 +4,14 @@ import re
 
 from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.json_braces import Brace, look_at_braces
 from pipeline_project.ingest.decoding.streams import ByteStream
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
+RECORD_SEPARATOR = b"\x1e"
+"""The byte before each text of a JSON text sequence (RFC 7464)."""
+SEPARATORS = re.compile(rb"[ \t\r\n\x1e]*")
+"""What can be between JSON values that follow each other."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s]+")
@@ -24,6 +29,14 @@ class Window:
         self._lines_before = 0  # line feeds before buffer[0]
         self._column_before = 0  # bytes of the current line before buffer[0]
         self._marked = (0, 1)  # a place in the buffer, and its line
+        self._looks = False
+        self.braces = Brace.NONE
+        """What is before the braces in all bytes that were read, since look_at_braces was called."""
+
+    def look_at_braces(self) -> None:
+        """Look at the braces in the buffer, and in all that is read from now on."""
+        self._looks = True
+        self.braces |= look_at_braces(self.buffer)
 
     def fill(self, size: int) -> None:
         """Read until at least `size` unused bytes are available, or until the stream ends."""
@@ -44,11 +57,20 @@ class Window:
             pieces.append(piece)
             have += len(piece)
         self.buffer = b"".join(pieces)
+        if self._looks:
+            self.braces |= look_at_braces(self.buffer)
 
     def skip_space(self) -> bytes:
         """Move to the next byte that is not white space and return it. Return b"" at the end."""
+        return self._skip(_SPACE)
+
+    def skip_separators(self) -> bytes:
+        """Do the same between JSON values, where record separators can be, too."""
+        return self._skip(SEPARATORS)
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> bytes:
         while True:
-            match = _SPACE.match(self.buffer, self.position)
+            match = pattern.match(self.buffer, self.position)
             self.position = match.end() if match else self.position
             if self.position < len(self.buffer) or self.ended:
                 return self.buffer[self.position : self.position + 1]
