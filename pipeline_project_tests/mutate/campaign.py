@@ -123,7 +123,7 @@ class Campaign:
         rest = max(self._deadline - time.monotonic(), 0)
         first = self._copy.parent / "first.json"
         lines_of = LANGUAGES[mutation.path.suffix].statement_lines(text, mutation.line)
-        first.write_text(json.dumps(observed.first(mutation.path, lines_of)), "utf-8")
+        first.write_text(json.dumps(observed.selection(mutation.path, lines_of)), "utf-8")
         with changed(self._copy / mutation.path, after):
             trial = run_tests(self._copy, judges, self._servers, min(limit, rest), "--first", str(first))
         if trial.passed is None and rest < limit:

@@ -10,7 +10,7 @@ import pytest
 from coverage import Coverage
 from hypothesis import HealthCheck, Phase, settings
 
-from pipeline_project_tests.mutate.observed import Observed
+from pipeline_project_tests.mutate.observed import AT_IMPORT, Observed
 from pipeline_project_tests.mutate.trial import OURS, is_ours
 
 settings.register_profile(
@@ -25,7 +25,7 @@ settings.register_profile(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the files that the driver and its tests exchange."""
     parser.addoption("--observe", type=Path, help="write there what each test executes")
-    parser.addoption("--first", type=Path, help="JSON: lists of tests, those that run first")
+    parser.addoption("--first", type=Path, help="JSON: the tests that run first, and whether no others do")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,11 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the tests of the first list first, then those of the next. The others follow."""
+    """Run the tests of the list first, in its order."""
     if path := config.getoption("first"):
-        groups = json.loads(path.read_text("utf-8"))
-        rank = {test: place for place, group in reversed([*enumerate(groups)]) for test in group}
-        items.sort(key=lambda item: rank.get(item.nodeid, len(groups)))
+        tests, complete = json.loads(path.read_text("utf-8"))
+        place = {test: number for number, test in enumerate(tests)}
+        items.sort(key=lambda item: place.get(item.nodeid, len(place)))
+        if complete:
+            items[:] = [item for item in items if item.nodeid in place]
 
 
 class _Observer:
@@ -70,7 +72,7 @@ class _Observer:
         data = self._coverage.get_data()
         root = Path.cwd()
         tests = list(self._seconds)
-        numbers = {test: number for number, test in enumerate(tests)}
+        numbers = {"": AT_IMPORT, **{test: number for number, test in enumerate(tests)}}
         lines = {
             Path(file).relative_to(root).as_posix(): {
                 line: sorted(numbers[test] for test in found if test in numbers)

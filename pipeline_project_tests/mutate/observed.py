@@ -4,8 +4,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 QUICK_SECONDS = 0.5
+AT_IMPORT = -1
+"""Stands for a test where a line is executed by an import."""
+
+
+class Selection(NamedTuple):
+    """Tests in the order in which they run."""
+
+    tests: list[str]
+    complete: bool
+    """Whether other tests of the area cannot notice the change, so that they do not run."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +37,16 @@ class Observed:
         lines = {file: {int(line): tests for line, tests in each.items()} for file, each in found.lines.items()}
         return cls(found.tests, found.seconds, lines, found.modules)
 
-    def first(self, path: Path, lines: Iterable[int]) -> list[list[str]]:
-        """List the tests that are most likely to notice a change of these lines: by name, then by what they executed.
+    def selection(self, path: Path, lines: Iterable[int]) -> Selection:
+        """Select the tests that may notice a change of these lines, those first that are most likely to.
 
-        The order decides how long a trial takes, and not what it finds: all tests run if none fails.
+        Tests that execute a line are all that may notice its change, unless an import executes it, or only a process that
+        was not observed. A test that finds a cached value of an earlier test counts as one that does not execute the line:
+        the error is on the side of changes that survive.
         """
         executed = self.lines.get(path.as_posix(), {})
-        numbers = sorted({number for line in lines for number in executed.get(line, [])})
-        quick = [number for number in numbers if self.seconds[number] < QUICK_SECONDS]
-        named = [test for test in self.tests if path.stem in test]
-        return [named, [self.tests[number] for number in quick], [self.tests[number] for number in numbers]]
+        numbers = {number for line in lines for number in executed.get(line, [])}
+        complete = bool(numbers) and AT_IMPORT not in numbers
+        ordered = sorted(numbers - {AT_IMPORT}, key=lambda number: (self.seconds[number] > QUICK_SECONDS, number))
+        named = [] if complete else [test for test in self.tests if path.stem in test]
+        return Selection(list(dict.fromkeys([*named, *(self.tests[number] for number in ordered)])), complete)

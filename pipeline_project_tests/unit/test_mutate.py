@@ -12,6 +12,7 @@ from pipeline_project_tests.mutate.areas import Area, Judges, Part, areas
 from pipeline_project_tests.mutate.campaign import Campaign, every_mutation, sample
 from pipeline_project_tests.mutate.equivalents import equivalents
 from pipeline_project_tests.mutate.mutation import changed_lines, mutations
+from pipeline_project_tests.mutate.observed import AT_IMPORT, Observed
 from pipeline_project_tests.mutate.record import Judged, Outcome, Record
 from pipeline_project_tests.mutate.tree import changed, copied
 
@@ -209,3 +210,12 @@ def test_a_campaign_tells_what_the_tests_noticed_and_leaves_the_tree_alone(
 
 def _line(path: Path, line: int) -> str:
     return (ROOT / path).read_text("utf-8").splitlines()[line - 1]
+
+
+def test_tests_that_execute_a_line_are_all_that_run_unless_an_import_executes_it() -> None:
+    lines = {"a.py": {1: [AT_IMPORT], 2: [2, 0], 3: [AT_IMPORT, 1]}}
+    observed = Observed(["t::slow", "t::a", "t::b"], [9, 0.1, 0.1], lines, [])
+    assert observed.selection(Path("a.py"), [2]) == (["t::b", "t::slow"], True)
+    assert observed.selection(Path("a.py"), [3]) == (["t::a"], False)
+    assert observed.selection(Path("a.py"), [1, 2]) == (["t::a", "t::b", "t::slow"], False)
+    assert observed.selection(Path("b.sql"), [1]) == (["t::b"], False), "by its name"
