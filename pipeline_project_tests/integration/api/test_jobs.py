@@ -258,3 +258,43 @@ def test_no_record_event_or_log_line_holds_a_raw_api_key(
     for text in (str(items), str(answers), str([vars(record) for record in caplog.records])):
         assert key not in text
     assert api.known_as(apiKey=key + "2")("GET", path).status == 404
+
+
+def test_cancel_leaves_a_run_that_was_lost_alone(api: Caller, cloud: Cloud, dagster: FakeDagster) -> None:
+    """The job waits for its next run. The run that it names was lost, and is another's business."""
+    api.services.settings = msgspec.structs.replace(api.services.settings, dagster_url=dagster.url)
+    store = cloud.jobs()
+    job = store.claim(store.submit("simple_demo", {}, "anonymous")[0].id, "lost")
+    store.transition(job.id, [State.RUNNING], State.SUBMITTED)
+    answer = api("POST", f"/analytics/jobs/{job.id}/cancel")
+    assert (answer.status, answer.json["state"]) == (200, "CANCELLED")
+    assert dagster.terminated == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "rule"),
+    [
+        ({**QUESTION, "surplus": 1}, "surplus", "extra_forbidden"),
+        ({}, "operation", "string"),
+        ({"operation": 7}, "operation", "string"),
+        ({**QUESTION, "format": "xml"}, "format", "enum"),
+    ],
+)
+def test_a_body_that_is_not_understood_names_field_and_rule(
+    api_without_database: Caller, body: dict[str, Any], field: str, rule: str
+) -> None:
+    answer = api_without_database("POST", "/analytics/jobs", body)
+    [error] = answer.json["errors"]
+    assert (answer.status, error["field"], error["rule"]) == (422, field, rule)
+    assert answer.json["detail"] == f"{field}: {error['message']}"
+
+
+def test_a_request_is_logged_in_one_line(api_without_database: Caller, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    answer = api_without_database("GET", "/analytics/" + "x" * 300)
+    [line] = [each for each in caplog.records if each.getMessage() == "request"]
+    found = {name: getattr(line, name) for name in ("request_id", "method", "path", "status")}
+    path = "/analytics/" + "x" * 189
+    assert len(path) == 200
+    assert found == {"request_id": answer.headers["X-Request-Id"], "method": "GET", "path": path, "status": 404}
+    assert 0 < line.milliseconds < 60_000  # pyright: ignore[reportAttributeAccessIssue]
