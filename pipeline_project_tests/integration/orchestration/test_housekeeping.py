@@ -1,12 +1,17 @@
 """Pruning of runs, and partitions made ahead."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import msgspec
+import pytest
 
 from pipeline_project.definitions import definitions
+from pipeline_project.orchestration.automation import housekeeping
 from pipeline_project.orchestration.automation.housekeeping import prune
 from pipeline_project.services import Services
 from pipeline_project_tests.fix_postgres import FreshDatabase
@@ -55,7 +60,60 @@ def test_more_runs_than_fit_on_a_page(instance: dg.DagsterInstance) -> None:
 def test_the_job(platform: Services, instance: dg.DagsterInstance, database: FreshDatabase) -> None:
     run = definitions(platform).get_repository_def().get_job("housekeeping").execute_in_process(instance=instance)
     assert run.success
-    next_month = (datetime.now(UTC).replace(day=1) + timedelta(days=40)).strftime("time_series_data_%Y_%m")
+    made = [month_after(months) for months in range(5)]
     with database.owner.connect() as connection:
-        found = connection.execute("SELECT to_regclass('canonical.' || %s) IS NOT NULL", (next_month,)).fetchone()
-    assert found == (True,)
+        found = [connection.execute("SELECT to_regclass('canonical.' || %s)", (name,)).fetchone() for name in made]
+    assert [name is not None for (name,) in filter(None, found)] == [True, True, True, True, False], (
+        "three months ahead"
+    )
+
+
+def month_after(months: int) -> str:
+    """Give the partition of the month that is so many months after this month."""
+    today = datetime.now(UTC)
+    number = today.year * 12 + today.month - 1 + months
+    return f"time_series_data_{number // 12}_{number % 12 + 1:02}"
+
+
+def test_each_kind_is_deleted_after_its_own_number_of_days(
+    platform: Services, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds: dict[str, datetime] = {}
+
+    def note(name: str) -> Callable[[Any, datetime], int]:
+        def noted(_: Any, before: datetime) -> int:
+            bounds[name] = before
+            return len(bounds)
+
+        return noted
+
+    for name in ("prune", "prune_confirmations", "prune_patches"):
+        monkeypatch.setattr(housekeeping, name, note(name))
+    platform.settings = msgspec.structs.replace(
+        platform.settings, run_retention_days=7, confirmation_retention_days=400
+    )
+    began = datetime.now(UTC)
+    run = definitions(platform).get_repository_def().get_job("housekeeping").execute_in_process(instance=instance)
+    assert run.success
+    days = {"prune": 7, "prune_confirmations": 400, "prune_patches": 400}
+    for name, before in bounds.items():
+        assert began <= before + timedelta(days=days[name]) <= datetime.now(UTC), name
+    assert bounds.keys() == days.keys()
+
+
+def test_a_run_of_the_bound_itself_stays(instance: dg.DagsterInstance) -> None:
+    run_id = str(uuid.uuid4())
+    instance.add_run(dg.DagsterRun(job_name="x", run_id=run_id, status=dg.DagsterRunStatus.SUCCESS))
+    [record] = instance.get_run_records()
+    assert prune(instance, record.create_timestamp) == 0
+    assert prune(instance, record.create_timestamp + timedelta(seconds=1)) == 1
+
+
+# A run that is queued needs a location that it comes from, which these have not.
+@pytest.mark.parametrize(
+    "status", [each for each in dg.DagsterRunStatus if each.value != "QUEUED"], ids=lambda each: each.value
+)
+def test_only_runs_that_ended_are_deleted(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+    instance.add_run(dg.DagsterRun(job_name="x", run_id=str(uuid.uuid4()), status=status))
+    ended = status.value in ("SUCCESS", "FAILURE", "CANCELED")
+    assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == ended
