@@ -234,3 +234,18 @@ def test_one_claim_at_a_time(cloud: Cloud) -> None:
     assert kept.claim("question", 60)
     kept.release("question", late)
     assert not kept.claim("question", 60), "who is late does not end the claim of another"
+
+
+def test_a_claim_outlives_the_query_by_five_seconds(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has it must write the answer before another asks, and one that died must not block others for long."""
+    claimed: list[float] = []
+    claim = api.services.cache.claim
+
+    def noted(key: str, seconds: float) -> str | None:
+        claimed.append(seconds)
+        return claim(key, seconds)
+
+    monkeypatch.setattr(api.services.cache, "claim", noted)
+    assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=20"}).status == 200
+    [seconds] = claimed
+    assert 20 + 5 - 10 < seconds <= 20 + 5  # looking for an answer took a part of it

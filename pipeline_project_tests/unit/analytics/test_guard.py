@@ -1,12 +1,13 @@
 """The guard alone: what it refuses, what it lets pass, and that it is quick."""
 
+import re
 import statistics
 import time
 from contextlib import suppress
 
 import pytest
 
-from pipeline_project.analytics import guard
+from pipeline_project.analytics import allowed, guard
 from pipeline_project.analytics.failures import QueryRefused
 from pipeline_project_tests.custom_sql_corpus import ATTACKS, BOUNDED, GUARDED, LEGITIMATE
 
@@ -162,3 +163,124 @@ def test_bounded_functions_are_called_without_the_schema_of_postgresql(query: st
 def test_a_deep_query_with_such_a_call_is_printed(levels: int) -> None:
     query = f"SELECT pg_catalog.translate({'lower(' * levels}name{')' * levels}, name, 'z')"
     assert guard.check(query).statement == query.replace("pg_catalog.", "")
+
+
+def many(part: str, count: int) -> str:
+    return ", ".join([part] * count)
+
+
+@pytest.mark.parametrize(
+    ("taken", "refused"),
+    [
+        pytest.param(f"SELECT '{'x' * 9_991}'", f"SELECT '{'x' * 9_992}'", id="10,000 bytes"),
+        pytest.param(f"SELECT {many('1', 999)}", f"SELECT {many('1', 1_000)}", id="5,000 parts"),
+        pytest.param(
+            f"SELECT {'lower(' * 130}name{')' * 130}", f"SELECT {'lower(' * 131}name{')' * 131}", id="400 levels"
+        ),
+        pytest.param(f"SELECT concat({many('name', 50)})", f"SELECT concat({many('name', 51)})", id="50 arguments"),
+        pytest.param(f"SELECT ARRAY[{many('name', 50)}]", f"SELECT ARRAY[{many('name', 51)}]", id="50 elements"),
+        pytest.param(f"SELECT ROW({many('name', 50)})", f"SELECT ROW({many('name', 51)})", id="50 fields"),
+        pytest.param(
+            f"SELECT JSON_ARRAY({many('name', 50)})", f"SELECT JSON_ARRAY({many('name', 51)})", id="50 elements of JSON"
+        ),
+        pytest.param(
+            f"SELECT JSON_OBJECT({many('name: name', 50)})",
+            f"SELECT JSON_OBJECT({many('name: name', 51)})",
+            id="50 fields of JSON",
+        ),
+        pytest.param(f"SELECT format('{'%s' * 50}')", f"SELECT format('{'%s' * 51}')", id="50 values"),
+        pytest.param("SELECT format('%1000s', 1)", "SELECT format('%1001s', 1)", id="a width of 1,000"),
+        pytest.param("SELECT format('%-1000s', 1)", "SELECT format('%-1001s', 1)", id="a width to the left"),
+        pytest.param("SELECT format('%1$1000s', 1)", "SELECT format('%1$1001s', 1)", id="a width with a position"),
+        pytest.param("SELECT format('%%*%s', 1)", "SELECT format('%*s', 1, 2)", id="a width that is an argument"),
+        pytest.param(
+            f"SELECT concat_ws('{'x' * 100}', name)", f"SELECT concat_ws('{'x' * 101}', name)", id="100 characters"
+        ),
+        pytest.param("SELECT $1", "SELECT $2", id="the last parameter"),
+        pytest.param("WITH p AS (SELECT 1) TABLE p", "WITH pg_ AS (SELECT 1) TABLE pg_", id="names of PostgreSQL"),
+        pytest.param("TABLE analytics.entities", "TABLE canonical.entities", id="the schema"),
+    ],
+)
+def test_a_bound_is_taken_and_one_more_is_refused(taken: str, refused: str) -> None:
+    guard.check(taken, ["value"])
+    with pytest.raises(QueryRefused):
+        guard.check(refused, ["value"])
+
+
+def test_constants_in_a_list_are_not_counted() -> None:
+    guard.check(f"SELECT ARRAY[{many('1', 400)}, {many('name', 50)}]")
+    days = many("'2026-01-01'::date", 200)
+    guard.check(f"SELECT ARRAY[{days}]")
+    with pytest.raises(QueryRefused, match="more than 50 computed elements"):
+        guard.check(f"SELECT ARRAY[{many('1', 400)}, {many('name', 51)}]")
+
+
+@pytest.mark.parametrize(("characters", "bounded"), [(100, False), (101, True)])
+def test_a_search_for_a_short_constant_needs_no_other_bound(characters: int, bounded: bool) -> None:
+    query = f"SELECT pg_catalog.btrim(name, '{'x' * characters}')"
+    assert (guard.check(query).statement == query.replace("pg_catalog.", "")) is bounded
+
+
+@pytest.mark.parametrize(("name", "instead"), allowed.INSTEAD.items())
+def test_a_name_that_is_not_listed_is_told_with_what_to_write(name: str, instead: str) -> None:
+    with pytest.raises(QueryRefused, match=re.escape(f"{name}; write {instead}")):
+        guard.check(f"SELECT {name}(source) FROM entities")
+    with pytest.raises(QueryRefused, match=re.escape(f"{name}; write {instead}")):
+        guard.check(f"SELECT source::{name} FROM entities")
+
+
+def test_these_names_have_a_substitute() -> None:
+    """Migrations from other databases use them. Each was asked for."""
+    assert " ".join(sorted(allowed.INSTEAD)) == (
+        "array_fill bool_xor citext crosstab current_database dblink dmetaphone hstore inet json_populate_record "
+        "json_populate_recordset jsonb_populate_record jsonb_populate_recordset levenshtein metaphone money name "
+        "pg_column_size pg_typeof quote_ident quote_literal quote_nullable range_agg setseed soundex timeofday to_ascii "
+        "unaccent uuid_generate_v4 xml xmlagg"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("SELECT 1 INTO t", "SELECT INTO"),
+        ("SELECT 1 FROM entities FOR SHARE", "FOR UPDATE and other row locks"),
+        ("WITH x AS (INSERT INTO t SELECT 1 RETURNING 1) SELECT 1", "INSERT"),
+        ("WITH x AS (UPDATE t SET a = 1 RETURNING 1) SELECT 1", "UPDATE"),
+        ("WITH x AS (DELETE FROM t RETURNING 1) SELECT 1", "DELETE"),
+        (
+            "WITH x AS (MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE RETURNING 1) SELECT 1",
+            "MERGE",
+        ),
+        ("TABLE postgres.analytics.entities", "another database"),
+        ("SELECT * FROM XMLTABLE('/a' PASSING '' COLUMNS a text)", "XMLTABLE; write JSON_TABLE"),
+        ("SELECT xmlelement(name a)", "XML; write JSON"),
+        ("SELECT xmlserialize(document name AS text) FROM entities", "XML; write JSON"),
+        ("SELECT session_user", "functions that tell who or where the session is"),
+    ],
+)
+def test_a_form_of_sql_is_refused_in_words(query: str, words: str) -> None:
+    with pytest.raises(QueryRefused, match=rf"not allowed: {re.escape(words)}$"):
+        guard.check(query)
+
+
+def test_a_query_with_what_is_no_text_is_refused() -> None:
+    for query, reason in (("SELECT '\ud800'", "not valid Unicode"), ("SELECT '\0'", "NUL character")):
+        with pytest.raises(QueryRefused, match=reason):
+            guard.check(query)
+
+
+@pytest.mark.parametrize(
+    "current",
+    [
+        *("current_date", "current_time", "current_timestamp", "current_timestamp(3)", "current_time(3)"),
+        *("localtime", "localtimestamp", "localtimestamp(3)", "localtime(3)"),
+    ],
+)
+def test_the_clock_may_be_read_and_does_not_last(current: str) -> None:
+    assert guard.check(f"SELECT {current}").lasting is False
+
+
+def test_a_function_in_from_has_the_columns_that_postgresql_gives_it() -> None:
+    guard.check("SELECT x.key, x.value FROM jsonb_each('{}') AS x")
+    with pytest.raises(QueryRefused, match=r"no such column: x\.other"):
+        guard.check("SELECT x.other FROM jsonb_each('{}') AS x")
