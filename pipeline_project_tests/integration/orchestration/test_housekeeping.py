@@ -107,13 +107,3 @@ def test_a_run_of_the_bound_itself_stays(instance: dg.DagsterInstance) -> None:
     [record] = instance.get_run_records()
     assert prune(instance, record.create_timestamp) == 0
     assert prune(instance, record.create_timestamp + timedelta(seconds=1)) == 1
-
-
-# A run that is queued needs a location that it comes from, which these have not.
-@pytest.mark.parametrize(
-    "status", [each for each in dg.DagsterRunStatus if each.value != "QUEUED"], ids=lambda each: each.value
-)
-def test_only_runs_that_ended_are_deleted(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
-    instance.add_run(dg.DagsterRun(job_name="x", run_id=str(uuid.uuid4()), status=status))
-    ended = status.value in ("SUCCESS", "FAILURE", "CANCELED")
-    assert prune(instance, datetime.now(UTC) + timedelta(days=1)) == ended
