@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 
-from pipeline_project.jobs.cache import PREFIX, QueryCache, Refusal
+from pipeline_project.jobs.cache import PREFIX, Kept, QueryCache, Refusal
 from pipeline_project.jobs.model import State, now
 from pipeline_project.jobs.outbox import Event, Outbox, cloud_event
 from pipeline_project.jobs.store import JobStore, TooManyJobs
@@ -136,14 +136,15 @@ def cache(cloud: Cloud, clock: Clock) -> QueryCache:
 def test_a_result_is_cached_for_an_hour_and_a_refusal_for_half_a_minute(cloud: Cloud, clock: Clock) -> None:
     kept = cache(cloud, clock)
     refusal = Refusal("slow", "it is slow", 1.5)
-    kept.put("result", b"rows")
+    result = Kept.of(b"rows")
+    kept.put("result", result)
     kept.refuse("refusal", refusal)
     clock.forward(seconds=29)
-    assert (kept.get("result"), kept.get("refusal")) == (b"rows", refusal)
+    assert (kept.get("result"), kept.get("refusal")) == (result, refusal)
     clock.forward(seconds=1)
-    assert (kept.get("result"), kept.get("refusal")) == (b"rows", None)
+    assert (kept.get("result"), kept.get("refusal")) == (result, None)
     clock.forward(seconds=3_600 - 31)
-    assert kept.get("result") == b"rows"
+    assert kept.get("result") == result
     clock.forward(seconds=1)
     assert kept.get("result") is None
 
@@ -160,7 +161,7 @@ def test_a_claim_of_a_query_ends_after_its_time(cloud: Cloud, clock: Clock) -> N
 def test_a_result_that_an_item_cannot_hold_goes_to_s3(cloud: Cloud, clock: Clock) -> None:
     """An item of DynamoDB has at most 400 KB with its names and keys. Random bytes do not get smaller."""
     kept = cache(cloud, clock)
-    small, large = os.urandom(380 * 1024 - 1000), os.urandom(380 * 1024)
+    small, large = Kept.of(os.urandom(380 * 1024 - 1000)), Kept.of(os.urandom(380 * 1024))
     kept.put("small", small)
     kept.put("large", large)
     assert (kept.get("small"), kept.get("large")) == (small, large)
