@@ -1,5 +1,5 @@
--- Notes of the known records that the state they describe still held at their position.
--- Parameters: source, mapping_version, object_ids: those that are not refused.
+-- Writes confirmations for records that the probe found: their content was still valid at their position.
+-- Reads: known. Parameters: source; mapping_version; object_ids, the objects that are not refused.
 INSERT INTO {blocks} (
     block, object_id, object_modified_at, source, mapping_version, latest_updated_at,
     {ids}, source_updated_ats, ordinals)

@@ -1,2 +1,2 @@
--- Empties the staging table of the micro-batch before.
+-- Deletes the staged rows of the previous micro-batch.
 TRUNCATE {incoming}

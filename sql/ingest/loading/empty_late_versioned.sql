@@ -1,2 +1,2 @@
--- Empties the late-arriving rows that have their place now.
+-- Deletes late-arriving rows that are in the version history now.
 TRUNCATE {late}

@@ -1,2 +1,2 @@
--- Empties what the probe of the micro-batch before left.
+-- Deletes the probe keys and findings of the previous micro-batch.
 TRUNCATE {probe_keys}, {known}

@@ -1,2 +1,2 @@
--- Empties what the late-arriving rows of the micro-batch before left.
+-- Deletes the timelines of the previous micro-batch.
 TRUNCATE {timeline}

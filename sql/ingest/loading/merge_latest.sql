@@ -1,6 +1,6 @@
 -- Upserts the staged rows of a dataset without history: the greater position wins.
 -- An unchanged row takes its new position, so that a late-arriving row between the two positions cannot win.
--- Returns a row for each object and outcome: new, changed, unchanged, same (a replay), stale.
+-- Returns the number of rows for each object and outcome: new, changed, unchanged, same (a replay), stale.
 WITH merged AS (
     INSERT INTO {table} AS t (
         {identity},

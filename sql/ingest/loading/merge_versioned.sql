@@ -1,11 +1,11 @@
--- Merges the incoming entities: inserts new ones, replaces older states (which go to entity_versions in the same statement)
--- and confirms unchanged ones. An unchanged row that an older mapping read gets the digest of its newest record.
--- Rows that do not simply come after all that is known go to the late rows, for place_late_versioned.sql.
--- Returns a row for each outcome: new, changed, unchanged, same, late.
--- Parameter: repeats, as in probe_versioned.sql.
--- Nobody else writes this source meanwhile: the loader holds its lock.
+-- Merges staged rows into a dataset with a history (SCD2). New entities are inserted. A changed entity gets a new version, and
+-- its earlier version goes to the table of versions in the same statement. Unchanged entities are confirmed. If an older
+-- mapping read an unchanged entity, it gets the digest and hash of the newest record.
+-- A row that does not come after everything that is stored for its entity goes to the late rows (place_late_versioned.sql).
+-- Returns the number of rows for each object and outcome: new, changed, unchanged, same, late.
+-- Parameter: repeats, as in probe_versioned.sql. Requires: the lock of the source and dataset.
 WITH stored AS (
-    -- One walk through the index for all of them, as in probe_versioned.sql; and joined as there.
+    -- One index scan for all rows, and the same join as in probe_versioned.sql.
     SELECT
         canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
     FROM {table}
@@ -26,11 +26,11 @@ classified AS MATERIALIZED (
                    SELECT FROM {versions} v
                    WHERE v.{id} = e.{id} AND v.object_id = i.object_id) THEN 'late'
                WHEN i.content_hash = e.content_hash THEN 'unchanged'
-               -- A mapping with one attribute more hashes the same content differently.
+               -- After an attribute was added, the mapping computes another hash for the same content.
                WHEN e.mapping_version < i.mapping_version AND EXISTS (
                    SELECT FROM {table} s WHERE s.{id} = e.{id} AND ({s.state}) IS NOT DISTINCT FROM ({i.state}))
                    THEN 'unchanged'
-               -- Asked for apart, so that each can go by its index.
+               -- Two conditions, so that each can use its own index.
                WHEN EXISTS (
                    SELECT FROM {blocks} c
                    WHERE c.block = canonical.confirmation_block(e.{id}) AND c.object_id = i.object_id
@@ -99,8 +99,8 @@ confirmed AS (
     GROUP BY 1, 2, 3, 4, 5
 ),
 refreshed AS (
-    -- A newer mapping read the same state. With this digest and hash, probe and merge know the record when it comes again.
-    -- The position and the mapping version stay: they say which object set the state, and how that object was read.
+    -- A newer mapping read the same content. With this digest and hash, probe and merge recognise the record the next time.
+    -- Position and mapping version stay: they name the object that set the content, and the mapping that read it.
     UPDATE {table} e SET record_digest = c.record_digest, content_hash = c.content_hash
     FROM classified c
     WHERE c.outcome = 'unchanged' AND c.older_mapping AND e.{id} = c.{id}

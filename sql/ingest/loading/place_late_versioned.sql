@@ -1,18 +1,20 @@
--- Recomputes the timeline of each entity that late rows speak of, as if all its rows had come in their right order.
+-- Computes the timeline of each entity that has late rows, as if all its rows had arrived in the order of their positions.
 --
--- All that was ever said of an entity is its states (current and earlier), their confirmations and the late rows. Of one
--- object, the greatest (source_updated_at, ordinal) counts, among those that the newest mapping read: a replay after a
--- mapping was changed replaces what the object said before. In the order of their positions, a row that differs from the
--- one before begins a state; the others confirm it.
+-- The rows of an entity are its versions (the current one and earlier ones), their confirmations and the late rows. For each
+-- object, one row counts: among the rows of its newest mapping, the row with the greatest (source_updated_at, ordinal). So a
+-- replay with a changed mapping replaces the earlier row of its object. In the order of positions, a row that differs from the
+-- row before begins a version. The other rows confirm it.
 --
--- Few of the confirmations take part, of which there may be thousands: one that comes after the same row as before still
--- confirms it, whatever version that belongs to, and stays as it is. Those of the objects of late rows may go, and the
--- first one behind each place where a row comes or goes may begin a state now.
+-- An entity can have thousands of confirmations, and few of them are read. A confirmation that still follows the same row stays
+-- as it is, whatever version the row belongs to. Two kinds can change: confirmations by the objects of late rows, and the first
+-- confirmation after each position where a row is added or removed, because it may begin a version now.
+--
+-- origin: 0, a late row; 1, a version; 2, a confirmation.
 INSERT INTO {timeline} (
     {id}, begins, origin, content_of, is_stored, version, valid_to,
     source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash)
 WITH stored AS (
-    -- One walk through the index, as in probe_versioned.sql; and joined as there.
+    -- One index scan, and the same join as in probe_versioned.sql.
     SELECT
         canonical_id, {id}, version, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
         content_hash
@@ -46,7 +48,7 @@ own AS (
         WHERE c.block = l.block AND c.object_id = l.object_id AND c.{id} = ANY (l.{ids}) OFFSET 0
     ) c
 ),
-places AS (   -- where a row may come or go
+places AS (   -- positions where a row may be added or removed
     SELECT {id}, source_updated_at, object_modified_at, object_id
     FROM (
         SELECT *, bool_or(late) OVER (PARTITION BY {id}, object_id) AS of_late
@@ -68,7 +70,7 @@ following AS (
             SELECT
                 source_updated_ats[place] AS source_updated_at, object_modified_at, object_id, ordinals[place] AS ordinal,
                 mapping_version
-            FROM (   -- a row speaks of an entity once
+            FROM (   -- a block has an entity at most once
                 SELECT *, array_position({ids}, p.{id}) AS place
                 FROM {blocks}
                 WHERE block = canonical.confirmation_block(p.{id}) AND latest_updated_at >= p.source_updated_at
@@ -78,7 +80,7 @@ following AS (
                 > (p.source_updated_at, p.object_modified_at, p.object_id)
             ORDER BY 1, 2, 3 OFFSET 0
         ) c
-        WHERE NOT EXISTS (   -- the object says otherwise elsewhere; asked for one after the other, until one counts
+        WHERE NOT EXISTS (   -- another row of the object counts; checked row by row, until a row counts
             SELECT FROM {blocks} o, array_position(o.{ids}, p.{id}) AS place
             WHERE o.block = canonical.confirmation_block(p.{id}) AND o.object_id = c.object_id AND place IS NOT NULL
               AND (o.mapping_version, o.source_updated_ats[place], o.ordinals[place])
@@ -87,7 +89,7 @@ following AS (
         ORDER BY 1, 2, 3 LIMIT 1
     ) c
 ),
-in_order AS (   -- each confirmation behind the state that it confirmed
+in_order AS (   -- each confirmation after the version that it confirmed
     SELECT *, max(version) OVER (
         PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id, origin) AS latest_version
     FROM (
@@ -123,7 +125,7 @@ neighbours AS (
     FROM once
     WINDOW in_order AS (PARTITION BY {id} ORDER BY source_updated_at, object_modified_at, object_id)
 ),
-compared AS (   -- as merge_versioned.sql compares: mappings may hash the same content differently, so that columns decide
+compared AS (   -- as in merge_versioned.sql: mappings may compute different hashes for the same content, then columns decide
     SELECT *, CASE
         WHEN content_hash = previous_hash THEN false
         WHEN previous_hash IS NULL OR content_mapping = previous_mapping THEN true

@@ -1,18 +1,19 @@
--- Which of the probed records are already stored unchanged: they need neither mapping nor writing.
--- Newer than the current state and equal to it, or older and equal to the state that was valid at their position.
--- Puts them into `known`; returns object_id, ordinals and whether they are unchanged, or else stale, for each row of it.
--- `recorded`: what the row says is stored (a replay), so there is not even something to confirm.
--- Parameters: object_ids and object_modified_ats, by place; mapping_version; repeats, whether an object of this transaction
--- may already have said something about the same entity among the earlier states.
+-- Finds records that are already stored unchanged, so that they need neither mapping nor merging. Such a record is newer than
+-- the current version and equal to it, or older and equal to the version that was valid at its position.
+-- Reads: probe_keys. Writes: known. `recorded` in known: the record itself is stored (a replay), so it needs no confirmation
+-- either.
+-- Returns, for each object, the ordinals, and whether the records are unchanged (otherwise stale).
+-- Parameters: object_ids and object_modified_ats, by place; mapping_version; repeats, whether an object of this transaction may
+-- already have written an earlier version of the same entity.
 WITH stored AS (
-    -- One walk through the index for all of them. OFFSET keeps it apart from the join, and so would hand on all columns.
+    -- One index scan for all rows. OFFSET keeps the planner from merging this into the join. It returns only the needed columns.
     SELECT
         canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest
     FROM {table}
     WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {probe_keys})::text[]) OFFSET 0
 ),
 compared AS (
-    -- standing: 2, the very row that the current state was read from; 1, newer than it and equal; 0, older; null, none of these.
+    -- standing: 2, the record of the current version itself; 1, newer and equal; 0, older; null, none of these.
     SELECT p.source_updated_at, p.object_modified_at, p.object_id, p.ordinal, p.record_digest, e.{id},
            CASE
                WHEN e.object_id = p.object_id THEN CASE
@@ -29,19 +30,19 @@ compared AS (
                (%(object_modified_ats)s::timestamptz[])[object_place] AS object_modified_at
         FROM {probe_keys}
     ) p
-    -- All that is stored was probed. FULL, since PostgreSQL takes `stored` to be short and would go through it for each of
-    -- many records; a full join it can only hash or merge.
+    -- FULL, although each stored row was probed: PostgreSQL expects few rows in `stored`, and would read them again for each
+    -- record. It can run a full join only as a hash or merge join.
     FULL JOIN stored e USING (canonical_id)
 ),
 earlier AS (
-    -- Likewise one walk through the history of all that is told about something older.
+    -- One index scan of the history, for all records that are older than the current version.
     SELECT {id}, source_updated_at, object_modified_at, object_id, ordinal, valid_to, record_digest
     FROM {versions}
     WHERE NOT %(repeats)s
       AND {id} = ANY ((SELECT array_agg({id}) FROM compared WHERE standing = 0)::bigint[]) OFFSET 0
 ),
 matched AS (
-    -- standing: 2, recorded; 1, as the current state; 0, as an earlier one.
+    -- standing: 2, recorded; 1, equal to the current version; 0, equal to an earlier version.
     SELECT c.source_updated_at, c.object_modified_at, c.object_id, c.ordinal, c.{id},
            CASE
                WHEN c.standing = 1 AND %(repeats)s AND EXISTS (
@@ -54,7 +55,7 @@ matched AS (
                ELSE 0
            END AS standing
     FROM compared c
-    -- Where the next state has the very time of the record, merging decides.
+    -- If the next version has the same time as the record, the merge decides.
     FULL JOIN earlier v
         ON v.{id} = c.{id} AND v.record_digest = c.record_digest
         AND c.standing = 0
@@ -67,7 +68,7 @@ matched AS (
         WHEN 1 THEN NOT (%(repeats)s AND EXISTS (
             SELECT FROM {versions} v
             WHERE v.{id} = c.{id} AND v.object_id = c.object_id))
-        ELSE v.{id} = c.{id}  -- null where either is missing
+        ELSE v.{id} = c.{id}  -- null if one of the two is missing
     END
 )
 INSERT INTO {known} (block, object_id, object_modified_at, unchanged, recorded, {ids}, source_updated_ats, ordinals)

@@ -1,5 +1,6 @@
--- Makes the confirmations what the timeline says; what is right stays as it is. Parameter: source.
-WITH said AS (   -- by whom something new is said, or what was a confirmation is a state now
+-- Writes the confirmations of the timelines. Confirmations that are right stay as they are.
+-- Reads: timeline. Parameter: source.
+WITH said AS (   -- objects with a late row, or with a confirmation that begins a version now
     SELECT canonical.confirmation_block({id}) AS block, object_id, array_agg({id}) AS {ids}
     FROM {timeline} WHERE origin = 0 OR (origin = 2 AND begins)
     GROUP BY 1, 2

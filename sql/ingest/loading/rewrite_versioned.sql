@@ -1,5 +1,6 @@
--- Makes the states what the timeline says; what is right stays as it is.
--- Returns how many states were written, with no object; and how many late rows of each object became current ones.
+-- Writes the versions of the timelines. Versions that are right stay as they are. Reads: timeline, late rows.
+-- Returns one row without an object and with the number of written versions. For each object, it returns the number of late rows
+-- that became the current version and changed its content.
 WITH removed AS (
     DELETE FROM {versions} v
     WHERE v.{id} = ANY ((SELECT array_agg(DISTINCT {id}) FROM {timeline})::bigint[]) AND NOT EXISTS (
@@ -9,7 +10,7 @@ WITH removed AS (
             = (v.object_id, v.ordinal, v.content_hash, v.source_updated_at, v.mapping_version, v.valid_to))
     RETURNING 1
 ),
-states AS NOT MATERIALIZED (   -- those to be written, with what they say, from where it is
+states AS NOT MATERIALIZED (   -- versions to write, with their content from the place where it is stored
     SELECT t.*,
         {s.state}, s.quality_score,
         s.record_digest
@@ -24,7 +25,7 @@ states AS NOT MATERIALIZED (   -- those to be written, with what they say, from 
         FROM {table} s WHERE s.{id} = t.{id} OFFSET 0
     ) s
     WHERE t.begins AND t.origin > 0 AND t.content_of IS NULL
-      AND NOT (t.origin = 1 AND t.valid_to IS NULL)   -- which is and stays the current one
+      AND NOT (t.origin = 1 AND t.valid_to IS NULL)   -- this one is the current version and stays it
     UNION ALL
     SELECT t.*, s.*
     FROM {timeline} t
@@ -45,7 +46,7 @@ versions AS (
         {state}, quality_score, record_digest,
         source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
     FROM states
-    -- Counting them has all removed before the first is written, since the version of one is another's now.
+    -- The count makes PostgreSQL delete all rows before it inserts one: a version number may now belong to another row.
     WHERE valid_to IS NOT NULL AND (SELECT count(*) FROM removed) >= 0
     ON CONFLICT ({id}, version) DO NOTHING
     RETURNING 1

@@ -1,6 +1,6 @@
--- The staging table of a loader's connection for a dataset without history. Each commit empties it.
+-- Creates the staging table for a dataset without history. Each commit deletes its rows.
 CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} (
-    late boolean NOT NULL DEFAULT false,    -- another row of the same batch is newer
+    late boolean NOT NULL DEFAULT false,    -- another row of the micro-batch is newer
     {key columns},
     source text NOT NULL,
     source_updated_at timestamptz NOT NULL,

@@ -1,21 +1,21 @@
--- Temporary tables of a loader's connection for entities. They are emptied with each commit. Where all columns are short,
--- STORAGE PLAIN does without a table for long values, which would be emptied with each chunk, too.
+-- Creates the staging tables for a dataset with a history. Each commit deletes their rows.
+-- STORAGE PLAIN: columns with short values need no TOAST table, which each TRUNCATE would have to empty, too.
 
--- Records by key, time and digest: are they there already in this very form? What is common to an object is a parameter.
+-- Records of a probe by key, time and digest. Values that all records of an object share are parameters of the probe.
 CREATE TEMPORARY TABLE IF NOT EXISTS {probe_keys} (
     source_updated_at timestamptz NOT NULL,
     record_digest uuid NOT NULL,
     ordinal integer NOT NULL,
-    object_place integer NOT NULL,          -- in the parameters, from 1
+    object_place integer NOT NULL,          -- place of the object in the parameters, from 1
     canonical_id text STORAGE PLAIN NOT NULL
 ) ON COMMIT DELETE ROWS;
 
--- Those that are, a row for each object and block of confirmations.
+-- Records that are already stored, one row for each object and block of confirmations.
 CREATE TEMPORARY TABLE IF NOT EXISTS {known} (
     block bigint NOT NULL,
     object_id bigint NOT NULL,
     object_modified_at timestamptz NOT NULL,
-    unchanged boolean NOT NULL,             -- else stale
+    unchanged boolean NOT NULL,             -- otherwise stale
     recorded boolean NOT NULL,
     {ids} bigint[] STORAGE PLAIN NOT NULL,
     source_updated_ats timestamptz[] STORAGE PLAIN NOT NULL,
@@ -23,7 +23,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {known} (
 ) ON COMMIT DELETE ROWS;
 
 CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} (
-    late boolean NOT NULL DEFAULT false,    -- another row of the same batch is newer
+    late boolean NOT NULL DEFAULT false,    -- another row of the micro-batch is newer
     canonical_id text NOT NULL,
     source text NOT NULL,
     source_updated_at timestamptz NOT NULL,
