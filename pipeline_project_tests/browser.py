@@ -1,8 +1,11 @@
 """Debian's Chromium without a window, for looking at Dagster's web UI. It talks to nobody but the stack."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
@@ -59,3 +62,34 @@ def page(url: str) -> Iterator[Page]:
         finally:
             browser.close()
     assert not strangers, strangers
+
+
+@contextmanager
+def serving() -> Iterator[tuple[int, list[str]]]:
+    """A web server of somebody else; its port, and what it was sent."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one(self) -> None:
+            seen.append(f"{self.command} {self.headers.get('Sec-Fetch-Dest')}")
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"a page")
+
+        do_GET = do_POST = do_PUT = do_OPTIONS = handle_one  # noqa: N815 the names that http.server looks for
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 its name there
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

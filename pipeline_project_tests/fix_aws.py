@@ -91,9 +91,10 @@ def aws_endpoint(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathF
 
 
 @contextmanager
-def emulator(folder: Path) -> Iterator[str]:
+def emulator(folder: Path, *origins: str) -> Iterator[str]:
+    """Run an emulator. Pages of `origins` may use what it serves."""
     port = free_port()
-    command = emulator_command(port, folder)
+    command = [*emulator_command(port, folder), *origins]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -161,7 +162,7 @@ def data_plane_template() -> str:
     template = json.loads(LOCAL_TEMPLATE.read_bytes())
     resources = {name: each for name, each in template["Resources"].items() if each["Type"] in DATA_PLANE}
     outputs = {name: each for name, each in template["Outputs"].items() if each["Value"].get("Ref") in resources}
-    parameters = {"AwsEndpointUrl": template["Parameters"]["AwsEndpointUrl"]}
+    parameters = {name: template["Parameters"][name] for name in ("AllowedOrigins", "AwsEndpointUrl")}
     return json.dumps({"Parameters": parameters, "Resources": resources, "Outputs": outputs})
 
 

@@ -47,7 +47,7 @@ def live_api(aws_endpoint: str, postgres: SharedServer, tmp_path_factory: pytest
 
 
 @contextmanager
-def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path) -> Iterator[LiveApi]:
+def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path, allowed_origins: str = "") -> Iterator[LiveApi]:
     access = Settings(
         aws_endpoint_url=aws_endpoint,
         aws_access_key_id="000000000000",  # the account that functions run in
@@ -72,7 +72,12 @@ def serve_api(aws_endpoint: str, database: FreshDatabase, folder: Path) -> Itera
             stack_name=STACK,
             code_bucket=CODE_BUCKET,
             bundle=code,
-            parameters={"AwsEndpointUrl": aws_endpoint, "DagsterUrl": dagster.url, "EnvironmentName": "test"},
+            parameters={
+                "AllowedOrigins": allowed_origins,
+                "AwsEndpointUrl": aws_endpoint,
+                "DagsterUrl": dagster.url,
+                "EnvironmentName": "test",
+            },
             poll_seconds=0.05,
         )
         settings = msgspec.structs.replace(

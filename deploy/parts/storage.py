@@ -3,6 +3,8 @@
 # CDK's classes name the parameters of their methods otherwise than the interfaces they implement do.
 # pyright: reportArgumentType=false
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -25,6 +27,7 @@ def private_bucket(
     access_logs: s3.IBucket | None,
     access_logs_prefix: str,
     lifecycle_rules: list[s3.LifecycleRule],
+    cors: list[s3.CorsRule] | None = None,
 ) -> s3.Bucket:
     """A bucket as all of them are: versioned, encrypted, over TLS only, the account's alone, kept when its stack goes."""
     return s3.Bucket(
@@ -40,6 +43,7 @@ def private_bucket(
         server_access_logs_bucket=access_logs,
         server_access_logs_prefix=access_logs_prefix if access_logs else None,
         lifecycle_rules=lifecycle_rules,
+        cors=cors,
     )
 
 
@@ -47,16 +51,23 @@ class Storage:
     """Its resources are direct children of the stack, so that their names are alike wherever it is used.
 
     The queue is here and not beside its consumer: the bucket names it, and messages are data. `access_logs` is where S3
-    writes who read and wrote; an emulator has no need of it.
+    writes who read and wrote; an emulator has no need of it. Pages of `allowed_origins` may read results by presigned links.
     """
 
-    def __init__(self, stack: cdk.Stack, *, job_result_days: int, access_logs: s3.IBucket | None = None) -> None:
+    def __init__(
+        self,
+        stack: cdk.Stack,
+        *,
+        job_result_days: int,
+        allowed_origins: Sequence[str],
+        access_logs: s3.IBucket | None = None,
+    ) -> None:
         self._stack = stack
         self._access_logs = access_logs
         self.landing_queue, self.dead_letter_queue = self._queues()
         self.landing_bucket = self._landing_bucket()
         self.job_result_days = job_result_days
-        self.results_bucket = self._results_bucket(job_result_days)
+        self.results_bucket = self._results_bucket(job_result_days, list(allowed_origins))
         self.table = self._table()
 
     def _queues(self) -> tuple[sqs.Queue, sqs.Queue]:
@@ -125,12 +136,24 @@ class Storage:
         cfn_bucket.node.add_dependency(self.landing_queue.node.find_child("Policy"))
         return bucket
 
-    def _results_bucket(self, job_result_days: int) -> s3.Bucket:
+    def _results_bucket(self, job_result_days: int, allowed_origins: list[str]) -> s3.Bucket:
         return private_bucket(
             self._stack,
             "ResultsBucket",
             access_logs=self._access_logs,
             access_logs_prefix="results/",
+            # The link is what admits a reader. The rule lets a browser hand the file to a page that has the link.
+            cors=[
+                s3.CorsRule(
+                    allowed_methods=[s3.HttpMethods.GET, s3.HttpMethods.HEAD],
+                    allowed_origins=allowed_origins,
+                    allowed_headers=["*"],
+                    exposed_headers=["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag"],
+                    max_age=3_600,
+                )
+            ]
+            if allowed_origins
+            else None,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="job-results", prefix=JOB_RESULTS_PREFIX, expiration=cdk.Duration.days(job_result_days)

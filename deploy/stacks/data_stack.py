@@ -71,7 +71,12 @@ class DataStack(cdk.Stack):
         self._environment = environment
         self._network = network
         access_logs = self._log_bucket("AccessLogsBucket", None)
-        self.storage = Storage(self, job_result_days=environment.job_result_days, access_logs=access_logs)
+        self.storage = Storage(
+            self,
+            job_result_days=environment.job_result_days,
+            allowed_origins=environment.api.allowed_origins,
+            access_logs=access_logs,
+        )
         self.compute_logs_bucket = self._log_bucket("ComputeLogsBucket", access_logs)
         self.events_topic = events_topic(self)
         tell_of_trouble(self.events_topic, environment.monitoring.event_emails)

@@ -49,7 +49,12 @@ class LocalStack(cdk.Stack):
             "Name of the Secrets Manager secret of the database role pipeline_reader",
             default="pipeline/database/reader",
         )
-        storage = Storage(self, job_result_days=JOB_RESULT_DAYS)
+        allowed_origins = text(
+            "AllowedOrigins", "Origins whose pages may call the API and read results, separated by commas", default=""
+        )
+        # An empty text is an origin that no page has.
+        origins = cdk.Fn.split(",", allowed_origins)
+        storage = Storage(self, job_result_days=JOB_RESULT_DAYS, allowed_origins=origins)
         events, alarms = events_topic(self), alarms_topic(self)
         rest = Rest(
             self,
@@ -77,9 +82,7 @@ class LocalStack(cdk.Stack):
             ),
             dagster_url=text("DagsterUrl", "Address of the Dagster webserver, seen from the function", default=""),
             endpoint_url=text("AwsEndpointUrl", "Address of the emulator"),
-            allowed_origins=[
-                text("AllowedOrigins", "Origins whose pages may call the API, separated by commas", default="")
-            ],
+            allowed_origins=[allowed_origins],
         )
         for each in [*landing_alarms(self, storage), *rest_alarms(self, rest)]:
             action = cloudwatch_actions.SnsAction(alarms)

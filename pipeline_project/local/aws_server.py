@@ -1,7 +1,8 @@
 """Serves the AWS emulator on the loopback, so that `kill -9` loses nothing that was acknowledged over a second ago.
 
 `python -m pipeline_project.local.aws_server PORT FOLDER SECRET_FILE [ORIGIN …]`. Callers sign their requests with the content
-of SECRET_FILE. Only the REST facade and the health check need no signature. Pages of each ORIGIN may call the REST facade.
+of SECRET_FILE. Only the REST facade and the health check need no signature. Pages of each ORIGIN may call the REST facade, and
+read objects by presigned links as far as the CORS rules of the bucket allow.
 
 ministack itself stores its state (except object bodies) only when it ends in order. It lists versions in XML that cannot hold
 every key, and it shows every caller where a function died. Four names that are used here are private to ministack. Its version
@@ -24,6 +25,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import unescape
 
 from pipeline_project.local import aws_storage
+from pipeline_project.local.bucket_cors import BucketCors, is_presigned_read
 from pipeline_project.local.same_origin import SameOrigin, Scope, has_no_query
 from pipeline_project.local.signatures import Signed
 
@@ -127,7 +129,7 @@ def hide_tracebacks(gateway: Any) -> None:
     gateway._call_lambda_raw = call
 
 
-async def serve(emulator: ModuleType, port: int, secret: str, origins: Collection[str]) -> None:
+async def serve(emulator: ModuleType, s3: Any, port: int, secret: str, origins: Collection[str]) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError if the port is taken."""
     from hypercorn.asyncio import serve as hypercorn_serve  # noqa: PLC0415 only where the `local` extra is installed
     from hypercorn.config import Config  # noqa: PLC0415
@@ -170,10 +172,10 @@ async def serve(emulator: ModuleType, port: int, secret: str, origins: Collectio
         keeper.cancel()
 
     def admitted_origins(scope: Scope) -> Collection[str]:
-        return origins if REST.fullmatch(scope["path"]) else ()
+        return origins if REST.fullmatch(scope["path"]) or is_presigned_read(scope) else ()
 
     signed = Signed(app, secret, is_open=is_open)
-    protected = SameOrigin(signed, may_be_linked=may_be_linked, admitted_origins=admitted_origins)
+    protected = SameOrigin(BucketCors(signed, s3), may_be_linked=may_be_linked, admitted_origins=admitted_origins)
     await hypercorn_serve(protected, config, shutdown_trigger=trigger)  # pyright: ignore[reportArgumentType] ASGI all the same
 
 
@@ -191,7 +193,7 @@ def main() -> None:
     encode_keys(s3)
     hide_tracebacks(apigateway_v1)
     aws_storage.install(ministack.app, persistence, s3, is_change)
-    asyncio.run(serve(ministack.app, port, secret, sys.argv[4:]))
+    asyncio.run(serve(ministack.app, s3, port, secret, sys.argv[4:]))
 
 
 if __name__ == "__main__":

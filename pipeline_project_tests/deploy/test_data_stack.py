@@ -61,6 +61,13 @@ def test_results_are_deleted_after_their_jobs(data: Template, name: str) -> None
     assert len(rules) == 4
 
 
+def test_pages_of_the_allowed_origins_read_results_and_nothing_else(data: Template, name: str) -> None:
+    buckets = [each["Properties"] for each in data.all("AWS::S3::Bucket").values()]
+    [rule] = [rule for each in buckets for rule in each.get("CorsConfiguration", {}).get("CorsRules", [])]
+    assert rule["AllowedOrigins"] == environments.load(name).api.allowed_origins
+    assert rule["AllowedMethods"] == ["GET", "HEAD"]
+
+
 @pytest.mark.parametrize("bucket", ["AccessLogsBucket", "ComputeLogsBucket"])
 def test_logs_in_buckets_are_kept_as_long_as_other_logs(data: Template, name: str, bucket: str) -> None:
     assert bucket_rules(data, bucket) == [

@@ -290,3 +290,12 @@ def test_outputs_are_those_the_local_stack_reads() -> None:
         "ApiUrl",
         "FunctionName",
     }
+
+
+def test_pages_of_allowed_origins_may_read_results_and_nothing_else() -> None:
+    _, results = one("AWS::S3::Bucket", "ResultsBucket")
+    [rule] = results["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedMethods"] == ["GET", "HEAD"]
+    assert rule["AllowedOrigins"] == {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]}
+    _, landing = one("AWS::S3::Bucket", "LandingBucket")
+    assert "CorsConfiguration" not in landing

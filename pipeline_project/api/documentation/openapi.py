@@ -146,9 +146,9 @@ def _paths() -> Json:
                 "getJobResult",
                 "jobs",
                 "To the file of a job that succeeded",
-                {"303": _empty("The file is at this address for some minutes", "Location")},
+                _file(),
                 *(400, 404, 406, 409, 410, 503),
-                parameters=[_ref("parameters", "job_id"), _ref("parameters", "format")],
+                parameters=[_ref("parameters", name) for name in ("job_id", "format", "redirect")],
             )
         },
         "/download/{key}": {
@@ -156,9 +156,9 @@ def _paths() -> Json:
                 "download",
                 "jobs",
                 "To a result file: of one of your jobs, or the latest of an operation",
-                {"303": _empty("The file is at this address for some minutes", "Location")},
+                _file(),
                 *(400, 404, 410, 503),
-                parameters=[_ref("parameters", "key")],
+                parameters=[_ref("parameters", "key"), _ref("parameters", "redirect")],
             )
         },
         "/openapi.json": {
@@ -224,6 +224,13 @@ def _answer(*headers: str) -> Json:
 
 def _empty(description: str, *headers: str) -> Json:
     return _with_headers({"description": description}, headers)
+
+
+def _file() -> Json:
+    return {
+        "200": _json(_schema("FileLink"), "The link to the file, with `redirect=false`"),
+        "303": _empty("The file is at this address for some minutes", "Location"),
+    }
 
 
 def _job_accepted(description: str, *headers: str) -> Json:
@@ -309,6 +316,11 @@ def _parameters(offered: Collection[Operation]) -> Json:
             {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
         ),
         "format": query("format", "Refuse any other format", {"type": "string", "enum": list(Format)}),
+        "redirect": query(
+            "redirect",
+            "`false` gives the link in JSON, for pages, which a browser tells nothing of a redirect to another host",
+            {"type": "boolean", "default": True},
+        ),
         "job_id": {"name": "job_id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
         "key": {
             "name": "key",
@@ -414,6 +426,15 @@ def _schemas(offered: Collection[Operation]) -> Json:
                         }
                     )
                 )
+            }
+        ),
+        "FileLink": _object(
+            {
+                "url": {"type": "string", "format": "uri"},
+                "expires_at": moment,
+                "name": text,
+                "bytes": number,
+                "content_type": text,
             }
         ),
         "Health": _object({"status": {"const": "ok"}, "environment": text, "data_version": number}),

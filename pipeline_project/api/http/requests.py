@@ -148,6 +148,8 @@ class Request:
 
     def takes_gzip(self) -> bool:
         """Tell whether `Accept-Encoding` admits gzip (RFC 9110 §12.5.3). Without the header, nothing is compressed."""
+        if not self.header("accept"):  # API Gateway would not turn base64 into bytes
+            return False
         weights = {}
         for part in (self.header("accept-encoding") or "").lower().split(","):
             name, _, weight = part.partition(";")

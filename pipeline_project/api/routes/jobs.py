@@ -7,6 +7,8 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from datetime import timedelta
 
 from pipeline_project.analytics.catalogue import operation
 from pipeline_project.api.http.principal import principal
@@ -125,8 +127,8 @@ def _terminate(run_id: str, services: Services) -> None:
 
 
 def job_result(request: Request, services: Services, job_id: str) -> Reply:
-    """GET: 303 to the file."""
-    given = request.query("format")
+    """GET: 303 to the file, or its link as JSON."""
+    given = request.query("format", "redirect")
     wanted = given.get("format")
     if wanted is not None and wanted not in list(Format):
         raise Problem("invalid_query", f"format is one of {', '.join(Format)}")
@@ -137,12 +139,12 @@ def job_result(request: Request, services: Services, job_id: str) -> Reply:
         raise Problem("job_without_result", f"the job is {job.state}")
     if wanted not in (None, job.format):
         raise Problem("not_acceptable", f"the result is kept as {job.format}; submit a job with the format wanted")
-    return _link(services, job.result.key, job.operation)
+    return _file(services, job.result.key, job.operation, is_redirect=_redirect(given))
 
 
 def download(request: Request, services: Services) -> Reply:
-    """GET: 303 to a file: of one of the caller's jobs, or the latest result of an operation."""
-    request.query()
+    """GET: 303 to a file, or its link as JSON: of one of the caller's jobs, or the latest result of an operation."""
+    is_redirect = _redirect(request.query("redirect"))
     owner = principal(request, services.settings)
     key = request.path.removeprefix("/download/")
     folder, _, rest = key.partition("/")
@@ -154,10 +156,17 @@ def download(request: Request, services: Services) -> Reply:
         operation = job.operation
     elif folder != "analytics":
         raise Problem("not_found", "there is no such file")
-    return _link(services, key, operation)
+    return _file(services, key, operation, is_redirect=is_redirect)
 
 
-def _link(services: Services, key: str, operation: str) -> Reply:
+def _redirect(given: Mapping[str, str]) -> bool:
+    text = given.get("redirect", "true")
+    if text not in ("true", "false"):
+        raise Problem("invalid_query", "redirect is true or false")
+    return text == "true"
+
+
+def _file(services: Services, key: str, operation: str, *, is_redirect: bool) -> Reply:
     from pipeline_project.results.store import presign  # noqa: PLC0415 boto3
 
     settings = services.settings
@@ -172,7 +181,11 @@ def _link(services: Services, key: str, operation: str) -> Reply:
     suffix = key.rpartition("/")[2].partition(".")[2]
     name = f"{operation}-{found['LastModified']:%Y%m%dT%H%M%SZ}.{suffix}"
     url = presign(services.s3, settings.results_bucket, key, name, settings.api_link_seconds)
-    return Reply(303, headers={"Location": url})
+    if is_redirect:
+        return Reply(303, headers={"Location": url})
+    expires = timestamp(now() + timedelta(seconds=settings.api_link_seconds))
+    content = {"bytes": found["ContentLength"], "content_type": found["ContentType"]}
+    return Reply(200, {"url": url, "expires_at": expires, "name": name, **content})
 
 
 def _known(job_id: str, owner: str, services: Services) -> Job:

@@ -28,6 +28,7 @@ SHOWN = (
     '"state":"SUCCEEDED"',
     '"next_cursor":',
     '"code":"invalid_parameters"',
+    '"content_type":"text/csv; charset=utf-8"',
     '"status":"ok"',
     "SUCCEEDED",
 )

@@ -7,11 +7,8 @@ import base64
 import http.client
 import io
 import json
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -89,37 +86,6 @@ PAGE = """async ([reads, posts, sockets]) => {
 }"""
 
 
-@contextmanager
-def serving() -> Iterator[tuple[int, list[str]]]:
-    """A web server of somebody else; its port, and what it was sent."""
-    seen: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def handle_one(self) -> None:
-            seen.append(f"{self.command} {self.headers.get('Sec-Fetch-Dest')}")
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", "6")
-            self.end_headers()
-            self.wfile.write(b"a page")
-
-        do_GET = do_POST = do_PUT = do_OPTIONS = handle_one  # noqa: N815 the names that http.server looks for
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 its name there
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port, seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def function(name: str) -> dict[str, Any]:
     """What creates a function that reads a file of the machine."""
     code = io.BytesIO()
@@ -195,7 +161,7 @@ def test_a_page_of_another_origin_changes_and_reads_nothing(stack: LiveStack, ho
     """The internet, and another server of this machine under two names."""
     name = f"attempt-{host.replace('.', '-')}"
     before = jobs(stack)
-    with serving() as (port, _), browser.stranger(EVIL) as context:
+    with browser.serving() as (port, _), browser.stranger(EVIL) as context:
         outcome = visit(context, f"http://{host}:{port}/").evaluate(PAGE, attempts(stack, name))
     assert outcome["sent"] > 100
     assert (outcome["read"], outcome["opened"]) == ([], [])
@@ -209,7 +175,7 @@ def test_a_page_of_another_origin_changes_and_reads_nothing(stack: LiveStack, ho
 @in_browser
 def test_the_browser_sends_what_the_page_tries() -> None:
     """Against a server without protection; otherwise the browser and not the platform would have held."""
-    with serving() as (port, _), serving() as (target, seen), browser.stranger(EVIL) as context:
+    with browser.serving() as (port, _), browser.serving() as (target, seen), browser.stranger(EVIL) as context:
         url = f"http://127.0.0.1:{target}/?a=b"
         page = visit(context, f"http://{EVIL}:{port}/")
         page.evaluate(PAGE, [[url], [(url, "a=b")], []])
@@ -262,7 +228,7 @@ def test_the_printed_links_open_in_a_browser(stack: LiveStack) -> None:
 def test_a_link_of_another_page_opens_ours(stack: LiveStack) -> None:
     """Dagster's UI links to REST, which is on another port, and REST to a file."""
     link = shown(stack, "application/json", b"[]")
-    with serving() as (port, _), browser.stranger(EVIL) as context:
+    with browser.serving() as (port, _), browser.stranger(EVIL) as context:
         for url in (f"{stack.settings.dagster_url}/runs", f"{stack.settings.api_url}/docs", link):
             page = visit(context, f"http://127.0.0.1:{port}/")
             with page.expect_navigation(url=url) as navigation:
@@ -285,7 +251,7 @@ def test_a_page_of_an_allowed_origin_calls_rest_and_nothing_else(stack: LiveStac
     """The POST needs a preflight, since a form cannot send JSON."""
     aws, dagster, rest = str(stack.settings.aws_endpoint_url), stack.settings.dagster_url, str(stack.settings.api_url)
     post = ["POST", '{"operation": "simple_demo"}', {"Content-Type": "application/json"}]
-    with serving() as (port, _), browser.stranger(urlsplit(FRONTEND).netloc, port) as context:
+    with browser.serving() as (port, _), browser.stranger(urlsplit(FRONTEND).netloc, port) as context:
         page = visit(context, f"{FRONTEND}/")
         status, text, request_id = page.evaluate(CALL, [f"{rest}/analytics", *post])
         assert (status, json.loads(text)["operation"]) == (200, "simple_demo")

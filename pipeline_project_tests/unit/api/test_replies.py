@@ -285,7 +285,7 @@ def test_a_job_says_when_to_look_again_and_what_can_be_done(state: State) -> Non
     ],
 )
 def test_gzip_is_sent_only_to_clients_that_take_it(accepted: str | None, takes: bool) -> None:
-    headers = {} if accepted is None else {"Accept-Encoding": accepted}
+    headers = {"Accept": "*/*"} | ({} if accepted is None else {"Accept-Encoding": accepted})
     assert request(headers=headers).takes_gzip() is takes
     body, sent = encoded(Reply(200, "x" * 2000, {"ETag": '"t"'}), request(headers=headers))
     assert sent.get("Content-Encoding") == ("gzip" if takes else None)
@@ -293,9 +293,16 @@ def test_gzip_is_sent_only_to_clients_that_take_it(accepted: str | None, takes: 
     assert (gzip.decompress(body) if takes else body) == b"x" * 2000
 
 
+def test_a_client_that_does_not_say_what_it_accepts_gets_no_gzip() -> None:
+    assert not request(headers={"Accept-Encoding": "gzip"}).takes_gzip()
+
+
+GZIP = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+
 def test_a_small_body_is_not_compressed() -> None:
     for size, compressed in ((1023, False), (1024, True)):
-        _, headers = encoded(Reply(200, "x" * size), request(headers={"Accept-Encoding": "gzip"}))
+        _, headers = encoded(Reply(200, "x" * size), request(headers=GZIP))
         assert ("Content-Encoding" in headers) is compressed
 
 
@@ -303,7 +310,7 @@ def test_a_compressed_answer_goes_to_the_gateway_in_base64(monkeypatch: pytest.M
     monkeypatch.setattr(
         handler, "ROUTES", (handler.Route("GET", "/thing", lambda _request, _services: Reply(200, {"a": "é" * 2000})),)
     )
-    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(headers={"Accept-Encoding": "gzip"}))
+    answer = handler.Api(handler.of_function(SETTINGS)).respond(event(headers=GZIP))
     assert answer["isBase64Encoded"] is True
     assert json.loads(gzip.decompress(base64.b64decode(answer["body"]))) == {"a": "é" * 2000}
 
