@@ -62,7 +62,7 @@ def test_results_are_deleted_after_their_jobs(data: Template, name: str) -> None
 
 
 def test_pages_of_the_allowed_origins_read_results_and_nothing_else(data: Template, name: str) -> None:
-    buckets = [each["Properties"] for each in data.all("AWS::S3::Bucket").values()]
+    buckets = data.all("AWS::S3::Bucket").values()
     [rule] = [rule for each in buckets for rule in each.get("CorsConfiguration", {}).get("CorsRules", [])]
     assert rule["AllowedOrigins"] == environments.load(name).api.allowed_origins
     assert rule["AllowedMethods"] == ["GET", "HEAD"]
