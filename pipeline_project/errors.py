@@ -198,6 +198,9 @@ CODES: Mapping[str, Code] = {
         "Export the file with the column, or remove the name from `require` under `[dialect]`.",
         is_of_file=True,
     ),
+    "binary_column": Code(
+        "A column of a field holds bytes that are no text", "Export the column as text.", is_of_file=True
+    ),
     "bad_compression": Code("The compressed file is damaged", _UPLOAD, is_of_file=True),
     "packed_twice": Code("The file is compressed twice", "Compress the file once.", is_of_file=True),
     "unknown_format": Code(

@@ -42,7 +42,7 @@ def csv_chunks(window: Window, notes: Notes, names: FieldNames, dialect: Dialect
     for line, cells in shape.above:
         notes.add("lines_above_header", sample=shape.delimiter.join(cells), line=line)
     table = _Table(text, shape, names, dialect, notes)
-    columns = [name for name in table.columns if name in names.ids or names.field_of(name) in names.id_fields]
+    columns = [name for name in table.columns if names.is_id_value(name)]
     yield from without_end(table.chunks(), columns, notes)
 
 

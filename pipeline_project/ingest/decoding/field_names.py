@@ -35,6 +35,10 @@ class FieldNames:
         """Check whether a name means the ID: as it is, or folded."""
         return name in self.ids or folded(name) in self.folded_ids
 
+    def is_id_value(self, name: str) -> bool:
+        """Check whether the values under a name are IDs: of the record itself, or of another record."""
+        return self.is_id(name) or self.field_of(name) in self.id_fields
+
     def known(self, names: Iterable[str]) -> set[str]:
         """Return the fields of the model that these names mean."""
         return {found for name in names if (found := self.field_of(name)) is not None}

@@ -41,7 +41,7 @@ def chunks(stream: ByteStream, envelope: Envelope, names: FieldNames, dialect: D
     head = content.peek(HEAD)
     if parquet_records.is_parquet(head):
         envelope.format = "parquet"
-        pieces = parquet_records.parquet_chunks(content)
+        pieces = parquet_records.parquet_chunks(content, envelope.notes, names)
     else:
         _refuse_foreign(head)
         window = Window(as_utf8(content, dialect.encoding, envelope.notes))

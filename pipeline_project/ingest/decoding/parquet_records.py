@@ -8,8 +8,7 @@ together as fit into a window.
 """
 
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -18,8 +17,18 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from pipeline_project.ingest.decoding import limits
+from pipeline_project.ingest.decoding import headers, limits
 from pipeline_project.ingest.decoding.faults import ObjectFault
+from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.notes import Notes
+from pipeline_project.ingest.decoding.parquet_columns import (
+    as_text,
+    can_have_decimals,
+    note_bytes,
+    readable_type,
+    text_columns,
+    whole_ids,
+)
 from pipeline_project.ingest.decoding.parquet_footer import ENCRYPTED, PLAIN, is_encrypted
 from pipeline_project.ingest.decoding.records import OVERSIZE, Chunk, Flaw, RawRecord
 from pipeline_project.ingest.decoding.streams import ByteStream, check_unpacked
@@ -54,7 +63,7 @@ def is_parquet(head: bytes) -> bool:
     return head.startswith(PLAIN) or (head.startswith(ENCRYPTED) and b"\0" in head[:FIRST_BYTES])
 
 
-def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
+def parquet_chunks(stream: ByteStream, notes: Notes, names: FieldNames) -> Iterator[Chunk]:
     """Yield the rows of a Parquet file, with nested columns."""
     with tempfile.SpooledTemporaryFile(max_size=SPILL) as file:
         size = 0
@@ -64,7 +73,7 @@ def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
         file.seek(0)
         try:
             ordinal = 1
-            for records, flaws in _pieces(file, size):
+            for records, flaws in _pieces(file, size, notes, names):
                 yield Chunk(ordinal, records, flaws)
                 ordinal += len(records)
         except UNREADABLE as error:
@@ -73,7 +82,7 @@ def parquet_chunks(stream: ByteStream) -> Iterator[Chunk]:
             ) from None
 
 
-def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, Flaw]]]:
+def _pieces(file: Any, size: int, notes: Notes, names: FieldNames) -> Iterator[tuple[list[RawRecord], dict[int, Flaw]]]:
     """Yield the rows of a file of `size` bytes, window by window."""
     if is_encrypted(file, size):
         raise ObjectFault("bad_parquet", "the Parquet file is encrypted: export it without encryption")
@@ -88,17 +97,26 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, F
     # Checksums are verified if the file has them. Times of the old type INT96 would overflow in nanoseconds.
     verified = {"metadata": metadata, "page_checksum_verification": True}
     parquet = pq.ParquetFile(file, read_dictionary=texts, coerce_int96_timestamp_unit="us", **verified)
-    fields = list(parquet.schema_arrow)
-    utc, as_sent, readable = (
-        [field.with_type(_readable(field.type, times)) for field in fields]
-        for times in (lambda _: pa.timestamp("us"), lambda kind: pa.timestamp(kind.unit), lambda _: pa.string())
-    )
+    columns = headers.column_names(parquet.schema_arrow.names, names, notes, line=1)
+    fields = [field.with_name(name) for field, name in zip(parquet.schema_arrow, columns, strict=True)]
     coarse = {place for place, field in enumerate(fields) if any(unit in str(field.type) for unit in _COARSE)}
     old_times = [column.path for column in _columns(metadata) if column.physical_type == "INT96"]
     check_unpacked(sum(group.total_byte_size for group in groups), size)
     check_unpacked(sum(_width(metadata, group, at_once=True) for group in groups), size)
     if old_times:
         _check_old_times(pq.ParquetFile(file, coerce_int96_timestamp_unit="ms", **verified), old_times)
+    texts_too = text_columns(parquet, columns, [_rows_at_once(metadata, group) for group in groups])
+    note_bytes([field for field in fields if field.name not in texts_too], notes, names)
+    ids = [field.name for field in fields if names.is_id_value(field.name) and can_have_decimals(field.type)]
+    utc, as_sent, readable = (
+        [field.with_type(readable_type(field.type, times, floats)) for field in fields]
+        for times, floats in (
+            (lambda _: pa.timestamp("us"), pa.string()),
+            (lambda kind: pa.timestamp(kind.unit), pa.string()),
+            (lambda _: pa.string(), pa.float64()),
+        )
+    )
+    readable = [field.with_type(as_text(field.type)) if field.name in texts_too else field for field in readable]
     unpacked = 0
     for number, group in enumerate(groups):
         rows_read = 0
@@ -116,26 +134,27 @@ def _pieces(file: Any, size: int) -> Iterator[tuple[list[RawRecord], dict[int, F
             for begin, end in _windows(rows):
                 oversize = rows[begin] > limits.RECORD_LIMIT
                 places = [place for place, column in enumerate(sizes) if not oversize or column[begin] <= GLIMPSE]
-                piece = batch.slice(begin, end - begin).select(places)
+                piece = (
+                    batch.slice(begin, end - begin).select(places).rename_columns([columns[place] for place in places])
+                )
                 for schema in (without_zone, readable):
                     piece = piece.cast(pa.schema([schema[place] for place in places]), safe=False)
-                records: list[RawRecord] = [_encode(_present(row)) for row in piece.to_pylist()]
-                yield (
-                    records,
-                    {i: OVERSIZE for i, text in enumerate(records) if oversize or len(text) > limits.RECORD_LIMIT},
+                built = piece.to_pylist()
+                flaws = whole_ids(built, ids) if ids else {}
+                records: list[RawRecord] = [_encode(_present(row)) for row in built]
+                flaws.update(
+                    (i, OVERSIZE) for i, text in enumerate(records) if oversize or len(text) > limits.RECORD_LIMIT
                 )
+                yield records, flaws
         if rows_read != group.num_rows:
             raise _count_mismatch(group.num_rows, rows_read)
 
 
 def _check_counts(metadata: pq.FileMetaData, groups: Sequence[pq.RowGroupMetaData]) -> None:
-    """Raise ObjectFault unless the footer declares one number of rows everywhere, and each column once."""
+    """Raise ObjectFault unless the footer declares one number of rows everywhere, and all columns in each part."""
     found = sum(group.num_rows for group in groups)
     if metadata.num_rows != found:
         raise _count_mismatch(metadata.num_rows, found)
-    names = metadata.schema.to_arrow_schema().names
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise ObjectFault("bad_parquet", f"two columns have the name {twice[0][:50]!r}: export it again")
     for group in groups:
         if group.num_columns != metadata.num_columns:
             raise ObjectFault("bad_parquet", "a part of the file lacks columns: export it again")
@@ -258,23 +277,6 @@ def _windows(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
         together += size
     if sizes:
         yield begin, len(sizes)
-
-
-def _readable(kind: Any, times: Callable[[pa.TimestampType], pa.DataType]) -> pa.DataType:
-    """Return `kind` with dates as strings and timestamps as `times`, at any depth. Python's dates end with the year 9999."""
-    if pa.types.is_timestamp(kind):
-        return times(kind)
-    if pa.types.is_date(kind):
-        return pa.string()
-    if pa.types.is_dictionary(kind):
-        return _readable(kind.value_type, times)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_readable(field.type, times)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_readable(kind.key_type, times), _readable(kind.item_type, times))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_readable(kind.value_type, times)))
-    return kind
 
 
 def _present(row: dict[str, object]) -> dict[str, object]:

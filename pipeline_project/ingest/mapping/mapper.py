@@ -32,7 +32,7 @@ from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.mapping.struct_columns import Path
 from pipeline_project.schema.dataset import Dataset
-from pipeline_project.schema.fields import Time, aliases, in_utc
+from pipeline_project.schema.fields import Declared, Role, Time, aliases, in_utc
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.source import Source
 
@@ -126,7 +126,11 @@ class Mapper:
         return FieldNames(
             ids=frozenset(path[0] for name in self._id_fields() for path in self._aliases[name]),
             fields={path[0]: name for name, paths in self._aliases.items() for path in paths},
-            id_fields=self._id_fields(),
+            id_fields=frozenset(self._id_fields()).union(
+                name
+                for name in self.dataset.fields
+                if name != "deleted" and Declared.of(self.dataset.record, name).role is not Role.VALUE
+            ),
         )
 
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:

@@ -90,13 +90,6 @@ def test_row_groups_that_lie_about_all_counts_alike_are_missed() -> None:
     assert fault(changed).code in ("count_mismatch", "bad_parquet")
 
 
-def test_two_columns_of_one_name_are_refused() -> None:
-    table = pa.Table.from_arrays([pa.array(["1"]), pa.array(["a"]), pa.array(["b"])], ["id", "x", "x"])
-    refused = fault(written(table))
-    assert refused.code == "bad_parquet"
-    assert "'x'" in refused.message
-
-
 # --- times
 
 
