@@ -95,8 +95,8 @@ class Delta:
         return json.dumps([change.text() for change in self.changes]).encode()
 
 
-def _sends(**values: Iterable[Any]) -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
-    choices = {name: st.just(UNSENT) | st.sampled_from(list(each)) for name, each in values.items()}
+def _sends(values: dict[str, list[Any]]) -> st.SearchStrategy[tuple[tuple[str, Any], ...]]:
+    choices = {name: st.just(UNSENT) | st.sampled_from(each) for name, each in values.items()}
     return st.fixed_dictionaries(choices).map(
         lambda sent: tuple((name, value) for name, value in sent.items() if value != UNSENT)
     )
@@ -112,14 +112,20 @@ SENT = {
 }
 
 
-def deltas(**more: Iterable[Any]) -> st.SearchStrategy[Delta]:
-    """Uploads whose records send some of the fields of SENT, and of `more`."""
+MENDABLE = {**SENT, "name": ["A", "B"], "title": ["T"]}
+"""A corrected mapping reads `title` as the name."""
+REPEATED = {"name": ["A"], "revenue": [0, 1], "phone": [None, "1"]}
+"""Few values, so that many records say the same again."""
+
+
+def deltas(sent: dict[str, list[Any]] = SENT, *, ids: Sequence[int] = (1, 1, 2)) -> st.SearchStrategy[Delta]:
+    """Uploads whose records send some of these fields."""
     change = st.builds(
         Change,
-        number=st.sampled_from([1, 1, 2]),
+        number=st.sampled_from(ids),
         updated=st.none() | st.integers(0, 3),
-        deleted=st.sampled_from([False] * 5 + [True]),
-        fields=_sends(**{**SENT, **more}).filter(lambda sent: not {"name", "title"} <= {name for name, _ in sent}),
+        deleted=st.sampled_from([False] * 7 + [True]),
+        fields=_sends(sent).filter(lambda fields: not {"name", "title"} <= {name for name, _ in fields}),
         nested=st.booleans(),
     )
     return st.builds(

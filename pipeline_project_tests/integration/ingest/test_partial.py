@@ -1,13 +1,16 @@
 """Records that send only what changed: what a field keeps, what empties it, and what a deletion ends."""
 
 import dataclasses
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pipeline_project.ingest import ledger
 from pipeline_project.ingest.ledger import ObjectSeen
+from pipeline_project.ingest.loading import prune_patches
 from pipeline_project.ingest.rejects import Selection, replay
-from pipeline_project.schema.fields import Amount, aliased
+from pipeline_project.schema.fields import Amount, Time, aliased
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.crm import SOURCE as CRM
 from pipeline_project.sources.crm import CrmCustomer
@@ -38,6 +41,11 @@ class Feed:
 
     def send(self, *records: dict[str, Any], second: int | None = None) -> ObjectSeen:
         return self.upload(list(records), second=second)
+
+    def replay(self, seen: ObjectSeen) -> None:
+        with self._database.loader.connect(autocommit=True) as connection:
+            ledger.replay(connection, [seen.object_id])
+        ingest(self._database.loader, self.landing, seen)
 
     def upload(self, content: Any, second: int | None = None) -> ObjectSeen:
         seen = self.landing.put("crm-data/changes", content, second=second)
@@ -128,6 +136,38 @@ def test_a_late_record_changes_the_current_state_and_the_data_version(feed: Feed
     assert rows(NOW) == [(False, "A", "active", 3, {})]
     assert rows(version) == [(3,)]
     assert rows(f"SELECT updated FROM ingest.objects WHERE object_id = {seen.object_id}") == [(1,)]
+
+
+class Timeless(CrmCustomer):
+    """A mapping that reads no time of a record."""
+
+    updated_at: Time | None = aliased("touched")
+
+
+def test_a_replay_moves_a_record_that_has_another_time_now(
+    feed: Feed, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed.send({"id": 1, "name": "A", "updated_at": "2024-01-01T00:00:00Z"})
+    moved = feed.send({"id": 1, "status": "new", "updated_at": "2024-01-03T00:00:00Z"})
+    feed.send({"id": 1, "status": "active", "updated_at": "2024-01-05T00:00:00Z"})
+    assert [row[3] for row in rows(HISTORY)] == [None, "new", "active"]
+    register(monkeypatch, dataclasses.replace(PARTIAL, records=(Timeless,)))
+    feed.replay(moved)
+    assert [row[3] for row in rows(HISTORY)] == [None, "active", "new"]
+
+
+def test_only_patches_between_a_first_and_a_last_are_pruned(feed: Feed, rows: Rows, database: FreshDatabase) -> None:
+    feed.send({"id": 1, "name": "A", "phone": "1"}, second=0)
+    for second, status in [(10, "x"), (20, "x"), (40, "x"), (50, "y"), (60, "y"), (70, "y")]:
+        feed.send({"id": 1, "status": status}, second=second)
+    with database.loader.connect(autocommit=True) as connection:
+        assert prune_patches(connection, BEGINNING + timedelta(seconds=55)) == 1
+        assert prune_patches(connection, BEGINNING + timedelta(seconds=100)) == 1
+        assert prune_patches(connection, BEGINNING + timedelta(seconds=100)) == 0
+    times = "SELECT extract(second FROM object_modified_at)::integer FROM ingest.patches ORDER BY 1"
+    assert [second for (second,) in rows(times)] == [0, 10, 10, 40, 50]
+    feed.send({"id": 1, "status": "late"}, second=30)
+    assert [row[3] for row in rows(HISTORY)] == [None, "x", "late", "x", "y"]
 
 
 def test_a_source_that_is_not_partial_any_more_keeps_its_versions(

@@ -56,9 +56,7 @@ def test_partial_records_converge(bench: PatchBench, uploads: list[Delta], data:
 
 @settings(RELAXED, max_examples=25)
 @given(
-    uploads=st.lists(
-        deltas(name=["A", "B"], title=["T"]), min_size=2, max_size=7, unique_by=lambda each: each.content()
-    ),
+    uploads=st.lists(deltas(partial.MENDABLE), min_size=2, max_size=7, unique_by=lambda each: each.content()),
     data=st.data(),
 )
 def test_partial_records_under_a_corrected_mapping_converge(
@@ -90,7 +88,7 @@ def test_partial_records_under_a_corrected_mapping_converge(
 
 
 @settings(RELAXED, max_examples=25)
-@given(uploads=st.lists(deltas(), min_size=2, max_size=9), data=st.data())
+@given(uploads=st.lists(deltas(partial.REPEATED, ids=(1,)), min_size=3, max_size=9), data=st.data())
 def test_the_current_state_is_right_after_pruning(bench: PatchBench, uploads: list[Delta], data: st.DataObject) -> None:
     """Records that arrive later than the horizon may blur when an earlier version ended, and nothing else."""
     landing = Landing()
