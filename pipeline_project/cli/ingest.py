@@ -20,6 +20,7 @@ from pipeline_project.ingest.inspection import (
     ColumnReport,
     ColumnUse,
     Explanation,
+    Patch,
     Preview,
     State,
     contract,
@@ -330,6 +331,8 @@ def explain_entity(
 def _show_explanation(found: Explanation) -> None:
     if found.deleted:
         print_line(f"{found.key} is deleted: its last record is a tombstone.")
+    if found.patches and not found.states:
+        print_line(f"{found.key} does not exist yet: no record has sent all that the dataset needs, such as a name.")
     rows = [
         (
             value.field,
@@ -355,6 +358,9 @@ def _show_explanation(found: Explanation) -> None:
     ]
     if history:
         print_table("version", "valid from", "to", "set by", "confirmed", "recorded at", rows=history, title="History")
+    if found.patches:
+        sent = [(each.valid_from, _origin(each), _sent(each)) for each in found.patches]
+        print_table("as of", "record", "sent", rows=sent, title="Partial records")
     if found.rejects:
         lost = [
             (each.reject_id, each.key, each.ordinal, each.line, each.status, each.reasons) for each in found.rejects
@@ -362,7 +368,12 @@ def _show_explanation(found: Explanation) -> None:
         print_table("reject", "object", "record", "line", "status", "reason", rows=lost, title="Could not be loaded")
 
 
-def _origin(state: State, field: str | None = None) -> str:
+def _sent(patch: Patch) -> str:
+    kind = "whole record: " if patch.whole else "tombstone: " if patch.deleted else ""
+    return kind + (", ".join(f"{name}={value!r}" for name, value in patch.sent.items()) or "nothing")
+
+
+def _origin(state: State | Patch, field: str | None = None) -> str:
     columns = state.columns.get(field, []) if field else []
     column = f" column {' or '.join(columns)}" if columns not in ([], [field]) else ""
     origin = f"{state.key or state.object_id} record {state.ordinal}{column}"

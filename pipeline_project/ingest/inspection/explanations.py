@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg.rows import class_row
 
 from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
@@ -55,12 +56,33 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Patch:
+    """What a partial record sent. `columns` and the attributes up to `valid_from` are those of `State`."""
+
+    key: str | None
+    object_id: int
+    ordinal: int
+    mapping_version: int
+    mapping_since: datetime | None
+    valid_from: datetime
+    deleted: bool
+    whole: bool
+    """Whether the record was loaded before the source was partial, and so keeps nothing of earlier records."""
+    sent: dict[str, Any]
+    """Columns and attributes that the record sent. None: the record empties the field."""
+    base: dict[str, Any]
+    """Fallback values of columns that the record did not send."""
+    columns: dict[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Value:
-    """The value of a field, the version that set it, and the earlier values, the latest first."""
+    """The value of a field, what set it, and the earlier values, the latest first."""
 
     field: str
     value: Any
-    set_by: State
+    set_by: State | Patch
+    """The version that set the value. If the source is partial: the record that sent it."""
     lost: list[tuple[Any, State]]
 
 
@@ -85,6 +107,8 @@ class Explanation:
     values: list[Value]
     states: list[State]
     rejects: list[LostRow] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    """The records of a partial source, in the order of their positions."""
 
 
 def explain(connection: Connection, dataset: Dataset, key: str, only: str | None = None) -> Explanation:
@@ -107,19 +131,27 @@ def explain(connection: Connection, dataset: Dataset, key: str, only: str | None
             query("ingest/inspection/explain_rejects"), {"canonical_id": key, "dataset": dataset.name}
         )
     ]
-    if not states and not rejects:
+    with connection.cursor(row_factory=class_row(Patch)) as cursor:
+        patches = cursor.execute(
+            query("ingest/inspection/explain_patches"), {"canonical_id": key, "dataset": dataset.name}
+        ).fetchall()
+    if not states and not rejects and not patches:
         raise Permanent(f"The dataset {dataset.name} has no row {key!r}. {_form_of_key(dataset)}")
-    names = sorted({name for state in states for name in state.fields})
+    names = sorted(
+        {name for sent in (*(each.fields for each in states), *(each.sent for each in patches)) for name in sent}
+    )
     if only is not None:
         if only not in names:
             raise Permanent(f"{key} has no field {only!r}. It has {', '.join(names)}.")
         names = [only]
+    senders = _senders(patches, states[-1]) if states else {}
     return Explanation(
         key=key,
         deleted=bool(states and states[-1].fields.get("deleted")),
-        values=[_value(states, name) for name in names if name != "deleted"],
+        values=[_value(states, name, senders.get(name)) for name in names if states and name != "deleted"],
         states=states,
         rejects=rejects,
+        patches=patches,
     )
 
 
@@ -164,12 +196,29 @@ def _state(dataset: Dataset, row: tuple[Any, ...]) -> State:
     )
 
 
-def _value(states: list[State], name: str) -> Value:
-    """Return the current value of a field with the version that set it, and the earlier values, the latest first."""
+def _senders(patches: list[Patch], current: State) -> dict[str, Patch]:
+    """Return the record that gave each field the value of the current version."""
+    senders: dict[str, tuple[Any, Patch]] = {}
+    was_deleted = False
+    for place, patch in enumerate(patches):
+        begins_life = place == 0 or patch.whole or (was_deleted and not patch.deleted)
+        if begins_life:
+            senders = {}
+        for name, value in ({**patch.base, **patch.sent} if begins_life else patch.sent).items():
+            if name not in senders or senders[name][0] != value:
+                senders[name] = (value, patch)
+        was_deleted = patch.deleted
+        if (patch.object_id, patch.ordinal) == (current.object_id, current.ordinal):
+            return {name: sender for name, (_, sender) in senders.items()}
+    return {}
+
+
+def _value(states: list[State], name: str, sender: Patch | None) -> Value:
+    """Return the current value of a field with what set it, and the earlier values, the latest first."""
     changes: list[tuple[Any, State]] = []
     for state in states:
         value = state.fields.get(name)
         if not changes or json.dumps(changes[-1][0]) != json.dumps(value):
             changes.append((value, state))
     (value, set_by), *lost = reversed(changes)
-    return Value(field=name, value=value, set_by=set_by, lost=lost)
+    return Value(field=name, value=value, set_by=sender or set_by, lost=lost)

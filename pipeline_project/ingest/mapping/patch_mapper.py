@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from pipeline_project.ingest.decoding import Chunk, Flaw, RawRecord, decode, decode_any_number
-from pipeline_project.ingest.mapping.copy_text import encode, escape
+from pipeline_project.ingest.mapping.copy_text import NULL, encode, escape
 from pipeline_project.ingest.mapping.fast_path import FastColumns
 from pipeline_project.ingest.mapping.mapper import TOGETHER
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
@@ -25,15 +25,19 @@ class PatchMapper(VersionedMapper):
 
     def __init__(self, source: Source, dataset: Dataset, mapping_version: int = 0) -> None:
         super().__init__(source, dataset, mapping_version)
-        columns = {column.field: column.name for column in dataset.content if column.field not in (None, "deleted")}
-        self._column_of = {name: columns[name] for name in self._aliases if name in columns}
+        columns = {column.field: column for column in dataset.content if column.field not in (None, "deleted")}
+        self._column_of = {name: columns[name].name for name in self._aliases if name in columns}
+        fallbacks = {name: self._cell(columns[name]).fallback for name in self._column_of}
+        self._base = {name: text for name in fallbacks if (text := self._default_texts.get(name) or fallbacks[name])}
         self._model_names = {path[0] for paths in self._aliases.values() for path in paths}
         # Rows need what was sent twice: to judge them, and to write them.
         self._sent_names = lru_cache(2 * TOGETHER)(self._read_sent_names)
+        # Most records send the same fields as many others.
+        self._unsent_texts = lru_cache(2 * TOGETHER)(self._unsent_text)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (*super().columns, "unsent", "cleared")
+        return (*super().columns, "unsent", "base", "cleared")
 
     @property
     def attribute_fields(self) -> list[str]:
@@ -106,7 +110,6 @@ class PatchMapper(VersionedMapper):
         except ArithmeticError:
             fields = decode_any_number(record)
         sent = frozenset(name for name, paths in self._aliases.items() if any(_is_sent(fields, path) for path in paths))
-        unsent = ",".join(column for name, column in self._column_of.items() if name not in sent)
         cleared: dict[str, None] = {
             name: None
             for name, value in fields.items()
@@ -115,7 +118,13 @@ class PatchMapper(VersionedMapper):
         for name in self._attributes:
             if name in sent and not any(_has_value(fields, path) for path in self._aliases[name]):
                 cleared[name] = None
-        return sent, f"\t{{{unsent}}}\t{escape(encode(cleared).decode()) if cleared else '{}'}"
+        return sent, f"{self._unsent_texts(sent)}\t{escape(encode(cleared).decode()) if cleared else '{}'}"
+
+    def _unsent_text(self, sent: frozenset[str]) -> str:
+        """Return the columns that were not sent, and their fallback values, as COPY text."""
+        unsent = ",".join(column for name, column in self._column_of.items() if name not in sent)
+        base = {self._column_of[name]: text for name, text in self._base.items() if name not in sent}
+        return f"\t{{{unsent}}}\t{escape(encode(base).decode()) if base else NULL}"
 
 
 def _is_sent(fields: Any, path: Path) -> bool:

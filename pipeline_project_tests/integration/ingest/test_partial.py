@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest import ledger
+from pipeline_project.ingest.inspection import explain
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.loading import prune_patches
 from pipeline_project.ingest.rejects import Selection, replay
@@ -186,6 +188,26 @@ def test_a_source_that_is_not_partial_any_more_keeps_its_versions(
     assert [
         row[3] for row in rows(HISTORY.replace("entities ORDER", "entities WHERE canonical_id = 'crm_1' ORDER"))
     ] == [*("new", "active", "late", "active")]
+
+
+def test_each_value_is_explained_by_the_record_that_sent_it(feed: Feed, database: FreshDatabase) -> None:
+    first = feed.send({"id": 1, "name": "A", "status": "new"}, {"id": 1, "phone": "1"}, second=0)
+    second = feed.send(
+        {"id": 1, "status": "active"}, {"id": 1, "name": "A", "fax": None}, {"id": 2, "fax": "2"}, second=5
+    )
+    with database.loader.connect() as connection:
+        found = explain(connection, ENTITIES, "crm_1")
+        waiting = explain(connection, ENTITIES, "crm_2")
+    set_by = {value.field: (value.value, value.set_by.object_id, value.set_by.ordinal) for value in found.values}
+    assert set_by == {
+        "entity_type": ("customer", first.object_id, 1),
+        "name": ("A", first.object_id, 1),
+        "phone": ("1", first.object_id, 2),
+        "status": ("active", second.object_id, 1),
+        "fax": (None, second.object_id, 2),
+    }
+    assert [patch.sent for patch in found.patches][2:] == [{"status": "active"}, {"name": "A", "fax": None}]
+    assert (waiting.states, waiting.values, [patch.sent for patch in waiting.patches]) == ([], [], [{"fax": "2"}])
 
 
 def test_a_check_names_the_records_that_wait_for_the_rest(feed: Feed, rows: Rows) -> None:

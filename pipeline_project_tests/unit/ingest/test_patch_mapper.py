@@ -24,7 +24,7 @@ def sent(mapper: PatchMapper, record: dict[str, Any]) -> tuple[set[str], dict[st
     """Return the columns that a record sent, and the attributes that it removes."""
     row = mapper.map(json.dumps(record).encode(), 1, POSITION)
     assert isinstance(row, Row), row
-    *_, unsent, cleared = row.line.split("\t")
+    *_, unsent, _, cleared = row.line.split("\t")
     columns = {column.name for column in datasets()["entities"].content} - {"deleted", "attributes"}
     return columns - set(unsent.strip("{}").split(",")), json.loads(cleared)
 

@@ -46,5 +46,5 @@ said AS (
 SELECT source, '{dataset}', canonical_id, at, uploaded_at, sent_in, nth, read_by, record_digest,
     deleted, true, content.fields - ARRAY['deleted', '{rest}'], content.fields -> '{rest}'
 FROM entities JOIN said s USING ({id})
-CROSS JOIN LATERAL (SELECT to_jsonb(c) AS fields FROM (SELECT {s.state}) c) content
+CROSS JOIN LATERAL (SELECT to_jsonb(c) AS fields FROM (SELECT {s.state}) c OFFSET 0) content
 ON CONFLICT DO NOTHING

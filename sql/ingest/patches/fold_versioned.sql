@@ -44,7 +44,7 @@ start AS (   -- the version that nothing before can change
 patches AS (
     SELECT canonical_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest, deleted,
         true AS whole, content - ARRAY['deleted', '{rest}'] AS fields, content -> '{rest}' AS attributes, NULL AS base
-    FROM start s CROSS JOIN LATERAL (SELECT to_jsonb(c) AS content FROM (SELECT {s.state}) c) c
+    FROM start s CROSS JOIN LATERAL (SELECT to_jsonb(c) AS content FROM (SELECT {s.state}) c OFFSET 0) c
     UNION ALL
     SELECT f.canonical_id, p.*
     FROM first f

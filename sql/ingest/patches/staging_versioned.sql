@@ -16,6 +16,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS {sent} (
     mapping_version integer NOT NULL,
     record_digest uuid NOT NULL,
     unsent text[] NOT NULL,                 -- the columns that the record did not send
+    base jsonb,                             -- the fallback values of these columns; null if there are none
     cleared jsonb NOT NULL                  -- attributes that the record sent as null, each with a JSON null
 ) ON COMMIT DELETE ROWS;
 

@@ -5,11 +5,10 @@ WITH stored AS (
         source, dataset, record_key, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
         record_digest, deleted, whole, fields, attributes, base)
     SELECT source, '{dataset}', canonical_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version,
-        record_digest, deleted, false, patch.fields, nullif(everything -> '{rest}' || cleared, jsonb_build_object()),
-        nullif(jsonb_strip_nulls(everything - ARRAY['deleted', '{rest}'] - ARRAY(SELECT jsonb_object_keys(patch.fields))), jsonb_build_object())
+        record_digest, deleted, false, everything - ARRAY['deleted', '{rest}'] - unsent,
+        nullif(everything -> '{rest}' || cleared, jsonb_build_object()), base
     FROM {sent} s
-    CROSS JOIN LATERAL (SELECT to_jsonb(c) AS everything FROM (SELECT {s.state}) c) content
-    CROSS JOIN LATERAL (SELECT everything - ARRAY['deleted', '{rest}'] - unsent AS fields) patch
+    CROSS JOIN LATERAL (SELECT to_jsonb(c) AS everything FROM (SELECT {s.state}) c OFFSET 0) content  -- OFFSET: once
     ON CONFLICT (source, dataset, record_key, object_id, ordinal) DO UPDATE SET
         source_updated_at = EXCLUDED.source_updated_at, object_modified_at = EXCLUDED.object_modified_at,
         mapping_version = EXCLUDED.mapping_version, record_digest = EXCLUDED.record_digest, deleted = EXCLUDED.deleted,
