@@ -20,8 +20,7 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.ledger.objects import ObjectSeen
-from pipeline_project.ingest.loading import microbatches as pieces
-from pipeline_project.ingest.loading import probing, worker
+from pipeline_project.ingest.loading import microbatches, probing, worker
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import Worker, open_object
 from pipeline_project.ingest.mapping.rows import ObjectPosition
@@ -351,15 +350,17 @@ class Bench:
 
 @contextmanager
 def small_limits(data: st.DataObject) -> Iterator[None]:
-    """Chunks and pieces of a few records and batches of a few objects, so that every border is crossed."""
+    """Chunks and micro-batches of a few records and batches of a few objects, so that every border is crossed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "CHUNK_RECORDS", data.draw(st.integers(1, 4), "records of a chunk"))
         patch.setattr(worker, "TOGETHER_OBJECTS", data.draw(st.integers(1, 4), "objects of a batch"))
-        patch.setattr(pieces, "MICRO_BATCH_RECORDS", data.draw(st.integers(1, 6), "records of a piece"))
+        patch.setattr(microbatches, "MICRO_BATCH_RECORDS", data.draw(st.integers(1, 6), "records of a micro-batch"))
         patch.setattr(
-            pieces, "MICRO_BATCH_OF_SMALL", data.draw(st.integers(1, 6), "records of a piece of small objects")
+            microbatches,
+            "MICRO_BATCH_OF_SMALL",
+            data.draw(st.integers(1, 6), "records of a micro-batch of small objects"),
         )
-        patch.setattr(probing, "PROBE_BACKOFF", data.draw(st.integers(1, 3), "pieces without a probe"))
+        patch.setattr(probing, "PROBE_BACKOFF", data.draw(st.integers(1, 3), "micro-batches without a probe"))
         patch.setattr(probing, "KNOWN_ENOUGH", data.draw(st.sampled_from([0, 0.5, 2]), "share of known records"))
         patch.setattr(worker, "SMALL", data.draw(st.sampled_from([0, 250, 1 << 20]), "small"))
         yield

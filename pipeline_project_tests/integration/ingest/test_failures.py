@@ -23,7 +23,7 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import limits
 from pipeline_project.ingest.ledger.objects import ObjectSeen
-from pipeline_project.ingest.loading import microbatches as pieces
+from pipeline_project.ingest.loading import microbatches
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import Worker, open_object
 from pipeline_project.ingest.mapping.rows import ObjectPosition
@@ -92,7 +92,7 @@ class StallingLanding(Landing):
 def work(conninfo: str, landing: Landing, reached: Path, object_ids: list[int]) -> None:
     """A worker process: it writes what it has read before the rest comes."""
     limits.WINDOW = limits.RECORD_LIMIT = 16 * 1024
-    pieces.MICRO_BATCH_RECORDS = 1
+    microbatches.MICRO_BATCH_RECORDS = 1
     list(Worker(Database(lambda: conninfo), StallingLanding(landing, reached), SETTINGS).ingest(object_ids))
 
 
@@ -199,9 +199,9 @@ def fail(database: FreshDatabase, errcode: str) -> None:
 def test_what_passes_by_itself_is_tried_again(
     database: FreshDatabase, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deadlock in the second of many pieces: what later statements say of the failed transaction is not the reason."""
+    """A deadlock in the second of many micro-batches: what later statements say of the failed transaction is not the reason."""
     monkeypatch.setattr(limits, "CHUNK_RECORDS", 2 if large else 1000)
-    monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 2)
+    monkeypatch.setattr(microbatches, "MICRO_BATCH_RECORDS", 2)
     landing = Landing()
     rows: list[Any] = customers(20)
     rows[3]["name"] = "boom"

@@ -295,11 +295,11 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
     has_turn, may_go_on = threading.Event(), threading.Event()
     run = LoadTransaction.run
 
-    def run_slowly(self: LoadTransaction, pieces: Any, *, whole: bool = False) -> None:
+    def run_slowly(self: LoadTransaction, batches: Any, *, whole: bool = False) -> None:
         if threading.current_thread().name == "loading":
             has_turn.set()
             assert may_go_on.wait(30)
-        run(self, pieces, whole=whole)
+        run(self, batches, whole=whole)
 
     def loading() -> ledger.Outcome:
         threading.current_thread().name = "loading"

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline_project.ingest.decoding import limits
-from pipeline_project.ingest.loading import microbatches as pieces
-from pipeline_project.ingest.loading import retention, worker
+from pipeline_project.ingest.loading import microbatches, retention, worker
 from pipeline_project.ingest.loading.retention import prune_confirmations
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import BEGINNING, Landing, ingest
@@ -76,9 +75,9 @@ def test_a_row_that_comes_after_the_notes_are_gone_still_loses(database: FreshDa
 def test_what_an_object_said_twice_leaves_the_last_word(
     database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In two of its pieces, so that both are kept. A row that is later than that still loses."""
+    """In two of its micro-batches, so that both are kept. A row that is later than that still loses."""
     monkeypatch.setattr(limits, "CHUNK_RECORDS", 1)
-    monkeypatch.setattr(pieces, "MICRO_BATCH_RECORDS", 1)
+    monkeypatch.setattr(microbatches, "MICRO_BATCH_RECORDS", 1)
     monkeypatch.setattr(worker, "SMALL", 0)
     landing = Landing()
     record = {"id": 1, "name": "A"}

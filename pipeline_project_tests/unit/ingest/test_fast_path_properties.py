@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.decoding.json_values import UNREADABLE, decode
 from pipeline_project.ingest.decoding.records import Chunk
-from pipeline_project.ingest.mapping import fast_path as ordinary
+from pipeline_project.ingest.mapping import fast_path
 from pipeline_project.ingest.mapping.probe_keys import to_binary_copy, without_repeated_keys
 from pipeline_project.ingest.mapping.rows import Bad, Row
 from pipeline_project.ingest.mapping.struct_columns import Path, Projection, is_missing
@@ -222,8 +222,8 @@ def test_it_is_all_the_same_which_fields_become_columns(
     raws: list[bytes], source: str, most: int, frequent: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordinary, "MOST_FIELDS", most)
-        patch.setattr(ordinary, "FREQUENT", frequent)
+        patch.setattr(fast_path, "MOST_FIELDS", most)
+        patch.setattr(fast_path, "FREQUENT", frequent)
         assert_as_alone("entities", raws, source)
 
 
@@ -252,7 +252,7 @@ def test_many_relationships_at_once_give_what_each_alone_gives(raws: list[bytes]
         ("relationships", b'{"parent_id": 7, "child_canonical_id": "crm_8", "type": "owns", "valid_to": "2025-01-01"}'),
     ],
 )
-def test_they_go_the_short_way(dataset: str, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_take_the_fast_path(dataset: str, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     mapper = new_mapper(sources()["legacy"], dataset)
     monkeypatch.setattr(mapper, "map", None)
     assert len(mapper.map_all(Chunk(1, [raw, raw]), range(2), POSITION).rows.keys) == 2

@@ -1,4 +1,4 @@
-"""The short way gives what the models give, or nothing."""
+"""The fast path gives what the models give, or nothing."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from pipeline_project.datasets.entities import Entity
 from pipeline_project.ingest.decoding.records import Chunk
-from pipeline_project.ingest.mapping import fast_path as ordinary
+from pipeline_project.ingest.mapping import fast_path
 from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row
 from pipeline_project.schema.fields import Count, Label, Time, aliased
@@ -102,7 +102,7 @@ def mapper(request: pytest.FixtureRequest) -> Mapper:
     return new_mapper(sources()[request.param], "entities")
 
 
-def ordinary_rows(mapper: Mapper, raws: list[bytes]) -> list[Told]:
+def fast_rows(mapper: Mapper, raws: list[bytes]) -> list[Told]:
     assert mapper._fast_path is not None
     return told(mapper._rows(mapper._fast_path.read(raws, range(len(raws))), Chunk(3, raws), POSITION))
 
@@ -119,19 +119,19 @@ def ordinary_rows(mapper: Mapper, raws: list[bytes]) -> list[Told]:
 )
 def test_the_short_way_gives_what_the_models_give(mapper: Mapper, records: list[dict[str, Any]]) -> None:
     raws = [msgspec.json.encode(record) for record in records]
-    for short in ordinary_rows(mapper, raws):
+    for short in fast_rows(mapper, raws):
         long = mapper.map(raws[short.ordinal - 3], short.ordinal, POSITION)
         assert isinstance(long, Row), long
         assert [short] == told(long)
 
 
-def test_ordinary_records_go_the_short_way(mapper: Mapper) -> None:
+def test_common_records_take_the_fast_path(mapper: Mapper) -> None:
     identity, revenue = {"crm": ("customer_id", "annual_revenue"), "legacy": ("id", "revenue")}[mapper.source.name]
     record = {identity: "C1", "name": "Alder Works", revenue: 1.5, "status": "active", "notes": None}
     record["updated_at"] = "2025-01-31T10:00:00Z"
     # As CSV has it: numbers are texts, what is not there is left out.
     from_csv = {identity: "7", "name": "Alder Works", revenue: "1.50", "total_orders": "3"}
-    assert len(ordinary_rows(mapper, [msgspec.json.encode(record), msgspec.json.encode(from_csv)])) == 2
+    assert len(fast_rows(mapper, [msgspec.json.encode(record), msgspec.json.encode(from_csv)])) == 2
 
 
 def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> None:
@@ -140,7 +140,7 @@ def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> 
         b'{"businessId": 1, "businessName": "A", "financials": {"annualRevenue": 1.50, "currency": "EUR"}, "hrData": {}}',
         b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "hrData": {"employeeCount": 3}}',
     ]
-    rows = ordinary_rows(mapper, raws)
+    rows = fast_rows(mapper, raws)
     assert mapper.sums(Chunk(3, raws), range(2), POSITION) == {"revenue": Decimal("3.5")}
     places = {name: place for place, name in enumerate(mapper.columns)}
     found = [row.line.split("\t") for row in rows]
@@ -148,7 +148,7 @@ def test_nested_objects_go_the_short_way_and_what_they_say_besides_is_kept() -> 
     assert [line[places["employees"]] for line in found] == ["", "3"]
     # One that is no object is for the models to judge.
     odd = [b'{"businessId": 3, "businessName": "C", "financials": 7}']
-    assert ordinary_rows(mapper, [*raws, *odd]) == rows
+    assert fast_rows(mapper, [*raws, *odd]) == rows
 
 
 def test_a_path_as_the_name_of_a_column_goes_the_short_way() -> None:
@@ -158,7 +158,7 @@ def test_a_path_as_the_name_of_a_column_goes_the_short_way() -> None:
         b'{"businessId": "1", "businessName": "A", "financials.annualRevenue": "1.50", "hrData.employeeCount": "3"}',
         b'{"businessId": 2, "businessName": "B", "financials": {"annualRevenue": 2}, "financials.annualRevenue": 9}',
     ]
-    rows = ordinary_rows(mapper, raws)
+    rows = fast_rows(mapper, raws)
     places = {name: place for place, name in enumerate(mapper.columns)}
     found = [row.line.split("\t") for row in rows]
     assert [line[places["revenue"]] for line in found] == ["1.5", "2"]
@@ -172,10 +172,10 @@ def test_records_that_spell_their_fields_in_different_ways_go_the_short_way() ->
         b'{"id": 2, "name": "B"}',
         b'{"customer_id": 3, "company_name": "C"}',
     ]
-    assert sorted(row.key for row in ordinary_rows(mapper, raws)) == ["crm_1", "crm_2", "crm_3"]
+    assert sorted(row.key for row in fast_rows(mapper, raws)) == ["crm_1", "crm_2", "crm_3"]
 
 
-def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
+def test_other_records_keep_no_record_from_the_fast_path() -> None:
     mapper = new_mapper(sources()["crm"], "entities")
     good = b'{"id": 1, "name": "A", "revenue": 1.5}'
     odd = [
@@ -183,15 +183,15 @@ def test_what_is_not_ordinary_keeps_nobody_from_the_short_way() -> None:
         *(b'{"id": 4, "name": "a\\tb"}', b'{"id": 6, "name": "D", "updated_at": "2031-01-01"}'),
         b'{"id": 7, "name": "E", "x": 1e400}',
     ]
-    assert [row.ordinal - 3 for row in ordinary_rows(mapper, [good, *odd, good])] == [0, len(odd) + 1]
+    assert [row.ordinal - 3 for row in fast_rows(mapper, [good, *odd, good])] == [0, len(odd) + 1]
 
 
 def test_structs_are_made_for_a_bounded_number_of_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table may have thousands of columns. All of them are kept."""
-    monkeypatch.setattr(ordinary, "MOST_FIELDS", 5)
+    monkeypatch.setattr(fast_path, "MOST_FIELDS", 5)
     mapper = new_mapper(sources()["crm"], "entities")
     raw = msgspec.json.encode({"id": 1, "name": "A", **{f"x{number}": number for number in range(20)}})
-    (row,) = ordinary_rows(mapper, [raw])
+    (row,) = fast_rows(mapper, [raw])
     assert '"x19":19' in row.line
     assert mapper._fast_path is not None
     assert len(mapper._fast_path._expected) == 5
