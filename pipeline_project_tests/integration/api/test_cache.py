@@ -250,3 +250,12 @@ def test_a_claim_outlives_the_query_by_five_seconds(api: Caller, monkeypatch: py
     monkeypatch.setattr(answers, "time", SimpleNamespace(monotonic=lambda: 100.0, sleep=time.sleep))  # no time passes
     assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=20"}).status == 200
     assert claimed == [25]
+
+
+def test_a_tenth_more_time_is_no_reason_to_ask_again(api: Caller, asked: list[str]) -> None:
+    """Callers with equal limits differ by moments."""
+    api.services.cache.refuse(key(api), Refusal("slow", "slow", 10))
+    assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=11"}).status == 202
+    assert asked == []
+    assert api("POST", "/analytics", QUESTION, {"Prefer": "wait=12"}).status == 200
+    assert asked == ["simple_demo"]

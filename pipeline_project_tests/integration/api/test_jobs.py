@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 import urllib3
 
+from pipeline_project.api.routes import jobs as routes
 from pipeline_project.jobs import launch as launching
 from pipeline_project.jobs.model import Job, State
 from pipeline_project.jobs.run import run_job
@@ -189,6 +191,28 @@ def test_long_poll(api: Caller, runner: Runner) -> None:
     ended = api("GET", f"{path}?wait=25").json
     worker.join()
     assert ended["state"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(("wait", "looks"), [(0, 1), (1, 5), (25, 101)])
+def test_a_long_poll_looks_four_times_a_second_until_the_end(
+    api: Caller, monkeypatch: pytest.MonkeyPatch, wait: int, looks: int
+) -> None:
+    clock = [100.0]
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        clock[0] += seconds
+
+    monkeypatch.setattr(routes, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    job = api("POST", "/analytics/jobs", QUESTION).json
+    assert api("GET", f"/analytics/jobs/{job['id']}?wait={wait}").headers["Retry-After"] == "1"
+    assert pauses == [0.25] * (looks - 1)
+    pauses.clear()
+    api("POST", f"/analytics/jobs/{job['id']}/cancel")
+    ended = api("GET", f"/analytics/jobs/{job['id']}?wait={wait}")
+    assert (ended.json["state"], pauses) == ("CANCELLED", []), "a job that has ended is not waited for"
+    assert "Retry-After" not in ended.headers
 
 
 def test_listing(api: Caller, cloud: Cloud) -> None:
