@@ -17,6 +17,9 @@ from pipeline_project_tests.shared_postgres import exclusive, joined
 
 TEMPLATE = "migrated"
 ROLES: tuple[Role, ...] = ("owner", "loader", "reader")
+ADVISORY_LOCKS = """pg_locks WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""Advisory locks of one database. The server has those of all databases, also of tests that run at the same time."""
 
 
 @dataclass(frozen=True)

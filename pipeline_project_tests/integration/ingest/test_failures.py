@@ -28,7 +28,7 @@ from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.worker import Worker, open_object
 from pipeline_project.ingest.mapping.rows import ObjectPosition
 from pipeline_project.sources.registry import sources
-from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.fix_postgres import ADVISORY_LOCKS, FreshDatabase
 from pipeline_project_tests.landing import SETTINGS, Crashing, Landing, discover, ingest
 
 ROWS = 2_000
@@ -126,7 +126,7 @@ def killed(database: FreshDatabase, tmp_path: Path) -> Landing:
 def test_what_a_killed_worker_held_is_taken_over_at_once(database: FreshDatabase, killed: Landing) -> None:
     with admin(database) as connection:
         # PostgreSQL notices by itself that its client is gone; the claims have fifteen minutes to go.
-        until(lambda: connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").rowcount == 0, 5)
+        until(lambda: connection.execute(f"SELECT FROM {ADVISORY_LOCKS}".encode()).rowcount == 0)
     outcomes = ingest(database.loader, killed, apart=True)
     assert {key: (outcome.state, outcome.inserted) for key, outcome in outcomes.items()} == {
         "crm-data/large": ("loaded", ROWS),

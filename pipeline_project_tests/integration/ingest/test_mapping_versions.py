@@ -18,7 +18,7 @@ from pipeline_project.ingest.mapping.rows import Mapped
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.source import Source
 from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
-from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.fix_postgres import ADVISORY_LOCKS, FreshDatabase
 from pipeline_project_tests.landing import SETTINGS, Crashing, Landing, discover, ingest
 
 OTHER = dataclasses.replace(LENIENT, revision=1)
@@ -157,7 +157,7 @@ def test_two_workers_begin_with_a_new_mapping_at_once(
     with database.loader.connect() as third, ready:
         ledger.lock_dataset(third, "legacy", "entities")
         both = [ready.submit(begin, source) for source in sources]
-        while rows("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") != [(2,)]:
+        while rows(f"SELECT count(*) FROM {ADVISORY_LOCKS} AND NOT granted") != [(2,)]:
             pass
         third.rollback()
         given = sorted(each.result() for each in both)

@@ -18,7 +18,7 @@ from pipeline_project.ingest.loading.transaction import LoadTransaction
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.ingest.rejects.rejected_rows import Selection
 from pipeline_project_tests.fix_ingest import LENIENT, MENDED, Rows, register
-from pipeline_project_tests.fix_postgres import FreshDatabase
+from pipeline_project_tests.fix_postgres import ADVISORY_LOCKS, FreshDatabase
 from pipeline_project_tests.landing import Landing, ingest
 
 
@@ -298,7 +298,7 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
     def run_slowly(self: LoadTransaction, batches: Any, *, whole: bool = False) -> None:
         if threading.current_thread().name == "loading":
             has_turn.set()
-            assert may_go_on.wait(30)
+            assert may_go_on.wait(120)
         run(self, batches, whole=whole)
 
     def loading() -> ledger.Outcome:
@@ -313,13 +313,13 @@ def test_a_replay_waits_for_who_loads_and_takes_nothing_that_he_needs(
     monkeypatch.setattr(LoadTransaction, "run", run_slowly)
     with ThreadPoolExecutor(2) as pool:
         load_done = pool.submit(loading)
-        assert has_turn.wait(30)
+        assert has_turn.wait(120)
         replay_done = pool.submit(replaying)
-        while not rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        while not rows(f"SELECT FROM {ADVISORY_LOCKS} AND NOT granted"):
             assert not replay_done.done()
         may_go_on.set()
-        assert load_done.result(30).state == "loaded"
-        assert replay_done.result(30).superseded == 1
+        assert load_done.result(120).state == "loaded"
+        assert replay_done.result(120).superseded == 1
     assert rows("SELECT record_key, status FROM ingest.rejects") == [("legacy_2", "superseded")]
 
 
