@@ -54,6 +54,7 @@ def test_gives_the_statement_without_what_follows(query: str, statement: str) ->
         ("DELETE FROM entities", "only SELECT is allowed"),
         ("SELECT nonsense(1)", "the function nonsense"),
         ("SELECT * FROM nonsense", "no such table: nonsense; there are .*data_version, entities"),
+        ("SELECT * FROM e, d, c, b, a", "no such table: a, b, c, d, e; there are .*data_version, entities"),
         ("SELECT * FROM entities FOR UPDATE", "FOR UPDATE"),
         ("SELECT ''::xml", "the type xml"),
         ("SELECT (a).b FROM entities", r"\(expression\).field is not supported. Move the expression to FROM"),
