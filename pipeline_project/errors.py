@@ -215,6 +215,16 @@ CODES: Mapping[str, Code] = {
         "Correct the records that `pipeline rejects list` shows.",
         is_of_file=True,
     ),
+    "ambiguous_number": Code(
+        "A column of numbers can be read in two ways",
+        "Declare `decimal` and `group` in the dialect of the source.",
+        is_of_file=True,
+    ),
+    "column_unreadable": Code(
+        "Too many values of a column cannot be read",
+        "Declare how the source writes them, in its dialect.",
+        is_of_file=True,
+    ),
     "gone": Code("The file was deleted before it was loaded", "Upload the file again.", is_of_file=True),
     "overwritten": Code(
         "The file was overwritten before it was loaded", "Nothing: the new content is loaded.", is_of_file=True

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.mappers import mapper_class
-from pipeline_project.ingest.mapping.rows import Bad, ObjectPosition, Row, Rows
+from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Row, Rows
 from pipeline_project.sources.registry import sources
 from pipeline_project.sources.source import Source
 
@@ -54,11 +54,16 @@ class Told(NamedTuple):
 def told(rows: Rows | Row) -> list[Told]:
     """The same of many rows as of one."""
     if isinstance(rows, Row):
-        return [Told(*rows[:-1])]
+        return [Told(*rows[:4])]
     return list(map(Told, rows.keys, rows.times, rows.ordinals, rows.lines))
 
 
+def errors(row: Row | Bad) -> list[FieldError]:
+    """The errors of a record, or of the values without which it became a row."""
+    found = row.errors if isinstance(row, Bad) else [each.error for each in row.findings.unread]
+    assert found, row
+    return found
+
+
 def rules(row: Row | Bad) -> list[tuple[str, str]]:
-    assert isinstance(row, Bad), row
-    assert row.errors
-    return [(error.field, error.rule) for error in row.errors]
+    return [(error.field, error.rule) for error in errors(row)]

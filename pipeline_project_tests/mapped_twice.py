@@ -19,7 +19,7 @@ from pipeline_project.schema.record import Record
 from pipeline_project.schema.rules import required_unless_deleted
 from pipeline_project.sources.source import Source
 
-FINGERPRINT = "41c8ff719325a7e28ed582e596024e68d244dc9f24099f85e17758e8871e5cc7"
+FINGERPRINT = "4eba5354475e00b137950d7efb8e9a079bf444a44c168fafdfb43020e173f39e"
 """Of `Everything`, in all versions of Python."""
 
 LIMIT = 5

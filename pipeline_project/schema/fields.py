@@ -30,9 +30,7 @@ from pipeline_project.schema.numbers import LARGEST_EXPONENT, LONGEST_NUMBER, is
 ID_LENGTH = 200
 """Longest source id, in characters; an index entry of PostgreSQL holds about 2,700 bytes."""
 
-_NOT_A_DAY = PydanticCustomError(
-    "not_a_day", "Input should be a day, or an ISO 8601 time that begins with one: write a day as 2024-12-31"
-)
+_NOT_A_DAY = PydanticCustomError("not_a_day", "is not a day of ISO 8601: write a day as 2024-12-31")
 UNIX_SECONDS = (631_152_000, 4_102_444_800)
 """A number within these years (1990 to 2100), in seconds or milliseconds, is a Unix time. Any other is more likely a day
 that is written without hyphens (20260102) or counted by a spreadsheet (45678), and would be read as one of 1970."""
@@ -55,7 +53,7 @@ def _time(value: Any) -> Any:
     if number is not None and not (first <= number <= last or first * 1000 <= number <= last * 1000):
         raise PydanticCustomError(
             "not_a_time",
-            "Input should be a time, or a Unix time of the years 1990 to 2100: write a time as 2024-12-31T23:59:59Z",
+            "is not a time of ISO 8601 or a Unix time of the years 1990 to 2100: write a time as 2024-12-31T23:59:59Z",
         )
     return value
 
@@ -80,7 +78,8 @@ def _plain_number(value: Any) -> Any:
     number = value if kind is Decimal or kind is int else _number(value.strip() if kind is str else value)
     if number is None and isinstance(value, bool | str):
         raise PydanticCustomError(
-            "not_a_plain_number", "Input should be a plain number: 1234.50, without separators and units"
+            "not_a_plain_number",
+            "is not a plain number: send digits with an optional decimal point, for example 1200.50",
         )
     if number is not None and not is_bounded(number):
         raise PydanticCustomError(
@@ -110,7 +109,12 @@ class Sql:
     type: str
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH), Sql("text")]
+@dataclass(frozen=True)
+class Identifying:
+    """A marker in the annotation of IDs: they are repaired and judged as such."""
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_LENGTH), Sql("text"), Identifying()]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=200), Sql("text")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000), Sql("text")]
 # Twenty decimals, since sums of floats end in a long tail (0.1 + 0.2); bounded, so that nothing sent as a number can grow

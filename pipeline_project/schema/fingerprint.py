@@ -15,7 +15,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
@@ -32,7 +32,7 @@ from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Declared, aliases
 from pipeline_project.schema.record import Record
 
-MAPPING_REVISION = 1
+MAPPING_REVISION = 2
 """Raise it when the platform's own code begins to map any record to another row: every source is then mapped again."""
 
 _BY_NAME = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", *sys.stdlib_module_names}
@@ -58,14 +58,19 @@ def fingerprint(
     fallbacks: Mapping[str, str],
     revision: int,
     partial: bool = False,
+    dialects: Sequence[object] = (),
 ) -> str:
-    """Return the fingerprint of a source's mapping of a dataset, with the record model that it uses: a SHA-256 in hex."""
+    """Return the fingerprint of a source's mapping of a dataset, with the record model that it uses: a SHA-256 in hex.
+
+    `dialects` are dataclasses that say how the source writes its files. A setting with its default does not count.
+    """
     declared = {name: Declared.of(dataset.record, name) for name in dataset.fields if name not in Record.model_fields}
     content = {
         "mapping_revision": MAPPING_REVISION,
         "revision": revision,
         "source": source,
         "fallbacks": dict(fallbacks),
+        "dialects": [_told(each) for each in dialects],
         "dataset": {
             each.name: _told(getattr(dataset, each.name))
             for each in dataclasses.fields(dataset)

@@ -8,10 +8,16 @@ from pydantic_core import PydanticCustomError
 
 from pipeline_project.schema.fields import Time, aliased, in_utc
 
+DELETED = ("_deleted", "IsDeleted", "is_deleted", "deleted")
+"""Usual names of the flag of a deleted record. Under all but the first, a value that is no flag is an attribute."""
 
-def tombstone() -> Any:
-    """Declare the flag of a deleted record. A dataset declares it again to give its column another place."""
-    return Field(default=False, validation_alias=AliasChoices("_deleted"))
+
+def tombstone(*aliases: str) -> Any:
+    """Declare the flag of a deleted record. A dataset declares it again to give its column another place.
+
+    `aliases` replace the usual names.
+    """
+    return Field(default=False, validation_alias=AliasChoices(*(aliases or DELETED)))
 
 
 class Record(BaseModel):
@@ -19,7 +25,10 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True, str_strip_whitespace=True)
 
-    updated_at: Time | None = aliased("updated_at", "updatedAt", "last_modified", "modified_at")
+    updated_at: Time | None = aliased(
+        *("updated_at", "updatedAt", "last_modified", "modified_at"),
+        *("SystemModstamp", "LastModifiedDate", "hs_lastmodifieddate", "modifiedon", "Last Modified"),
+    )
     """When the source last changed the record. A time without a zone is in UTC. The later of two records is newer."""
     deleted: bool = tombstone()
     """Whether the record is a tombstone: the source deleted what it describes."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Literal, Self
 
+NAMED_FORMATS = ("iso", "unix", "unix_ms", "excel", "msdate")
+"""Formats of days and times that no strptime code describes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldFormat:

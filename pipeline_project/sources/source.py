@@ -89,6 +89,7 @@ class Source:
             fallbacks=self.fallbacks,
             revision=self.revision,
             partial=self.is_partial(dataset),
+            dialects=(self.dialect, self.dialects.get(dataset, UNDECLARED), *self.variants),
         )
 
     def is_partial(self, dataset: str) -> bool:

@@ -13,7 +13,7 @@ from pipeline_project.ingest import ledger
 from pipeline_project.ingest.inspection.columns import ColumnReport, column_reports
 from pipeline_project.ingest.inspection.explanations import provenance
 from pipeline_project.ingest.ledger import ObjectSeen, Outcome
-from pipeline_project.ingest.loading import Loader, open_object
+from pipeline_project.ingest.loading import JudgedInPart, Loader, open_object
 from pipeline_project.ingest.loading.suspects import explain_death
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import Bad, ObjectPosition
@@ -81,7 +81,12 @@ def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | N
             loader.rehearse(source, claimed.dataset, open_object(claimed, position, file))
             file.seek(0)
             opened = open_object(claimed, position, file)
-            outcome = loader.load_one(source, claimed.dataset, opened)
+            try:
+                outcome = loader.load_one(source, claimed.dataset, opened)
+            except JudgedInPart:
+                file.seek(0)
+                opened = open_object(claimed, position, file)
+                outcome = loader.load_one(source, claimed.dataset, opened, probe=False)
             changed = _changed(connection, datasets()[claimed.dataset], seen.object_id)
             report = next(iter(column_reports(connection, [seen.object_id])), None)
             result = Preview(key, outcome or opened.outcome, changed, opened.first_bad, report)

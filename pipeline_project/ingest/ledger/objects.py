@@ -108,6 +108,8 @@ class Outcome:
     unchanged: int = 0
     stale: int = 0
     rejected: int = 0
+    fields_unread: int = 0
+    """Number of values of loaded records that could not be read."""
     deleted: int = 0
     """Number of tombstones among the inserted and updated records."""
     fault: ObjectFault | None = None
@@ -136,7 +138,7 @@ class Outcome:
         """Set the state to failed, with the error. No row of the object is loaded."""
         self.state, self.fault = ObjectState.FAILED, fault
         self.first_keys.clear()
-        self.inserted = self.updated = self.unchanged = self.stale = self.deleted = 0
+        self.inserted = self.updated = self.unchanged = self.stale = self.deleted = self.fields_unread = 0
 
 
 def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:

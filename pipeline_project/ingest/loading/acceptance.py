@@ -10,6 +10,15 @@ from pipeline_project.schema.numbers import is_bounded, plain_number
 from pipeline_project.sources.source import Source
 
 TOO_MANY_REJECTS = "too_many_rejects"
+UNREADABLE_ENOUGH = 3
+"""Values that show that a column is written in another format. One or two can be typing errors."""
+
+
+class JudgedInPart(Exception):
+    """Raised if the columns of an object would refuse it, although some of its records were not mapped.
+
+    These records are already stored. Perhaps they settle what the others mean.
+    """
 
 
 def accept_or_refuse(source: Source, opened: Opened) -> None:
@@ -43,9 +52,12 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
             f"so nothing was loaded: {reasons}",
             line=first_bad[0].line,
         )
+    _judge_columns(source, opened)
     # The sum lacks rejected records, so it shows nothing about an object with rejects.
     if not bad_ordinals:
         for name, column in source.totals_of(opened.claimed.dataset).items():
+            if opened.seen.unread[column]:
+                continue
             declared, found = summary.get(name), opened.totals.get(column, Decimal(0))
             if declared is not None and _number(declared) != found:
                 raise ObjectFault(
@@ -53,6 +65,41 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
                     f"summary.{name} is {_shown(declared)}, but the records sum up to {found}: "
                     "the export is incomplete, run it again",
                 )
+
+
+def _judge_columns(source: Source, opened: Opened) -> None:
+    """Raise ObjectFault if a column cannot be read. Raise JudgedInPart if not all of its values were seen."""
+    seen = opened.seen
+    faults: list[ObjectFault] = []
+    for doubts in seen.unsettled.values():
+        _, first = doubts[0]
+        examples = ", ".join(f'"{doubt.text}" (record {ordinal})' for ordinal, doubt in doubts)
+        point, grouped = f"{float(first.text):g}", first.text.replace(".", "")
+        faults.append(
+            ObjectFault(
+                "ambiguous_number",
+                f"{first.name}: {examples} can be read in two ways: {first.text} is {point} or {grouped}. Declare "
+                'decimal = ".", or decimal = "," and group = ".", under [dialect].',
+            )
+        )
+    for name, unread in seen.unread.items():
+        values = unread + seen.filled[name]
+        if unread >= UNREADABLE_ENOUGH and unread > source.reject_threshold * values:
+            examples = "; ".join(
+                f"record {ordinal}: {each.error.message}" for ordinal, each in seen.unread_examples[name]
+            )
+            column = seen.unread_examples[name][0][1].error.field
+            faults.append(
+                ObjectFault(
+                    "column_unreadable",
+                    f"{column}: {unread} of {values} values cannot be read (at most {source.reject_threshold:.0%} may be), "
+                    f"so nothing was loaded. {examples}",
+                )
+            )
+    if faults and opened.stored:
+        raise JudgedInPart
+    if faults:
+        raise faults[0]
 
 
 def _number(value: Any) -> int | Decimal | None:

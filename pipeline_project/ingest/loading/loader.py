@@ -44,11 +44,15 @@ class Loader:
             # Without this, PostgreSQL sends a notice for each temporary table that exists already.
             connection.execute("SET client_min_messages = warning")
 
-    def load_one(self, source: Source, dataset: str, opened: Opened) -> Outcome | None:
-        """Stream an object of any size. Return None if the claim has expired and another worker has the object."""
+    def load_one(self, source: Source, dataset: str, opened: Opened, *, probe: bool = True) -> Outcome | None:
+        """Stream an object of any size. Return None if the claim has expired and another worker has the object.
+
+        Raises JudgedInPart if the object would be refused, but not all of its records were mapped. Open the object again,
+        and load it without `probe`.
+        """
         limit = self._limit([opened])
         try:
-            with self._transaction(source, dataset, limit) as load:
+            with self._transaction(source, dataset, limit, probe=probe) as load:
                 if not load.hold([opened]):
                     return None
                 load.run(micro_batches_of(opened))
@@ -71,7 +75,10 @@ class Loader:
         """
         with suppress(Exception), self._limit([opened]):
             for chunk in opened.chunks:
-                mapper_for(source, dataset).map_all(chunk, list(range(len(chunk.records))), opened.position)
+                mapper = mapper_for(
+                    source, dataset, 0, source.dialect_of(dataset, opened.claimed.key), cells=opened.cells
+                )
+                mapper.map_all(chunk, list(range(len(chunk.records))), opened.position)
 
     def load_many(self, source: Source, dataset: str, opened: Sequence[Opened]) -> list[Outcome]:
         """Load small objects in one transaction. Each object is loaded or refused on its own.
@@ -109,11 +116,13 @@ class Loader:
 
     @contextmanager
     def _transaction(
-        self, source: Source, dataset: str, limit: AbstractContextManager[None] = NO_LIMIT
+        self, source: Source, dataset: str, limit: AbstractContextManager[None] = NO_LIMIT, *, probe: bool = True
     ) -> Iterator[LoadTransaction]:
         # The thread ends before the transaction: the connection must be idle before it can commit or roll back.
         with tuned(), self._connection.transaction(), ThreadPoolExecutor(1, "postgres") as postgres:
-            yield LoadTransaction(self._connection, self._worker, source, dataset, postgres, self._backoff, limit)
+            yield LoadTransaction(
+                self._connection, self._worker, source, dataset, postgres, self._backoff, limit, probe=probe
+            )
 
     def _limit(self, opened: Sequence[Opened]) -> AbstractContextManager[None]:
         """Return the limit for all of these objects. It is entered where they are decoded and mapped."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pipeline_project.ingest.decoding import Chunk, Envelope
 from pipeline_project.ingest.ledger import Claimed, Outcome
 from pipeline_project.ingest.loading.required_columns import RequiredColumns
-from pipeline_project.ingest.mapping import Bad, ColumnCounts, ObjectPosition
+from pipeline_project.ingest.mapping import Bad, ColumnCounts, ColumnsSeen, ObjectPosition
 
 MICRO_BATCH_RECORDS = 7_000
 """Number of records in a micro-batch of one object."""
@@ -31,8 +31,24 @@ class Opened:
     """Sums of the fields that the source declares control totals for."""
     counts: ColumnCounts = field(default_factory=ColumnCounts)
     """The columns of the records that were looked at."""
+    seen: ColumnsSeen = field(default_factory=ColumnsSeen)
+    """What was found in the values of the records that were mapped."""
+    stored: int = 0
+    """Number of records that were not mapped, since they are already stored."""
     bad_ordinals: list[int] = field(default_factory=list)
     first_bad: list[Bad] = field(default_factory=list)
+    unread_ordinals: list[int] = field(default_factory=list)
+    """Records that were loaded without some of their values."""
+
+    @property
+    def cells(self) -> bool:
+        """Whether the values are cells of a CSV file. Valid after the first chunk."""
+        return "csv" in (self.envelope.format or "")
+
+    @property
+    def with_rejects(self) -> list[int]:
+        """The records that have a reject."""
+        return self.bad_ordinals + self.unread_ordinals
 
     def __post_init__(self) -> None:
         self.outcome = Outcome(self.claimed.object_id, self.claimed.key, last_modified=self.position.modified_at)

@@ -4,9 +4,10 @@ A probe finds records that are already stored unchanged, so that they are neithe
 are such records: in an initial load there are none.
 """
 
+from collections.abc import Callable
 from itertools import groupby
 
-from pipeline_project.ingest.loading.microbatches import MicroBatch
+from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened
 from pipeline_project.ingest.mapping import Mapper, ProbeKeys, joined, without_repeated_keys
 
 PROBE_BACKOFF = 8
@@ -34,7 +35,7 @@ class ProbeBackoff:
             self._left[source, dataset] = PROBE_BACKOFF
 
 
-def probe_keys_of(batch: MicroBatch, mapper: Mapper) -> ProbeKeys:
+def probe_keys_of(batch: MicroBatch, mapper_of: Callable[[Opened], Mapper]) -> ProbeKeys:
     """Build the probe keys of all records of a micro-batch.
 
     A key that an object repeats is left out. The newest valid record counts, and mapping must show which record that is.
@@ -42,7 +43,7 @@ def probe_keys_of(batch: MicroBatch, mapper: Mapper) -> ProbeKeys:
     return joined(
         [
             without_repeated_keys(
-                joined([mapper.probe_keys(chunk, opened.position, place) for opened, chunk in of_object])
+                joined([mapper_of(opened).probe_keys(chunk, opened.position, place) for opened, chunk in of_object])
             )
             for place, (_, of_object) in enumerate(groupby(batch, lambda each: id(each[0])), 1)
         ]

@@ -146,7 +146,7 @@ class Staging:
             self.add_rejects(opened, [each for owner, each in bad if owner is opened])
 
     def add_rejects(self, opened: Opened, bad: Sequence[Bad]) -> None:
-        """Store invalid records of an object."""
+        """Store invalid records of an object, and the errors of values that could not be read."""
         if not bad:
             return
         rejects = [
@@ -163,6 +163,7 @@ class Staging:
                 "raw_complete": each.raw_complete,
                 "errors": _to_json(each.errors),
                 "mapping_version": self.mapping_version,
+                "kind": each.kind,
             }
             for each in bad
         ]

@@ -56,7 +56,7 @@ class LoadTransaction:
     are decoded or mapped.
     """
 
-    _mapper: Mapper
+    _mapping_version: int
     _staging: Staging
 
     def __init__(
@@ -68,6 +68,8 @@ class LoadTransaction:
         postgres: ThreadPoolExecutor,
         backoff: ProbeBackoff,
         limit: AbstractContextManager[None],
+        *,
+        probe: bool,
     ) -> None:
         self._connection = connection
         self._worker = worker
@@ -80,6 +82,7 @@ class LoadTransaction:
         self._postgres = postgres
         self._backoff = backoff
         self._limit = limit
+        self._probes = probe and self._versioned
         self._merges: list[Future[None]] = []
 
     def hold(self, opened: Sequence[Opened]) -> list[Opened]:
@@ -96,19 +99,19 @@ class LoadTransaction:
     def lock_dataset(self, opened: Sequence[Opened], *, rejects_only: bool = False) -> None:
         """Wait until no other worker loads this source and dataset."""
         ledger.lock_dataset(self._connection, self._source.name, self._dataset)
-        mapping_version, is_new = ledger.mapping_version(self._connection, self._source, self._dataset)
-        self._mapper = mapper_for(self._source, self._dataset, mapping_version)
+        self._mapping_version, is_new = ledger.mapping_version(self._connection, self._source, self._dataset)
         which = {"source": self._source.name, "dataset": self._dataset}
         if is_new and self._versioned and not self._partial:
             # The source may have been partial until now.
             self._connection.execute(statement("ingest/patches/settle", self._declared), which)
-        staging = partial(PatchStaging, mapper=self._mapper) if isinstance(self._mapper, PatchMapper) else Staging
+        mapper = mapper_for(self._source, self._dataset, self._mapping_version)
+        staging = partial(PatchStaging, mapper=mapper) if isinstance(mapper, PatchMapper) else Staging
         self._staging = staging(
             connection=self._connection,
             source=self._source.name,
             dataset=self._declared,
-            columns=self._mapper.columns,
-            mapping_version=mapping_version,
+            columns=mapper.columns,
+            mapping_version=self._mapping_version,
             held={each.claimed.object_id: each for each in opened},
             repeats=any(each.claimed.replayed for each in opened),
             rejects_only=rejects_only,
@@ -132,7 +135,7 @@ class LoadTransaction:
         for each in opened:
             outcome = each.outcome
             outcome.format = each.envelope.format
-            describe(self._mapper, each)
+            describe(self._mapper(each), each)
             if outcome.fault is not None:
                 # An object that fails for another reason has no stable list of rejects: it depends on its neighbours how
                 # far the object was read.
@@ -140,9 +143,10 @@ class LoadTransaction:
                     self._staging.add_rejects(each, each.first_bad)
                     self._resolve_rejects(each)
                 continue
-            outcome.state = ObjectState.LOADED_WITH_REJECTS if each.bad_ordinals else ObjectState.LOADED
+            outcome.fields_unread = each.seen.unread.total()
+            outcome.state = ObjectState.LOADED_WITH_REJECTS if each.with_rejects else ObjectState.LOADED
             self._resolve_rejects(each)
-        self._staging.supersede_own_rejects([each.claimed.object_id for each in opened if each.bad_ordinals])
+        self._staging.supersede_own_rejects([each.claimed.object_id for each in opened if each.with_rejects])
         self.raise_data_version(opened)
         ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
 
@@ -152,10 +156,15 @@ class LoadTransaction:
             version = {"source": self._source.name, "dataset": self._dataset}
             self._connection.execute(query("ingest/ledger/raise_data_version"), version)
 
+    def _mapper(self, opened: Opened) -> Mapper:
+        """Return the mapper of the dialect in which an object is written."""
+        dialect = self._source.dialect_of(self._dataset, opened.claimed.key)
+        return mapper_for(self._source, self._dataset, self._mapping_version, dialect, cells=opened.cells)
+
     def _resolve_rejects(self, opened: Opened) -> None:
         """Settle the rejects of an earlier load whose records are valid now."""
         if opened.claimed.replayed:
-            which = {"object_id": opened.claimed.object_id, "bad": opened.bad_ordinals}
+            which = {"object_id": opened.claimed.object_id, "bad": opened.with_rejects}
             self._connection.execute(query("ingest/rejects/resolve_rejects"), which)
 
     def _run(self, batches: Iterable[MicroBatch], *, whole: bool) -> None:
@@ -183,7 +192,7 @@ class LoadTransaction:
                 batch = next(iterator, None)
                 if batch is None:
                     return
-                probed = self._versioned and not self._backoff.skips(self._source.name, self._dataset)
+                probed = self._probes and not self._backoff.skips(self._source.name, self._dataset)
                 probe_keys = to_binary_copy(probe_keys_of(batch, self._mapper)) if probed else b""
             yield batch, probe_keys
 
@@ -215,15 +224,18 @@ class LoadTransaction:
             opened.outcome.records += len(chunk.records)
             here = known.get(opened.position.object_id, ())
             places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in here]
-            mapped = self._mapper.map_all(chunk, places, opened.position)
-            for each in mapped.bad:
+            mapper = self._mapper(opened)
+            mapped = mapper.map_all(chunk, places, opened.position)
+            for each in (*mapped.bad, *mapped.unread):
                 line = chunk.line(each.ordinal - chunk.first_ordinal)
                 bad.append((opened, _note_bad(opened, each, line)))
             opened.counts.add(mapped.counts)
             opened.required.look_for(chunk)
+            opened.seen.add(mapped.seen)
+            opened.stored += len(here)
             if here:
                 stored = [place for place in a_few(range(len(chunk.records))) if chunk.first_ordinal + place in here]
-                opened.counts.add(self._mapper.look_at(chunk, stored))
+                opened.counts.add(mapper.look_at(chunk, stored))
             if self._has_totals:
                 self._sum_up(opened, chunk, mapped.bad)
             rows.setdefault(opened, Rows()).extend(mapped.rows)
@@ -247,7 +259,7 @@ class LoadTransaction:
         ordinals = {each.ordinal for each in bad}
         places = [place for place in range(len(chunk.records)) if chunk.first_ordinal + place not in ordinals]
         with localcontext(prec=DIGITS_OF_TOTAL):
-            for column, more in self._mapper.sums(chunk, places, opened.position).items():
+            for column, more in self._mapper(opened).sums(chunk, places, opened.position).items():
                 opened.totals[column] = opened.totals.get(column, Decimal(0)) + more
 
     def _refuse_if_faulty(self, opened: Opened) -> None:
@@ -259,8 +271,11 @@ class LoadTransaction:
 
 
 def _note_bad(opened: Opened, bad: Bad, line: int | None) -> Bad:
-    """Count an invalid record of an object. Return it as it is stored, with its line and with a bounded raw text."""
+    """Note a reject of an object. Return it as it is stored, with its line and with a bounded raw text."""
     bad = bad._replace(line=line, raw=bad.raw[:RAW_LIMIT], raw_complete=bad.raw_complete and len(bad.raw) <= RAW_LIMIT)
+    if bad.kind == "field":
+        opened.unread_ordinals.append(bad.ordinal)
+        return bad
     opened.outcome.rejected += 1
     opened.bad_ordinals.append(bad.ordinal)
     if len(opened.first_bad) < REJECTS_OF_REFUSED:

@@ -22,6 +22,7 @@ from pipeline_project.errors import Transient
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import ByteStream, Envelope, ObjectFault, chunks
 from pipeline_project.ingest.ledger import Claimed, ObjectState, Outcome
+from pipeline_project.ingest.loading.acceptance import JudgedInPart
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
 from pipeline_project.ingest.loading.required_columns import RequiredColumns
@@ -193,7 +194,10 @@ class Worker:
             source = sources()[claimed.source]
             if claimed.suspect:
                 loader.rehearse(source, claimed.dataset, self._open(claimed))
-            return loader.load_one(source, claimed.dataset, self._open(claimed))
+            try:
+                return loader.load_one(source, claimed.dataset, self._open(claimed))
+            except JudgedInPart:
+                return loader.load_one(source, claimed.dataset, self._open(claimed), probe=False)
         except ObjectFault as fault:
             return self._settle(connection, claimed, fault)
         except psycopg.Error as error:

@@ -5,7 +5,7 @@ from pipeline_project.ingest.mapping.mapper import Mapper
 from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.patch_mapper import PatchMapper
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined, to_binary_copy, without_repeated_keys
-from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Rows
+from pipeline_project.ingest.mapping.rows import Bad, ColumnsSeen, FieldError, ObjectPosition, Rows
 from pipeline_project.ingest.mapping.versioned_mapper import DIGITS_OF_TOTAL
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "MOST_COLUMNS",
     "Bad",
     "ColumnCounts",
+    "ColumnsSeen",
     "FieldError",
     "Mapper",
     "ObjectPosition",

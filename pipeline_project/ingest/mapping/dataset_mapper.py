@@ -23,6 +23,7 @@ from pipeline_project.schema.dataset import CANONICAL_ID, Dataset
 from pipeline_project.schema.dataset import Column as DeclaredColumn
 from pipeline_project.schema.fields import ID_LENGTH, Declared, Role, in_utc
 from pipeline_project.schema.record import Record
+from pipeline_project.sources.dialect import Dialect
 from pipeline_project.sources.source import Source
 
 Values = Mapping[str, Any]
@@ -82,7 +83,15 @@ class DatasetMapper(Mapper):
     rest_column: ClassVar[str | None] = None
     """Hook: the column for everything else that was sent, if the declaration has no Rest."""
 
-    def __init__(self, source: Source, dataset: Dataset, mapping_version: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        dataset: Dataset,
+        mapping_version: int = 0,
+        dialect: Dialect | None = None,
+        *,
+        cells: bool = False,
+    ) -> None:
         fields = source.record(dataset.name).model_fields
         by_copy_text = {column.field for column in dataset.columns if column.type not in _WRITTEN_AS} - {"deleted"}
         defaults = {
@@ -90,7 +99,7 @@ class DatasetMapper(Mapper):
             for name in dataset.fields
             if name in by_copy_text and not fields[name].is_required() and fields[name].default is not None
         }
-        super().__init__(source, dataset, defaults, mapping_version)
+        super().__init__(source, dataset, defaults, mapping_version, dialect, cells=cells)
         self._default_texts = {name: copy_text(default) for name, default in defaults.items()}
         self._attributes = [name for name in fields if name not in (*dataset.fields, "updated_at")]
         self._rules = [(rule, self._aliases[rule.field][0][-1]) for rule in dataset.rules]

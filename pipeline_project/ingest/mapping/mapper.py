@@ -7,7 +7,7 @@ can be staged together. The content hash is computed from the content columns of
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import chain
 from types import NoneType
@@ -29,17 +29,33 @@ from pipeline_project.ingest.mapping.column_counts import ColumnCounts, a_few, c
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
 from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
-from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
+from pipeline_project.ingest.mapping.reading import UNREAD_ATTRIBUTE, Converted, Reading, first_sent
+from pipeline_project.ingest.mapping.rows import (
+    Bad,
+    ColumnsSeen,
+    FieldError,
+    Findings,
+    Mapped,
+    ObjectPosition,
+    Row,
+    Rows,
+)
 from pipeline_project.ingest.mapping.struct_columns import Path
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Declared, Role, Time, aliases, in_utc
 from pipeline_project.schema.record import Record
+from pipeline_project.sources.dialect import Dialect
 from pipeline_project.sources.source import Source
 
 FUTURE = timedelta(days=1)
 """A record may be this much newer than its object, since clocks differ. A time beyond would win over all later ones."""
 TOGETHER = 500
 """Records that the fast path maps together. They fit in the cache of a core. With thousands, each takes a third longer."""
+
+AGAIN = b"again"
+"""The mark of a record that has to be mapped each time, since its file is judged by its values. No probe key has it."""
+RENAMED = b"renamed"
+"""The mark of a record whose ID or time has a variant of an alias as name. A probe that overlooks it finds no record."""
 
 _WITHOUT_NUMBERS = frozenset({str, bool, NoneType})
 
@@ -49,11 +65,6 @@ LONGEST_NAME = 1_000
 """Most characters of a field's name that a reject keeps."""
 
 NUMBER_TOO_LARGE = ("number_too_large", "holds a number that is too large or too small to be stored")
-_HOW_TO_WRITE = {"date": ": write a day as 2024-12-31", "datetime": ": write a time as 2024-12-31T23:59:59Z"}
-"""Advice that the messages of pydantic lack, by the first word of the rule."""
-
-_DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
-"""How pydantic writes a day that is a bound."""
 _LONE_SURROGATE = re.compile(
     rb"(?:[^\\]++|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\(?!u[dD][89a-fA-F]).)*+(\\u[dD][89a-fA-F][0-9a-fA-F]{2})",
     re.DOTALL,
@@ -85,10 +96,20 @@ class Mapper:
     same row, and tests compare them. The fast path takes a fifth of the time.
     """
 
-    def __init__(self, source: Source, dataset: Dataset, defaults: Mapping[str, Any], mapping_version: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        dataset: Dataset,
+        defaults: Mapping[str, Any],
+        mapping_version: int = 0,
+        dialect: Dialect | None = None,
+        *,
+        cells: bool = False,
+    ) -> None:
         """`defaults`: values of fields that a record does not send. All other fields are null then.
 
-        `mapping_version` becomes a part of each row. Rows of version 0 are not meant to be stored.
+        `mapping_version` becomes a part of each row. Rows of version 0 are not meant to be stored. `dialect` says how the
+        values are written. None: as in objects that fit no variant. `cells`: see Reading.
         """
         self.mapping_version = mapping_version
         self.source = source
@@ -108,10 +129,18 @@ class Mapper:
         self._through_objects = [
             paths for paths in self._aliases.values() if any(path[0] in self._nested for path in paths)
         ]
+        usual = source.dialect_of(dataset.name, "")
+        self.dialect = usual if dialect is None else dialect
+        self.reading = Reading(self.model, dataset, self.dialect, cells=cells)
+        # Equal texts can mean different things in cells and in another variant.
+        self._way = f"{'cells ' if cells else ''}{'' if self.dialect == usual else self.dialect!r}"
         hints = get_type_hints(self.model, include_extras=True)
         self._unbounded = [name for name in self.model.model_fields if not is_bounded_type(hints[name])]
-        ordinary = FastPath(self.model, self._aliases, self._read, defaults)
+        ordinary = FastPath(self.model, self._aliases, self._read, defaults, self.reading)
         self._fast_path = ordinary if ordinary.complete else None
+
+    probed: Collection[str] = ()
+    """The fields that a probe key has."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -141,10 +170,11 @@ class Mapper:
         fields = _fields(data, self._nested)
         if isinstance(fields, FieldError):
             return self._bad(raw, ordinal, position, [fields])
-        try:
-            record = self._validated(fields)
-        except ValidationError as error:
-            return self._bad(raw, ordinal, position, self._field_errors(error), fields, self._time_of_bad(fields))
+        read = self.reading.record(fields)
+        record, errors = self._validated(read)
+        if record is None:
+            return self._bad(raw, ordinal, position, errors, read, self._time_of_bad(fields))
+        record.__dict__["deleted"] |= read.deleted
         self._complete(record)
         updated_at = position.modified_at if record.updated_at is None else record.updated_at
         errors = self._check(record)
@@ -155,6 +185,10 @@ class Mapper:
                 )
             )
         others = self._others(fields, record)
+        if read.kept:
+            others = {**others, **read.kept}
+        if read.findings.unread:
+            others = {**others, UNREAD_ATTRIBUTE: {each.field: _text(each.value) for each in read.findings.unread}}
         for name in self._unbounded:
             if unstorable(record.__dict__[name]):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
@@ -162,44 +196,51 @@ class Mapper:
             if type(value) not in _WITHOUT_NUMBERS and unstorable(value):
                 errors.append(FieldError(name, *NUMBER_TOO_LARGE))
         if errors:
-            return self._bad(raw, ordinal, position, errors, fields, updated_at)
+            return self._bad(raw, ordinal, position, errors, read, updated_at)
         content = self._content(record, others)
         # Texts of PostgreSQL cannot hold a NUL. JSON would hold it as an escape.
         key, key_line = self._key(record)
         if ("\0" in key or "\0" in content or "\\u0000" in content) and (faulty := _nul_field(fields)):
             error = FieldError(faulty, "nul_character", "holds a NUL character (\\u0000): remove it")
-            return self._bad(raw, ordinal, position, [error], fields, updated_at)
+            return self._bad(raw, ordinal, position, [error], read, updated_at)
+        left_out = [each.field for each in read.findings.unread]
         line = (
             f"{key_line}\t{self.source.name}\t{updated_at.isoformat()}\t{position.line}\t{ordinal}\t"
-            f"{digest(content.encode())}\t{content}{self._provenance(data)}"
+            f"{digest(content.encode())}\t{content}{self._provenance(data, self._mark(read.findings), left_out)}"
         )
-        return Row(key, updated_at, ordinal, line, record.__dict__)
+        sent = record.model_fields_set - (record.__pydantic_extra__ or {}).keys()
+        return Row(key, updated_at, ordinal, line, record.__dict__, sent, read.findings)
 
     def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
         """Map the records at these places of a chunk: on the fast path if possible, otherwise one by one."""
-        rows, counts = Rows(), ColumnCounts()
+        unread: list[Bad] = []
+        mapped = Mapped(Rows(), [], ColumnCounts(), unread, ColumnsSeen())
         decoded: set[int] = set()
         others = places
         if self._fast_path is not None:
             flawless = [place for place in places if place not in chunk.flaws] if chunk.flaws else places
             for begin in range(0, len(flawless), TOGETHER):
-                found = self._fast_path.read(chunk.records, flawless[begin : begin + TOGETHER])
-                rows.extend(self._rows(found, chunk, position))
-                counts.add(found.counts)
-                decoded.update(found.decoded)
-            if len(rows.keys) == len(places):
-                return Mapped(rows, [], counts)
-            done = {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
+                decoded.update(self._map_together(chunk, flawless[begin : begin + TOGETHER], position, mapped))
+            self._note_variants(mapped.seen.renamed)
+            if len(mapped.rows.keys) == len(places):
+                return mapped
+            done = {ordinal - chunk.first_ordinal for ordinal in mapped.rows.ordinals}
             others = [place for place in places if place not in done]
-        counts.add(self.look_at(chunk, a_few([place for place in others if place not in decoded])))
-        bad: list[Bad] = []
+        mapped.counts.add(self.look_at(chunk, a_few([place for place in others if place not in decoded])))
         for place in others:
-            mapped = self.map(chunk.records[place], chunk.first_ordinal + place, position, chunk.flaws.get(place))
-            if isinstance(mapped, Row):
-                rows.append(mapped)
-            else:
-                bad.append(mapped)
-        return Mapped(rows, bad, counts)
+            ordinal = chunk.first_ordinal + place
+            each = self.map(chunk.records[place], ordinal, position, chunk.flaws.get(place))
+            if isinstance(each, Bad):
+                mapped.seen.add_record(ordinal, each.findings)
+                mapped.bad.append(each)
+                continue
+            mapped.seen.add_row(ordinal, each.findings, each.sent)
+            mapped.rows.append(each)
+            if each.findings.unread:
+                errors = [unread.error for unread in each.findings.unread]
+                raw = bytes(chunk.records[place])
+                unread.append(Bad(each.key, each.updated_at, ordinal, raw, True, errors, kind="field"))
+        return mapped
 
     def look_at(self, chunk: Chunk, places: Sequence[int]) -> ColumnCounts:
         """Count the columns of records that are not on the fast path, or already stored."""
@@ -208,6 +249,29 @@ class Mapper:
     def field_of(self, path: Path) -> str | None:
         """Return the field of the model that a column is read as. None: the column becomes an attribute."""
         return self._field_by_path.get(path)
+
+    def _map_together(
+        self, chunk: Chunk, places: Sequence[int], position: ObjectPosition, mapped: Mapped
+    ) -> Sequence[int]:
+        """Map records on the fast path, as far as it can read them. A second, thorough attempt reads most others.
+
+        Return the places of the records that could be decoded.
+        """
+        assert self._fast_path is not None  # noqa: S101 the caller checked it
+        found = self._fast_path.read(chunk.records, places)
+        mapped.counts.add(found.counts)
+        done = self._add_rows(found, chunk, position, mapped)
+        if len(done) < len(places):
+            left = [place for place in places if place not in done]
+            self._add_rows(self._fast_path.read(chunk.records, left, thorough=True), chunk, position, mapped)
+        return found.decoded
+
+    def _add_rows(self, found: FastColumns, chunk: Chunk, position: ObjectPosition, mapped: Mapped) -> set[int]:
+        """Add the rows of the fast path to what was mapped. Return the places of their records."""
+        rows = self._rows(found, chunk, position)
+        found.note(mapped.seen, chunk.first_ordinal, rows.ordinals)
+        mapped.rows.extend(rows)
+        return {ordinal - chunk.first_ordinal for ordinal in rows.ordinals}
 
     def _rows(self, found: FastColumns, chunk: Chunk, position: ObjectPosition) -> Rows:
         """Make the rows of valid records, column by column. Records that only the models can judge are left out."""
@@ -228,24 +292,37 @@ class Mapper:
                 time_texts,
                 ordinals,
                 contents,
-                self._provenances([chunk.records[place] for place in found.places]),
+                self._provenances([chunk.records[place] for place in found.places], self._marks(found)),
                 strict=True,
             )
         ]
         rows = Rows(keys, times, ordinals, lines)
         return rows.take(sorted({*range(len(keys))}.difference(left_out))) if left_out else rows
 
-    def _validated(self, fields: dict[str, Any]) -> Any:
+    def _validated(self, read: Converted) -> tuple[Any, list[FieldError]]:
+        """Return the model of a record, or None and its errors. Optional values that are not valid are left out."""
+        if read.errors:
+            return None, read.errors
+        fields = read.fields
         try:
-            return self._validate(fields)
-        except ValidationError:
-            # A text of spaces counts as not sent. Perhaps the record is valid without it.
-            filled = _filled(fields, self._nested, spaces=False)
-            if filled == fields:
-                raise
+            return self._validate(fields), []
+        except ValidationError as error:
+            failed = error
+        # A text of spaces counts as not sent. Perhaps the record is valid without it.
+        filled = _filled(fields, self._nested, spaces=False)
+        if filled != fields:
             fields.clear()
             fields.update(filled)
-            return self._validate(fields)
+            try:
+                return self._validate(fields), []
+            except ValidationError as error:
+                failed = error
+        if not self.reading.leave_out(read, failed):
+            return None, self.reading.errors(read, failed)
+        try:
+            return self._validate(fields), []
+        except ValidationError as error:
+            return None, self.reading.errors(read, error)
 
     # --- what datasets differ in
 
@@ -272,13 +349,19 @@ class Mapper:
         """Return keys and contents of many records, whose fields were read as columns."""
         raise NotImplementedError
 
-    def _provenance(self, record: RawRecord) -> str:  # noqa: ARG002 of versioned datasets
-        """Return what follows the content of a record, outside its hash, as COPY text."""
+    def _provenance(self, record: RawRecord, mark: bytes, left_out: Collection[str] = ()) -> str:  # noqa: ARG002 of versioned datasets
+        """Return what follows the content of a record, outside its hash, as COPY text.
+
+        The mark is a part of the digest. `left_out`: fields whose value could not be read.
+        """
         return ""
 
-    def _provenances(self, records: Sequence[RawRecord]) -> Iterable[str]:
+    def _provenances(self, records: Sequence[RawRecord], marks: Sequence[bytes]) -> Iterable[str]:  # noqa: ARG002
         """Return the same of many records."""
         return [""] * len(records)
+
+    def _note_variants(self, renamed: Mapping[str, str]) -> None:
+        """Note names that are variants of aliases, and the fields that they mean."""
 
     def probe_keys(self, chunk: Chunk, position: ObjectPosition, object_place: int) -> ProbeKeys:  # noqa: ARG002
         """Return what tells whether records are already stored in this form. Only versioned datasets have it."""
@@ -290,6 +373,19 @@ class Mapper:
 
     # --- common parts
 
+    def _mark(self, findings: Findings) -> bytes:
+        """Return the mark of a record for its digest."""
+        if findings.need_mapping:
+            return AGAIN
+        return b"" if not findings.renamed or {*self.probed}.isdisjoint(findings.renamed.values()) else RENAMED
+
+    def _marks(self, found: FastColumns) -> Sequence[bytes]:
+        """Return the marks of the records that were read on the fast path."""
+        renamed = {i for name in self.probed for i in found.from_variants.get(name, ())}
+        if not found.doubtful and not renamed:
+            return [b""] * len(found.places)
+        return [AGAIN if i in found.doubtful else RENAMED if i in renamed else b"" for i in found.places]
+
     def _canonical(self, source_id: str) -> str:
         return f"{self.source.name}_{source_id}"
 
@@ -298,7 +394,7 @@ class Mapper:
         others = record.__pydantic_extra__ or {}
         if self._nested.keys().isdisjoint(fields):
             return others
-        taken = {path for paths in self._through_objects if (path := _first_sent(fields, paths))}
+        taken = {path for paths in self._through_objects if (path := first_sent(fields, paths))}
         rest = dict(others)
         _keep_rest(rest, fields, self._nested, taken, ())
         return rest
@@ -309,17 +405,19 @@ class Mapper:
         ordinal: int,
         position: ObjectPosition,
         errors: list[FieldError],
-        fields: dict[str, Any] | None = None,
+        read: Converted | None = None,
         updated_at: datetime | None = None,
         *,
         complete: bool = True,
     ) -> Bad:
-        key = self._key_of_bad(fields) if fields else None
+        key = self._key_of_bad(read.fields) if read is not None and read.fields else None
         # With a wrong time in the future, the corrected row could never be newer.
         if updated_at is None or updated_at > position.modified_at + FUTURE:
             updated_at = position.modified_at
+        findings = Findings() if read is None else read.findings
+        errors = [*errors, *(each.error for each in findings.unread)]
         told = [error._replace(field=error.field[:LONGEST_NAME]) for error in errors[:MOST_ERRORS]]
-        return Bad(key, updated_at, ordinal, bytes(raw), complete, told)
+        return Bad(key, updated_at, ordinal, bytes(raw), complete, told, findings=findings)
 
     def _time_of_bad(self, fields: dict[str, Any]) -> datetime | None:
         try:
@@ -330,7 +428,7 @@ class Mapper:
     def _sent(self, name: str, fields: dict[str, Any]) -> Any:
         """Return what a record sends for a field, under its first alias that has a value. None if no alias has one."""
         value: Any = fields
-        for step in _first_sent(fields, self._aliases[name]) or ():
+        for step in first_sent(fields, self._aliases[name]) or ():
             value = value[step]
         return None if value is fields else value
 
@@ -338,15 +436,10 @@ class Mapper:
         """Return the key of an invalid record, if it can be read."""
         raise NotImplementedError
 
-    def _field_errors(self, error: ValidationError) -> list[FieldError]:
-        return [
-            FieldError(
-                ".".join(str(part) for part in detail["loc"]),
-                detail["type"],
-                _DATE.sub(_plain_date, detail["msg"]) + _HOW_TO_WRITE.get(detail["type"].split("_")[0], ""),
-            )
-            for detail in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+
+def _text(value: Any) -> Any:
+    """Return a value as it was sent, or as a text if it is a number that cannot be stored."""
+    return str(value) if type(value) in (Decimal, int) and unstorable(value) else value
 
 
 def where(any_is: bool, faults: Iterable[object]) -> list[int]:
@@ -394,17 +487,6 @@ def _filled(fields: dict[str, Any], nested: _Steps, *, spaces: bool = True) -> d
     }
 
 
-def _first_sent(fields: dict[str, Any], paths: Sequence[Path]) -> Path | None:
-    """Return the first of these paths that leads to a value."""
-    for path in paths:
-        value: Any = fields
-        for step in path:
-            value = value.get(step) if type(value) is dict else None
-        if value is not None:
-            return path
-    return None
-
-
 def _keep_rest(
     rest: dict[str, Any], fields: dict[str, Any], nested: _Steps, taken: Collection[Path], outer: Path
 ) -> None:
@@ -423,10 +505,6 @@ def _keep_rest(
                 rest[name] = others
         else:
             rest[name] = value
-
-
-def _plain_date(match: re.Match[str]) -> str:
-    return date(*map(int, match.groups())).isoformat()
 
 
 def _syntax(error: Exception, data: bytes) -> FieldError:

@@ -4,7 +4,7 @@ Values are mapped as those of whole records. What a version must have, such as a
 earlier and later records can send it. Only a record that empties such a field is invalid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -17,14 +17,23 @@ from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition
 from pipeline_project.ingest.mapping.struct_columns import Path
 from pipeline_project.ingest.mapping.versioned_mapper import VersionedMapper
 from pipeline_project.schema.dataset import Dataset
+from pipeline_project.sources.dialect import Dialect
 from pipeline_project.sources.source import Source
 
 
 class PatchMapper(VersionedMapper):
     """Maps records of a source that sends only what changed."""
 
-    def __init__(self, source: Source, dataset: Dataset, mapping_version: int = 0) -> None:
-        super().__init__(source, dataset, mapping_version)
+    def __init__(
+        self,
+        source: Source,
+        dataset: Dataset,
+        mapping_version: int = 0,
+        dialect: Dialect | None = None,
+        *,
+        cells: bool = False,
+    ) -> None:
+        super().__init__(source, dataset, mapping_version, dialect, cells=cells)
         columns = {column.field: column for column in dataset.content if column.field not in (None, "deleted")}
         self._column_of = {name: columns[name].name for name in self._aliases if name in columns}
         fallbacks = {name: self._cell(columns[name]).fallback for name in self._column_of}
@@ -100,23 +109,36 @@ class PatchMapper(VersionedMapper):
             return rows
         return rows.take([place for place, ordinal in enumerate(rows.ordinals) if ordinal not in doubtful])
 
-    def _provenance(self, record: RawRecord) -> str:
-        return super()._provenance(record) + self._sent_names(bytes(record))[1]
+    def _provenance(self, record: RawRecord, mark: bytes, left_out: Collection[str] = ()) -> str:
+        # A value that could not be read empties nothing: the earlier value stays.
+        sent = self._sent_names(bytes(record)) if not left_out else self._read_sent_names(bytes(record), left_out)
+        return super()._provenance(record, mark) + sent[1]
 
-    def _read_sent_names(self, record: bytes) -> tuple[frozenset[str], str]:
+    def _read_sent_names(self, record: bytes, left_out: Collection[str] = ()) -> tuple[frozenset[str], str]:
         """Return the fields of the model that a record sent, also as null, and what was not sent as COPY text."""
         try:
             fields = decode(record)
         except ArithmeticError:
             fields = decode_any_number(record)
-        sent = frozenset(name for name, paths in self._aliases.items() if any(_is_sent(fields, path) for path in paths))
+        variants = {meant[0].name for name in fields if (meant := self.reading.alias(name)) is not None}
+        sent = frozenset(
+            name
+            for name, paths in self._aliases.items()
+            if (name in variants or any(_is_sent(fields, path) for path in paths)) and name not in left_out
+        )
         cleared: dict[str, None] = {
             name: None
             for name, value in fields.items()
-            if (value is None or value == "") and (name not in self._model_names or name in self._nested)
+            if (value is None or value == "")
+            and (name not in self._model_names or name in self._nested)
+            and self.reading.alias(name) is None
         }
         for name in self._attributes:
-            if name in sent and not any(_has_value(fields, path) for path in self._aliases[name]):
+            if (
+                name in sent
+                and name not in variants
+                and not any(_has_value(fields, path) for path in self._aliases[name])
+            ):
                 cleared[name] = None
         return sent, f"{self._unsent_texts(sent)}\t{escape(encode(cleared).decode()) if cleared else '{}'}"
 

@@ -4,8 +4,9 @@ This is a hot path. It replaces dicts by structs that are made for the fields of
 and the values of a field are read in one step. The property tests of the fast path hold it to the models.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from enum import Enum
 from functools import cache, lru_cache
 from itertools import chain
 from operator import attrgetter
@@ -19,14 +20,29 @@ from pipeline_project.ingest.decoding import RawRecord
 Path = tuple[str, ...]
 """Names that lead to a field: its own, after those of the objects around it."""
 Column = list[Any]
-"""The values of a field as they were sent. An empty text stands for a field that was not sent, None for a null."""
+"""The values of a field as sent. A missing value is "", and a null is None."""
+
+
+MOST_NAMES = 10_000
+"""Names of fields that are remembered."""
+
+
+class TwoValues(Enum):
+    """The mark of a field that a record has twice. Only the models can read the record."""
+
+    TWO_VALUES = "two values"
+
+
+TWO_VALUES = TwoValues.TWO_VALUES
+
+_names = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Fields:
-    """A struct type with fields at these paths. If a path leads through another, the values of that field are structs, too."""
+    """Objects with fields at these paths, as structs. Nested objects are structs, too."""
 
     def __init__(self, paths: tuple[Path, ...], *, no_others: bool = False) -> None:
-        """`no_others`: refuse a record that has any other field. Otherwise other fields are skipped."""
+        """`no_others`: a record with any other field is not decoded. Otherwise, other fields are skipped."""
         self.paths = paths
         nested: dict[str, list[Path]] = {}
         for name, *inner in paths:
@@ -87,36 +103,95 @@ def exactly(paths: tuple[Path, ...]) -> Fields:
 
 
 class Projection:
-    """Reader of a few fields of many records. It skips all other fields, and needs a fifth of the time of a full read."""
+    """Reads a few fields of many records and skips the others, which takes a fifth of the time of reading all fields."""
 
-    def __init__(self, aliases: Mapping[str, Sequence[Path]]) -> None:
-        """`aliases` are the paths of each field. The first path takes precedence."""
-        self._aliases = aliases
+    def __init__(
+        self, aliases: Mapping[str, Sequence[Path]], meant: Callable[[str], Path | None] | None = None
+    ) -> None:
+        """`aliases` of each field, the preferred alias first.
+
+        `meant` returns the alias that a name is a variant of. Then all names of records that lack a field are looked up,
+        which takes longer. Without it, only the variants of `add_variant` are known.
+        """
+        self._aliases = {name: list(paths) for name, paths in aliases.items()}
+        self._meant = meant
+        self._without_meaning = {path[0] for paths in aliases.values() for path in paths}
+        """Names that are no variants of aliases. Records repeat their names, so each is looked up once."""
+        self._variants: dict[Path, list[Path]] = {}
         self._asked = dict.fromkeys(aliases, 1)
-        """Number of aliases that are read for each field. It begins with one, because each alias takes time."""
+        """How many aliases of each field are read: the first alone until it was not enough, since each takes its time."""
+
+    def add_variant(self, alias: Path, name: str) -> None:
+        """Read the value of an alias also under a variant of its name."""
+        known = self._variants.setdefault(alias, [])
+        if (name,) not in known:
+            known.append((name,))
 
     def read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
-        """Return, for each field, the value of the first alias that is present.
+        """Return, for each field, the value under the first of its aliases that is present.
 
-        Raises one of UNREADABLE if a record does not have this structure.
+        A field that a record has under two variants becomes TWO_VALUES. Raises one of UNREADABLE if a record has another
+        form.
         """
-        while True:
-            found = self._read(records)
-            more = [
-                name
-                for name, column in found.items()
-                if self._asked[name] < len(self._aliases[name]) and not all(column) and any(map(is_missing, column))
-            ]
-            if not more:
-                return found
-            self._asked.update((name, len(self._aliases[name])) for name in more)
+        return self.read_marked(records)[0]
 
-    def _read(self, records: Sequence[RawRecord]) -> dict[str, Column]:
-        asked = {name: choices[: self._asked[name]] for name, choices in self._aliases.items()}
-        fields = _with_others(tuple(chain.from_iterable(asked.values())))
+    def read_marked(self, records: Sequence[RawRecord]) -> tuple[dict[str, Column], set[int]]:
+        """Return the same, and the places of records with a value under a variant of an alias."""
+        while True:
+            found, marked = self._read(records)
+            lacking = [name for name, column in found.items() if not all(column) and any(map(is_missing, column))]
+            more = [name for name in lacking if self._asked[name] < len(self._aliases[name])]
+            if more:
+                self._asked.update((name, len(self._aliases[name])) for name in more)
+            elif not lacking or not self._find_variants(records, [found[name] for name in lacking]):
+                return found, marked
+
+    def _find_variants(self, records: Sequence[RawRecord], lacking: Sequence[Column]) -> bool:
+        """Look for variants of aliases in records that lack a field. Return whether there are new ones."""
+        if self._meant is None:
+            return False
+        names: set[str] = set()
+        for record, *values in zip(records, *lacking, strict=True):
+            if any(map(is_missing, values)):
+                names |= _names(record).keys() - self._without_meaning
+        is_new = False
+        for name in names:
+            alias = self._meant(name)
+            if alias is None:
+                self._without_meaning.add(name)
+            elif (name,) not in self._variants.get(alias, ()):
+                self.add_variant(alias, name)
+                is_new = True
+        if len(self._without_meaning) > MOST_NAMES:
+            self._without_meaning = {path[0] for paths in self._aliases.values() for path in paths}
+        return is_new
+
+    def _read(self, records: Sequence[RawRecord]) -> tuple[dict[str, Column], set[int]]:
+        asked = {name: paths[: self._asked[name]] for name, paths in self._aliases.items()}
+        variants = {
+            name: [path for alias in self._aliases[name] for path in self._variants.get(alias, ())] for name in asked
+        }
+        fields = _with_others(tuple(chain.from_iterable((*asked.values(), *variants.values()))))
         # Not map(): it would not let the thread of PostgreSQL run before its end.
         structs = [fields.decode(record) for record in records]
-        return {name: coalesce(fields.column(structs, path) for path in choices) for name, choices in asked.items()}
+        found = {name: coalesce(fields.column(structs, path) for path in choices) for name, choices in asked.items()}
+        marked: set[int] = set()
+        for name, paths in variants.items():
+            if paths and not all(found[name]) and self._asked[name] == len(self._aliases[name]):
+                exact = found[name]
+                found[name] = _with_variants(exact, [fields.column(structs, path) for path in paths])
+                pairs = zip(exact, found[name], strict=True)
+                marked.update(place for place, (before, value) in enumerate(pairs) if before is not value)
+        return found, marked
+
+
+def _with_variants(exact: Column, variants: Sequence[Column]) -> Column:
+    """Return the exact values, and where these are missing the only value of the variants. Two values become TWO_VALUES."""
+    found: Column = []
+    for value, *others in zip(exact, *variants, strict=True):
+        present = [other for other in others if not is_missing(other)] if is_missing(value) else []
+        found.append(value if not present else present[0] if len(present) == 1 else TWO_VALUES)
+    return found
 
 
 def coalesce(columns: Iterable[Column]) -> Column:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from psycopg.rows import class_row
 
@@ -17,7 +17,7 @@ from pipeline_project.database import Connection
 from pipeline_project.errors import Permanent
 from pipeline_project.ingest import ledger
 from pipeline_project.ingest.decoding import Chunk, Envelope
-from pipeline_project.ingest.ledger import Claimed, Outcome
+from pipeline_project.ingest.ledger import Claimed
 from pipeline_project.ingest.loading import Loader, Opened
 from pipeline_project.ingest.mapping import ObjectPosition
 from pipeline_project.schema.sql_files import query
@@ -26,6 +26,8 @@ from pipeline_project.sources.registry import sources
 PAGE = 100
 """Number of rejects that a replay fetches in one step. Each can have 64 KB."""
 
+Kind = Literal["record", "field"]
+"""What was rejected: the record, or only some of its values."""
 Status = Literal["open", "resolved", "superseded", "discarded"]
 
 
@@ -39,6 +41,7 @@ class Reject:
     line: int | None
     record_key: str | None
     status: Status
+    kind: Kind
     errors: list[dict[str, str]]
 
     @property
@@ -60,6 +63,16 @@ class RejectInFull(Reject):
     mapping_version: int
     created_at: datetime
     settled_at: datetime | None
+
+
+class _Held(NamedTuple):
+    """An open reject that is replayed."""
+
+    reject_id: int
+    ordinal: int
+    kind: Kind
+    errors: int
+    can_be_tried: bool
 
 
 @dataclass(frozen=True)
@@ -124,15 +137,19 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
                 result.not_tried += len(ids)
                 continue
             held = connection.execute(query("ingest/rejects/hold_rejects"), {"reject_ids": ids}).fetchall()
-            tried = {reject_id: ordinal for reject_id, ordinal, can_be_tried in held if can_be_tried}
-            opened.chunks = _rows(connection, list(tried))
-            loader.load_rejected(sources()[opened.claimed.source], opened.claimed.dataset, opened)
-            good = {*tried.values()} - {*opened.bad_ordinals}
-            _settle(connection, opened.outcome, good)
-        result.still_bad += len(opened.bad_ordinals)
-        result.resolved += len(good)
-        result.not_tried += len(held) - len(tried)
-        result.superseded += len(ids) - len(held)
+            result.superseded += len(ids) - len(held)
+            # Records first. The values of a record that is loaded already change none of the object's counts of records.
+            for kind in get_args(Kind):
+                tried = [each for each in map(_Held._make, held) if each.kind == kind and each.can_be_tried]
+                result.not_tried += sum(each.kind == kind for each in map(_Held._make, held)) - len(tried)
+                if tried:
+                    rows = _rows(connection, [each.reject_id for each in tried])
+                    again = Opened(opened.claimed, opened.position, rows, opened.envelope)
+                    loader.load_rejected(sources()[again.claimed.source], again.claimed.dataset, again)
+                    good = {each.ordinal for each in tried} - {*again.with_rejects}
+                    _settle(connection, again, kind, tried, good)
+                    result.still_bad += len(again.with_rejects)
+                    result.resolved += len(good)
     return result
 
 
@@ -155,9 +172,9 @@ def _held(connection: Connection, object_id: int) -> Opened | None:
     if held is None or held[6] not in sources():
         return None
     names = ("object_id", "bucket", "key", "version", "versioned", "size", "source", "dataset", "attempts")
-    *identity, last_modified = held
+    *identity, file_format, last_modified = held
     claimed = Claimed(**dict(zip(names, identity, strict=True)), replayed=True, loaded_before=True)
-    return Opened(claimed, ObjectPosition(object_id, last_modified), iter(()), Envelope())
+    return Opened(claimed, ObjectPosition(object_id, last_modified), iter(()), Envelope(format=file_format))
 
 
 def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
@@ -168,7 +185,15 @@ def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
             yield Chunk(ordinal, [raw], line=lambda _, line=line: line)
 
 
-def _settle(connection: Connection, outcome: Outcome, good: Collection[int]) -> None:
-    counts = {name: getattr(outcome, name) for name in ("inserted", "updated", "unchanged", "stale", "deleted")}
-    parameters: dict[str, Any] = {"object_id": outcome.object_id, "good": list(good), **counts}
+def _settle(connection: Connection, opened: Opened, kind: Kind, tried: Sequence[_Held], good: Collection[int]) -> None:
+    names = ("inserted", "updated", "unchanged", "stale", "deleted")
+    is_of_records = kind == "record"
+    counts = {name: getattr(opened.outcome, name) if is_of_records else 0 for name in names}
+    parameters: dict[str, Any] = {
+        "object_id": opened.outcome.object_id,
+        "good": list(good),
+        "loaded": len(tried) - len(opened.bad_ordinals) if is_of_records else 0,
+        "fields_unread": opened.seen.unread.total() - (0 if is_of_records else sum(each.errors for each in tried)),
+        **counts,
+    }
     connection.execute(query("ingest/rejects/settle_replayed_rejects"), parameters)

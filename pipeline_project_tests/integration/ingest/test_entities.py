@@ -74,8 +74,8 @@ def test_bad_rows_are_kept_and_good_ones_load(database: FreshDatabase, landing: 
     outcome = ingest(database.loader, landing, landing.put("legacy-data/x", gzip.compress(content)))["legacy-data/x"]
     assert (outcome.state, outcome.inserted, outcome.rejected, outcome.format) == (
         "loaded_with_rejects",
-        3,
-        2,
+        4,
+        1,
         "json_lines+gzip",
     )
     found = rows(

@@ -38,6 +38,7 @@ def test_a_reject_tells_row_place_and_all_errors(database: FreshDatabase, landin
         "SELECT e ->> 'field', e ->> 'rule', e ->> 'message' <> '' FROM ingest.rejects, jsonb_array_elements(errors) e ORDER BY 1"
     ) == [
         ("employees", "not_a_plain_number", True),
+        ("name", "missing", True),
         ("revenue", "greater_than_equal", True),
     ]
 

@@ -291,7 +291,8 @@ def test_probe_keys_have_the_key_time_and_digest_that_the_row_has(raws: list[byt
         if isinstance(row, Row):
             assert (key.decode(), moment(updated_at)) == (row.key, row.updated_at)
             assert int.from_bytes(object_place) == 9
-            assert row.line.endswith(digest.hex())
+            # A record whose values decide about its file is mapped each time.
+            assert row.line.endswith(digest.hex()) or row.findings.need_mapping
 
 
 @given(blocks=st.lists(st.lists(raw_records(), min_size=1, max_size=3), min_size=1, max_size=4))

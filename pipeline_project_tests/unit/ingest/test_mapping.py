@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.ingest.mapping.rows import Bad, Row
-from pipeline_project_tests.mapped import NOW, columns, mapped, rules
+from pipeline_project_tests.mapped import NOW, columns, errors, mapped, rules
 
 # --- ids
 
@@ -182,14 +182,13 @@ def test_money_is_decimal_and_has_one_spelling(sent: str, stored: str) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        '"1,234.50"', '"1.234,50"', '"1 234"', '"1\'234"', '"1_234"', '"€5"', '"12 EUR"', '"NaN"', '"Infinity"', '"-1"', "-1",
+        '"1,234.50"', '"1.234,50"', '"1 234"', '"1\'234"', '"1_234"', '"€5"', '"12 EUR"', '"Infinity"', '"-1"', "-1",
         "1e400", "1e5000000000", "1e19", "1e-21", "[1]", "true", "false", '{"a": 1}', '"0x10"', '"one"',
     ],
 )  # fmt: skip
 def test_what_is_no_amount(sent: str) -> None:
     row = mapped(f'{{"id": 1, "name": "A", "revenue": {sent}}}'.encode())
     assert [field for field, _ in rules(row)] == ["revenue"]
-    assert isinstance(row, Bad)
     assert row.key == "legacy_1"
 
 
@@ -336,7 +335,7 @@ def test_any_offset_is_understood(sent: str) -> None:
 
 
 def test_a_bad_row_keeps_its_time_and_key() -> None:
-    row = mapped({"id": 1, "name": "A", "revenue": -1, "updated_at": "2025-01-05T00:00:00"})
+    row = mapped({"id": 1, "updated_at": "2025-01-05T00:00:00"})
     assert isinstance(row, Bad)
     assert (row.key, row.updated_at) == ("legacy_1", datetime(2025, 1, 5, tzinfo=UTC))
 
@@ -388,8 +387,7 @@ def test_what_is_no_day_is_told_how_to_write_one(day: Any) -> None:
         (mapped({**relationship, "valid_to": day}, dataset="relationships"), "valid_to"),
     ):
         assert rules(row) == [(field, "not_a_day")]
-        assert isinstance(row, Bad)
-        assert row.errors[0].message.endswith("write a day as 2024-12-31")
+        assert errors(row)[0].message.endswith("write a day as 2024-12-31")
 
 
 @pytest.mark.parametrize("field", ["value", "quality"])

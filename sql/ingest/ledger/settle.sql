@@ -4,7 +4,7 @@ UPDATE ingest.objects SET
     opened_with = NULL, suspect = false,
     last_modified = coalesce(%(last_modified)s, last_modified), format = %(format)s,
     records = %(records)s, inserted = %(inserted)s, updated = %(updated)s, unchanged = %(unchanged)s, stale = %(stale)s,
-    rejected = %(rejected)s, deleted = %(deleted)s,
+    rejected = %(rejected)s, fields_unread = %(fields_unread)s, deleted = %(deleted)s,
     column_set_id = %(column_set_id)s, reading = %(reading)s::jsonb, vanished = NULL,
     error_code = %(error_code)s, error_message = %(error_message)s,
     error_line = %(error_line)s, error_column = %(error_column)s

@@ -1,0 +1,37 @@
+"""What all converters share: the column, and the mark of a value that is not written in a declared format."""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+
+class Unread(Enum):
+    """The mark of a value that is not written in a declared format. None would mean that no value was sent."""
+
+    UNREAD = "unread"
+
+
+UNREAD = Unread.UNREAD
+
+Column = list[Any]
+"""The values of a field in many records. A missing value is an empty text or None."""
+Convert = Callable[[Column], Column]
+"""Converts a column. A missing value becomes an empty text, a value that is not so written UNREAD."""
+Single = Callable[[Any], Any]
+"""Converts one value in the same way."""
+
+
+def each_value(single: Single, values: Column) -> Column:
+    """Convert values one by one. Equal texts are converted once."""
+    known: dict[str, Any] = {}
+    converted: Column = []
+    for value in values:
+        if value is None:
+            converted.append("")
+        elif type(value) is not str:
+            converted.append(single(value))
+        else:
+            if value not in known:
+                known[value] = single(value)
+            converted.append(known[value])
+    return converted
