@@ -76,6 +76,13 @@ def sql_folders(kind: Literal["checks", "migrations"]) -> list[Path]:
     return list(dict.fromkeys(path.resolve() for path in found))
 
 
+def toml_files(kind: Kind) -> list[Path]:
+    """Return the TOML files in the folder of a kind. Names that begin with an underscore are left out."""
+    root = folder()
+    found = [] if root is None else sorted((root / kind).glob("*.toml"))
+    return [path for path in found if not path.name.startswith("_")]
+
+
 def by_name(kind: Kind, declared: Iterable[tuple[N, Path]]) -> Mapping[str, N]:
     """Return what is declared by its name. PluginError names both places of a name that is declared twice."""
     known: dict[str, tuple[N, Path]] = {}
@@ -100,6 +107,9 @@ def place(file: Path, name: str) -> str:
             ):
                 line = node.lineno
                 break
+    elif file.suffix == ".toml":
+        lines = file.read_text("utf-8").splitlines()
+        line = next((number for number, text in enumerate(lines, start=1) if text.startswith("name")), 1)
     return f"{file}:{line}"
 
 

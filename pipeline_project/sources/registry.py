@@ -9,19 +9,24 @@ from types import MappingProxyType
 
 import pipeline_project.sources
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.plugins import by_name, plugged
+from pipeline_project.plugins import by_name, plugged, toml_files
 from pipeline_project.sources.source import Source
+from pipeline_project.sources.toml_files import read_source
 
 
 @cache
 def sources() -> Mapping[str, Source]:
-    """Return all sources by name: the `SOURCE` of each module in this package that has one, and those of plug-ins."""
+    """Return all sources by name: the `SOURCE` of each module in this package, and those of plug-ins.
+
+    A TOML file in the folder `sources/` of the plug-ins is registered like a module.
+    """
     modules = (
         importlib.import_module(f"{pipeline_project.sources.__name__}.{module.name}")
         for module in pkgutil.iter_modules(pipeline_project.sources.__path__)
     )
     built_in = [(module.SOURCE, Path(str(module.__file__))) for module in modules if hasattr(module, "SOURCE")]
-    found = by_name("sources", [*built_in, *plugged("sources", Source)])
+    declared = [(read_source(path), path) for path in toml_files("sources")]
+    found = by_name("sources", [*built_in, *plugged("sources", Source), *declared])
     return MappingProxyType(dict(sorted(found.items())))
 
 

@@ -11,6 +11,9 @@ from pipeline_project.schema.fingerprint import fingerprint
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.dialect import UNDECLARED, Dialect, Variant
 
+NAME = re.compile("[a-z][a-z0-9]*")
+"""The form of a source's name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -43,7 +46,7 @@ class Source:
 
     def __post_init__(self) -> None:
         # With an underscore, an ID of one source could begin as those of another do, and be taken for one of them.
-        if not re.fullmatch("[a-z][a-z0-9]*", self.name):
+        if not NAME.fullmatch(self.name):
             raise ValueError(
                 f"source {self.name!r}: a name is of lower-case letters and digits and begins with a letter"
             )
