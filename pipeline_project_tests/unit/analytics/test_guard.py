@@ -174,7 +174,10 @@ def many(part: str, count: int) -> str:
     ("taken", "refused"),
     [
         pytest.param(f"SELECT '{'x' * 9_991}'", f"SELECT '{'x' * 9_992}'", id="10,000 bytes"),
-        pytest.param(f"SELECT {many('1', 999)}", f"SELECT {many('1', 1_000)}", id="5,000 parts"),
+        # A number has five parts in the tree, NULL has four, and the query has two more.
+        pytest.param(
+            f"SELECT {many('1', 998)}, NULL, NULL", f"SELECT {many('1', 999)}, NULL", id="5,000 parts and one more"
+        ),
         pytest.param(
             f"SELECT {'lower(' * 130}name{')' * 130}", f"SELECT {'lower(' * 131}name{')' * 131}", id="400 levels"
         ),
