@@ -187,9 +187,11 @@ def digest(database: FreshDatabase) -> Any:
 # --- drain and replay
 
 
-def take_events(platform: Services) -> list[str]:
-    """What the landing sensors do while they are on; the states."""
-    batches = platform.landing.watch(LiveRuns, landing.SensorRotation(0), seconds=60, linger=0.1, runs_per_source=2)
+def take_events(platform: Services, seconds: float) -> list[str]:
+    """Do what the landing sensors do while they are on, for so long or until something comes. Return the states."""
+    batches = platform.landing.watch(
+        LiveRuns, landing.SensorRotation(0), seconds=seconds, linger=0.1, runs_per_source=2
+    )
     worker = Worker(platform.loader, platform.s3, platform.settings)
     return [outcome.state for batch in batches for outcome in worker.ingest(batch.object_ids)]
 
@@ -197,7 +199,7 @@ def take_events(platform: Services) -> list[str]:
 def test_what_arrives_while_the_sensors_are_off_waits_in_the_queue(platform: Services) -> None:
     upload(platform, "crm-data/meanwhile.json", range(5))
     assert differences(platform) == {"objects of the bucket that the ledger does not know": 1}
-    assert take_events(platform) == ["loaded"]
+    assert take_events(platform, 60) == ["loaded"]
     assert differences(platform) == {}
 
 
@@ -208,10 +210,10 @@ def test_what_a_dead_letter_told_of_is_found_by_the_listing_and_a_redrive_does_n
     while "late.json" not in (event := sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"][0])["Body"]:
         pass
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=event["ReceiptHandle"])
-    assert take_events(platform) == []
+    assert take_events(platform, 1) == []
     assert list_and_load(platform) == ["loaded"]
     sqs.send_message(QueueUrl=queue, MessageBody=event["Body"])  # the emulator knows no message move tasks
-    assert take_events(platform) == []
+    assert take_events(platform, 1) == []
     assert differences(platform) == {}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -38,7 +39,7 @@ def load(platform: Services) -> None:
     worker = Worker(platform.loader, platform.s3, platform.settings)
     for _ in range(len(FILES)):
         for batch in platform.landing.watch(
-            LiveRuns, landing.SensorRotation(0), seconds=60, linger=0.1, runs_per_source=2
+            LiveRuns, landing.SensorRotation(0), seconds=5, linger=0.1, runs_per_source=2
         ):
             list(worker.ingest(batch.object_ids))
         with platform.loader.connect() as connection:
@@ -150,3 +151,30 @@ def test_the_share_of_rejects_is_a_setting(platform: Services, database: FreshDa
         ingest_events(context)
     strict.close()
     assert {event["type"] for event in platform.outbox.waiting()} == {"pipeline.ingest.failed.v1"}
+
+
+def test_a_look_takes_two_hundred_failures_of_the_last_day_and_the_next_goes_on(
+    platform: Services, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def none(filters: dg.RunsFilter, **options: Any) -> list[Any]:
+        asked.append({"after": filters.updated_after, "statuses": [each.value for each in filters.statuses], **options})
+        return []
+
+    monkeypatch.setattr(instance, "get_run_records", none)
+    before = datetime.now(UTC)
+    cursor = look(platform, instance, None)
+    look(platform, instance, cursor)
+    after = datetime.now(UTC)
+    first, second = (each.pop("after") for each in asked)
+    assert before - timedelta(days=1) <= first + timedelta.resolution <= after - timedelta(days=1)
+    # The second look begins a minute before the first one ended: Dagster writes a moment after the recorded time.
+    assert before - timedelta(minutes=1) <= second + timedelta.resolution <= after - timedelta(minutes=1)
+    assert (
+        asked
+        == [
+            {"statuses": ["FAILURE"], "limit": 200, "order_by": "update_timestamp", "ascending": True},
+        ]
+        * 2
+    )

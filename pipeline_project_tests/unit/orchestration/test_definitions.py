@@ -13,6 +13,8 @@ from pipeline_project.definitions import defs
 from pipeline_project.jobs.launch import DAGSTER_JOB
 from pipeline_project.orchestration.assets.analytics import refreshed_operations, tables_read
 from pipeline_project.orchestration.assets.checks import BUCKET_CHECK, SEVERITIES
+from pipeline_project.orchestration.assets.ingest import IngestConfig
+from pipeline_project.orchestration.automation.analytics_job import JobConfig
 from pipeline_project.orchestration.names import ingest_key, landing_key, result_key, table_key
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.sources.registry import sources
@@ -68,6 +70,21 @@ def test_everything_that_watches_is_switched_on() -> None:
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING, sensor.name
     for schedule in REPOSITORY.schedule_defs:
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING, schedule.name
+
+
+def test_all_that_a_person_can_start_or_configure_is_described() -> None:
+    for each in (*REPOSITORY.sensor_defs, *REPOSITORY.get_all_jobs()):
+        assert each.name.startswith("__") or each.description, each.name
+    for key in GRAPH.asset_check_keys:
+        assert REPOSITORY.asset_graph.get_check_spec(key).description, key
+    for config in (IngestConfig, JobConfig):
+        assert all(field.description for field in config.model_fields.values())
+    for job in REPOSITORY.get_all_jobs():
+        if job.name in ("housekeeping", DAGSTER_JOB["jobName"]):
+            assert all(node.definition.description for node in job.nodes)
+    described = {sensor.name: str(sensor.description) for sensor in REPOSITORY.sensor_defs}
+    compare = [name for name in described if "compares the bucket with the ledger" in described[name]]
+    assert compare == ["landing_sensor_1"]
 
 
 def test_columns_say_where_they_come_from() -> None:
