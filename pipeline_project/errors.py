@@ -201,6 +201,16 @@ CODES: Mapping[str, Code] = {
     "binary_column": Code(
         "A column of a field holds bytes that are no text", "Export the column as text.", is_of_file=True
     ),
+    "not_data": Code(
+        "The file describes other files and has no records",
+        "Remove it, or declare `ignore_keys` under `[dialect]`.",
+        is_of_file=True,
+    ),
+    "no_key_field": Code(
+        "The key has no folder for a declared field",
+        "Upload the file below such a folder, or correct `key_fields` under `[dialect]`.",
+        is_of_file=True,
+    ),
     "bad_compression": Code("The compressed file is damaged", _UPLOAD, is_of_file=True),
     "packed_twice": Code("The file is compressed twice", "Compress the file once.", is_of_file=True),
     "unknown_format": Code(

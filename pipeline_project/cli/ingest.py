@@ -14,7 +14,7 @@ from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
 from pipeline_project.errors import Exit, Permanent
 from pipeline_project.ingest.decoding import placed
-from pipeline_project.ingest.discovery import counts, list_all
+from pipeline_project.ingest.discovery import list_all, why_ignored
 from pipeline_project.ingest.inspection import (
     DELETED,
     ColumnReport,
@@ -215,8 +215,8 @@ def check_source(
         _check_contracts(source, plugins.samples(samples))
         return
     key = key or _key(file)
-    if not counts(key, file.stat().st_size):
-        print_line(f"{key} would be ignored: it is empty, or a folder")
+    if reason := why_ignored(key, file.stat().st_size):
+        print_line(f"{key} would be ignored: {reason}")
         return
     with Services(attempts=ATTEMPTS) as services:
         result = preview_apart(services.loader, services.settings, file, key)
@@ -417,5 +417,5 @@ def discover_objects() -> None:
     """
     with Services() as services, services.loader.connect(autocommit=True) as connection:
         found = list_all(connection, services.s3, services.settings.landing_bucket)
-    ignored = f" {found.ignored} were ignored, because they are empty or folders." if found.ignored else ""
+    ignored = f" {found.ignored} were ignored: they are empty, folders, or no data." if found.ignored else ""
     print_line(f"{found.new} objects are new. The landing sensor starts their load.{ignored}")

@@ -97,6 +97,8 @@ class Dialect(FieldFormat):
     """What to do with the ID `12345.0`."""
     id_cleanup: tuple[Literal["apostrophe", "salesforce18", "upper", "leading_zeros"], ...] | None = None
     """What is repaired in IDs."""
+    key_fields: tuple[str, ...] | None = None
+    """Folders of the key that are fields of each record: `country` is the value of the folder `country=DE`."""
     ignore_keys: tuple[str, ...] | None = None
     """Patterns of keys of objects that are not loaded, for example `**/manifest.json`."""
     require: tuple[str, ...] | None = None

@@ -33,13 +33,14 @@ def sources() -> Mapping[str, Source]:
 def route(key: str) -> tuple[Source, str] | None:
     """The source and dataset of an object: first folder of its key, and the next where it names a dataset.
 
-    None: nobody is registered for the first folder. A second folder with another name is the source's own business.
+    None: no source is registered for the first folder. The source names all other folders as it likes. Letters count the
+    same in either case, because many systems change the case of folders.
     """
     folder, *rest = key.split("/")
     for source in sources().values():
-        if folder == source.prefix and rest:
+        if folder.lower() == source.prefix and rest:
             for dataset in datasets():
-                if len(rest) > 1 and rest[0] == dataset:
+                if len(rest) > 1 and rest[0].lower() == dataset:
                     return source, dataset
             return source, "entities"
     return None

@@ -36,7 +36,7 @@ class Received(NamedTuple):
     """The objects that messages report, and the receipts to delete the messages."""
 
     seen: list[ObjectSeen]
-    ignored: list[str]
+    ignored: dict[str, str]
     receipts: list[str]
 
 
@@ -99,7 +99,7 @@ class Landing:
         self._clock = clock
         self._sleep = sleep
         self.ignored = 0
-        """Number of folders and empty objects that messages reported since this instance was created."""
+        """Number of objects that messages reported and that are not loaded, since this instance was created."""
 
     def watch(
         self,
@@ -165,8 +165,8 @@ class Landing:
             ledger.discover(connection, received.seen)
             connection.commit()
             self._delete(received.receipts)
-            for key in received.ignored:
-                log.info("%r is ignored: it is empty, or a folder", key)
+            for key, reason in received.ignored.items():
+                log.info("%r is ignored: %s", key, reason)
             self.ignored += len(received.ignored)
         return bool(received.receipts)
 
@@ -180,7 +180,7 @@ class Landing:
         told = [from_event(message["Body"]) for message in messages]
         return Received(
             [each for message in told for each in message.seen],
-            [each for message in told for each in message.ignored],
+            {key: reason for message in told for key, reason in message.ignored.items()},
             [message["ReceiptHandle"] for message in messages],
         )
 
@@ -208,7 +208,7 @@ class Landing:
 
 
 class Listed(NamedTuple):
-    """Counts of a listing: objects that are new to the ledger, and folders or empty objects."""
+    """Counts of a listing: objects that are new to the ledger, and objects that are not loaded."""
 
     new: int
     ignored: int

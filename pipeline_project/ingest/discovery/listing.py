@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from pipeline_project.ingest.discovery.ignored_keys import why_ignored
 from pipeline_project.ingest.ledger import ObjectSeen
 
 
 class EventMessage(NamedTuple):
-    """The objects that a message of the landing queue reports. `ignored` has the keys of folders and empty objects."""
+    """The objects that a message of the landing queue reports. `ignored`: key of an object that is not loaded -> why."""
 
     seen: list[ObjectSeen]
-    ignored: list[str]
+    ignored: dict[str, str]
 
 
 def from_event(body: str) -> EventMessage:
@@ -27,9 +28,10 @@ def from_event(body: str) -> EventMessage:
             _from_record(record) for record in records if str(record.get("eventName", "")).startswith("ObjectCreated")
         ]
     except (ValueError, AttributeError, KeyError, TypeError):
-        return EventMessage([], [])
-    seen = [each for each in found if counts(each.key, each.size)]
-    return EventMessage(seen, [each.key for each in found if not counts(each.key, each.size)])
+        return EventMessage([], {})
+    reasons = [why_ignored(each.key, each.size) for each in found]
+    seen = [each for each, reason in zip(found, reasons, strict=True) if reason is None]
+    return EventMessage(seen, {each.key: reason for each, reason in zip(found, reasons, strict=True) if reason})
 
 
 def _from_record(record: dict[str, Any]) -> ObjectSeen:
@@ -47,7 +49,7 @@ def _from_record(record: dict[str, Any]) -> ObjectSeen:
 
 
 class Page(NamedTuple):
-    """A page of a listing. `ignored` counts folders and empty objects. `resume` leads to the next page; None at the end."""
+    """A page of a listing. `ignored` counts objects that are not loaded. `resume` leads to the next page; None at the end."""
 
     seen: list[ObjectSeen]
     ignored: int
@@ -104,10 +106,5 @@ def _objects(s3: Any, bucket: str, resume: dict[str, str] | None) -> Page:
 
 
 def _page(found: list[ObjectSeen], resume: dict[str, str] | None) -> Page:
-    seen = [each for each in found if counts(each.key, each.size)]
+    seen = [each for each in found if why_ignored(each.key, each.size) is None]
     return Page(seen, len(found) - len(seen), resume)
-
-
-def counts(key: str, size: int) -> bool:
-    """Return whether to load an object: it is not a folder, is not empty, and PostgreSQL can store its key."""
-    return size > 0 and not key.endswith("/") and "\0" not in key

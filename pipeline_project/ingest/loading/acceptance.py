@@ -49,7 +49,7 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
         raise ObjectFault(
             TOO_MANY_REJECTS,
             f"{len(bad_ordinals)} of {records} records are bad (at most {source.reject_threshold:.0%} may be), "
-            f"so nothing was loaded: {reasons}",
+            f"so nothing was loaded: {reasons}{_folder_hint(opened)}",
             line=first_bad[0].line,
         )
     _judge_columns(source, opened)
@@ -117,3 +117,8 @@ def _shown(value: Any) -> str:
 
 def _sentence(bad: Bad) -> str:
     return ", ".join(f"{error.field} {error.message}".strip() for error in bad.errors)[:200]
+
+
+def _folder_hint(opened: Opened) -> str:
+    hints = opened.envelope.notes.samples.get("folder_hint", ())
+    return "".join(f"; {each.text}" for each in hints)

@@ -25,6 +25,7 @@ from pipeline_project.ingest.ledger import Claimed, ObjectState, Outcome
 from pipeline_project.ingest.loading.acceptance import JudgedInPart
 from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.loading.object_keys import folder_hint, of_data, with_key_fields
 from pipeline_project.ingest.loading.required_columns import RequiredColumns
 from pipeline_project.ingest.loading.suspects import LoadApart, Suspects
 from pipeline_project.ingest.loading.time_limit import TimeLimits
@@ -277,7 +278,12 @@ def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) ->
     names = mapper_for(source, claimed.dataset).field_names()
     dialect = source.dialect_of(claimed.dataset, claimed.key)
     required = RequiredColumns(dialect.require or ())
-    return Opened(claimed, position, chunks(body, envelope, names, dialect), envelope, required)
+    records = chunks(body, envelope, names, dialect)
+    if dialect.key_fields:
+        records = with_key_fields(records, claimed.key, dialect.key_fields)
+    if hint := folder_hint(claimed.key):
+        envelope.notes.add("folder_hint", sample=hint)
+    return Opened(claimed, position, of_data(records, claimed.key, hint), envelope, required)
 
 
 def _batches(claimed: list[Claimed]) -> Iterator[list[Claimed]]:

@@ -190,7 +190,7 @@ def test_what_is_ignored_is_counted_and_named(
     with caplog.at_level(logging.INFO, "pipeline.ingest"):
         tick(repository, platform, instance, cursor=str(landing.ListingCursor(datetime.now(UTC))))
     assert {each.getMessage() for each in caplog.records if each.name == "pipeline.ingest"} == {
-        f"{key!r} is ignored: it is empty, or a folder" for key in ignored
+        f"{key!r} is ignored: it is empty" for key in ignored
     }
     found = figures(capsys.readouterr().out.splitlines(), since=0)
     assert found["ObjectsIgnored", "all"].total == len(ignored)
