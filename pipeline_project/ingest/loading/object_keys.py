@@ -45,7 +45,8 @@ def with_key_fields(chunks: Iterator[Chunk], key: str, names: Sequence[str]) -> 
 
     Raises ObjectFault if the key has no folder for one of the names.
     """
-    folders = dict(folder.partition("=")[::2] for folder in key.split("/")[:-1] if "=" in folder)
+    parts = (folder.partition("=") for folder in key.split("/")[:-1] if "=" in folder)
+    folders = {name: value for name, _, value in parts}
     if missing := next((name for name in names if name not in folders), None):
         raise ObjectFault(
             "no_key_field",
