@@ -19,6 +19,7 @@ pytest_plugins = [
     "pipeline_project_tests.fix_postgres",
     "pipeline_project_tests.fix_aws",
     "pipeline_project_tests.fix_api",
+    "pipeline_project_tests.fix_checks",
     "pipeline_project_tests.fix_dagster",
     "pipeline_project_tests.fix_ingest",
     "pipeline_project_tests.fix_live_api",
