@@ -248,7 +248,7 @@ def test_discover_finds_what_no_event_told_of(pipeline: Invoke, settings: Settin
         ("crm-data/b", "discovered"),
     ]
     aws.s3.put_object(Bucket=settings.landing_bucket, Key="crm-data/empty.csv", Body=b"")
-    said(pipeline("discover"), "0 objects are new", "1 were ignored, they are empty, folders, or no data")
+    said(pipeline("discover"), "0 objects are new", "1 were ignored: they are empty, folders, or no data")
 
 
 def test_the_status_shows_what_somebody_has_to_look_at(
