@@ -5,14 +5,31 @@ values are written, `Dialect` also how a file is built. The decoders and the map
 reads files belongs here.
 """
 
+import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import combinations
 from typing import Literal, Self
+from zoneinfo import ZoneInfo
 
 NAMED_FORMATS = ("iso", "unix", "unix_ms", "excel", "msdate")
 """Formats of days and times that no strptime code describes."""
+CODES = ("%Y", "%y", "%m", "%d", "%b", "%B", "%H", "%I", "%M", "%S", "%f", "%p", "%z", "%%")
+"""The codes of strptime that a format can have."""
+
+
+SAME_MARKS = 'the decimal mark also separates groups. Declare two marks, for example decimal = "," and group = ".".'
+
+
+class DialectError(ValueError):
+    """A setting that is wrong or contradicts another one. `setting` names it."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(f"{setting}: {message}")
+        self.setting = setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +65,56 @@ class FieldFormat:
     null_texts: tuple[str, ...] | None = None
     """Texts that count as not sent. They replace the usual ones."""
 
+    def __post_init__(self) -> None:
+        for setting, message in self._errors():
+            raise DialectError(setting, message)
+
+    @property
+    def is_of_nulls(self) -> bool:
+        """Whether it declares nothing but `null_texts`."""
+        return self == FieldFormat(null_texts=self.null_texts)
+
     def over(self, base: "FieldFormat") -> Self:
-        """Return this format, with the settings of `base` where this format declares nothing."""
+        """Return this format, with the settings of `base` where this format declares nothing.
+
+        The mark between groups of `base` does not count if it is the decimal mark here.
+        """
         inherited = {
             each.name: getattr(base, each.name)
             for each in fields(base)
             if each.name in _FORMAT and getattr(self, each.name) is None
         }
+        if "group" in inherited and "decimal" not in inherited and inherited["group"] == self.decimal:
+            del inherited["group"]
         return replace(self, **inherited)
+
+    def _errors(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong: a setting, and a sentence with the remedy."""
+        if self.decimal is not None and (len(self.decimal) != 1 or self.decimal.isalnum() or self.decimal in " +-"):
+            yield "decimal", f'"{self.decimal}" is not a decimal mark. Use one character, for example ",".'
+        if self.group and (len(self.group) != 1 or self.group.isalnum() or self.group in "+-"):
+            yield "group", f'"{self.group}" cannot separate groups of digits. Use one character, for example ".".'
+        if self.group and self.group == self.decimal:
+            yield "group", SAME_MARKS
+        for text in self.currency or ():
+            if not text.strip() or any(character.isdigit() for character in text):
+                yield (
+                    "currency",
+                    f'"{text}" is not the name of a currency. Use a text without digits, for example "EUR".',
+                )
+        for setting, named in (("days", ("iso", "excel")), ("times", NAMED_FORMATS)):
+            formats: tuple[str, ...] = getattr(self, setting) or ()
+            yield from ((setting, message) for each in formats if (message := _format_error(each, named)) is not None)
+            for one, other in combinations(formats, 2):
+                if (text := _read_differently(one, other)) is not None:
+                    yield setting, f'"{one}" and "{other}" read "{text}" as different days. Keep one of them.'
+        if self.zone is not None and not _is_zone(self.zone):
+            yield (
+                "zone",
+                f'"{self.zone}" is not a time zone. Use a name of the IANA database, for example "Europe/Berlin".',
+            )
+        for text in {*(self.true or ())} & {*(self.false or ())}:
+            yield "true", f'"{text}" means true and false. Remove it from one of the lists.'
 
 
 _FORMAT = frozenset(each.name for each in fields(FieldFormat))
@@ -110,6 +169,33 @@ class Dialect(FieldFormat):
     fields: Mapping[str, FieldFormat] = field(default_factory=dict, hash=False)
     """Exceptions by column."""
 
+    def __post_init__(self) -> None:
+        # An empty value of these settings means that the file decides, as if the setting were not declared.
+        for setting in ("encoding", "comment", "records", "record", "sheet", "zone", "columns"):
+            if not getattr(self, setting):
+                object.__setattr__(self, setting, None)
+        super().__post_init__()
+
+    def _errors(self) -> Iterator[tuple[str, str]]:
+        yield from super()._errors()
+        if self.encoding is not None and not _is_encoding(self.encoding):
+            yield "encoding", f'"{self.encoding}" is not an encoding. Use a name such as "cp1252" or "utf-8".'
+        if self.delimiter is not None and not 1 <= len(self.delimiter) <= MOST_DELIMITER:
+            yield "delimiter", "A delimiter has 1 to 3 characters."
+        for setting in ("quote", "escape"):
+            if len(getattr(self, setting) or "") > 1:
+                yield setting, "Use one character, or an empty text for none."
+        if self.delimiter is not None and self.delimiter == self.quote:
+            yield "quote", "The delimiter and the quote are the same. Use another quote."
+        for setting in ("skip_lines", "header_lines"):
+            if (getattr(self, setting) or 0) < 0:
+                yield setting, "Use a number that is not negative."
+        for text in self.footer or ():
+            try:
+                re.compile(text)
+            except re.error as error:
+                yield "footer", f'"{text}" is not a regular expression: {error}. Correct it.'
+
     def over(self, base: FieldFormat) -> Self:
         """Return this dialect, with the settings of `base` where this dialect declares nothing."""
         merged = super().over(base)
@@ -128,6 +214,59 @@ class Dialect(FieldFormat):
         general = FieldFormat(**{name: getattr(self, name) for name in _FORMAT})
         own = next((self.fields[name] for name in names if name in self.fields), None)
         return general if own is None else own.over(general)
+
+
+MOST_DELIMITER = 3
+"""Characters of a delimiter."""
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # unknown names are KeyErrors
+        return False
+    return True
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return codecs.lookup(name)._is_text_encoding  # pyright: ignore[reportAttributeAccessIssue]
+    except LookupError:
+        return False
+
+
+def _format_error(pattern: str, named: tuple[str, ...]) -> str | None:
+    """Return what is wrong with the format of a day or time."""
+    if pattern in named:
+        return None
+    codes = re.findall("%.?", pattern)
+    if unknown := [code for code in codes if code not in CODES]:
+        return f'"{pattern}" has the code {unknown[0]}, which is not supported. Use {", ".join(CODES)}.'
+    lacking = not {"%Y", "%y"} & {*codes} or "%d" not in codes or not {"%m", "%b", "%B"} & {*codes}
+    if lacking:
+        return (
+            f'"{pattern}" has no year, month and day. Use a format such as "%d.%m.%Y", or one of: {", ".join(named)}.'
+        )
+    if ("%I" in codes) != ("%p" in codes):
+        return f'"{pattern}" needs %I and %p together, or %H alone.'
+    return None
+
+
+def _read_differently(one: str, other: str) -> str | None:
+    """Return a text that two formats read as different days, for example `%d/%m/%Y` and `%m/%d/%Y`."""
+    one, other = ("%Y-%m-%d" if each == "iso" else each for each in (one, other))
+    if one in NAMED_FORMATS or other in NAMED_FORMATS:
+        return None
+    for moment in (datetime(2003, 2, 1, tzinfo=UTC), datetime(2011, 10, 12, tzinfo=UTC)):
+        for pattern, reader in ((one, other), (other, one)):
+            text = moment.strftime(pattern)
+            try:
+                read = datetime.strptime(text, reader)  # noqa: DTZ007 only the day is compared
+            except ValueError:
+                continue
+            if read.date() != moment.date():
+                return text
+    return None
 
 
 _STRUCTURE = frozenset(each.name for each in fields(Dialect)) - _FORMAT - {"fields"}

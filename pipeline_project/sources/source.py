@@ -7,9 +7,10 @@ from functools import lru_cache
 
 from pipeline_project.datasets.registry import dataset_of_model, datasets
 from pipeline_project.schema.dataset import Versioned
+from pipeline_project.schema.fields import aliases
 from pipeline_project.schema.fingerprint import fingerprint
 from pipeline_project.schema.record import Record
-from pipeline_project.sources.dialect import UNDECLARED, Dialect, Variant
+from pipeline_project.sources.dialect import SAME_MARKS, UNDECLARED, Dialect, DialectError, Variant
 
 NAME = re.compile("[a-z][a-z0-9]*")
 """The form of a source's name."""
@@ -61,6 +62,7 @@ class Source:
             seen[dataset] = model
         for dataset in self.partial:
             self._check_partial(dataset)
+        self._check_dialects()
 
     @property
     def prefix(self) -> str:
@@ -98,6 +100,36 @@ class Source:
     def is_partial(self, dataset: str) -> bool:
         """Return whether a record of a dataset sends only what changed."""
         return dataset in self.partial
+
+    def _check_dialects(self) -> None:
+        """Raise DialectError if a dialect names what does not exist, or contradicts another one."""
+        for dataset in self.dialects:
+            if dataset not in datasets():
+                raise DialectError(dataset, f"there is no such dataset. Use one of: {', '.join(datasets())}.")
+        known = {name for other in datasets() for each in self._names(other).values() for name in each}
+        for dataset in datasets():
+            for dialect in (_merged(self, dataset, variant) for variant in (None, *self.variants)):
+                if dialect.header_lines == 0 and not dialect.columns:
+                    raise DialectError(
+                        "header_lines", "a file without a header needs the names of its columns. Declare `columns`."
+                    )
+                for each in self._names(dataset).values():
+                    written = dialect.format_of(each)
+                    if written.group and written.group == (written.decimal or "."):
+                        raise DialectError("group", SAME_MARKS)
+                # A text that stands for no value can be in any cell. All other settings need a field.
+                for name in [
+                    name for name, each in dialect.fields.items() if name not in known and not each.is_of_nulls
+                ]:
+                    raise DialectError(
+                        f"fields.{name}",
+                        f"no field of this source has the name {name}. Correct it, or add the name to a field.",
+                    )
+
+    def _names(self, dataset: str) -> Mapping[str, list[str]]:
+        """Return the names of each field of a dataset: its own, and those that the source has for it."""
+        fields = self.record(dataset).model_fields
+        return {name: [name, *(".".join(path) for path in aliases(name, each))] for name, each in fields.items()}
 
     def _check_partial(self, name: str) -> None:
         dataset = datasets().get(name)

@@ -185,8 +185,8 @@ class _Reader:
 
     def _dialect(self, struct: Any) -> Dialect:
         values = {each.name: getattr(struct, each.name) for each in fields(Dialect)}
-        columns = {name: FieldFormat(**msgspec.structs.asdict(each)) for name, each in values["fields"].items()}
         try:
+            columns = {name: FieldFormat(**msgspec.structs.asdict(each)) for name, each in values["fields"].items()}
             return Dialect(**{**values, "fields": columns})
         except ValueError as error:
             raise PluginError(f"{self._path}:{self._line(str(error))}: {error}") from None

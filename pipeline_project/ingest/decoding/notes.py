@@ -28,6 +28,11 @@ NOTES: Mapping[str, str] = {
     "double_encoded": "The text was probably encoded twice, for example `MÃ¼ller` for `Müller`. It is kept as it is.",
     "unfinished_page": "The document is one page of several: upload the other pages, too.",
     "binary_column": "A column without the type text holds bytes that are no text. The bytes are kept in base64.",
+    "null_text": "Texts that stand for no value, for example `NULL`, count as not sent.",
+    "renamed_field": "A field was read from a column whose name differs in case, blanks or marks.",
+    "no_flag": "A column has the name of a deletion flag, but other values. It is kept as an attribute.",
+    "deletion_hint": 'A column looks like a deletion flag. If it is one, declare it: `deleted = ["..."]`.',
+    "field_unread": "Values could not be read. Their records were loaded without them.",
     "folder_hint": "The folder almost has the name of a dataset.",
 }
 """All codes with their sentences. The documentation and the messages for people take the sentences from here."""

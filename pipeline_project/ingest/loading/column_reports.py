@@ -1,5 +1,6 @@
 """Describe how an object was read, for the column report: its columns, the field of each, and how often each was filled."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline_project.ingest.ledger import ColumnSet
@@ -15,6 +16,7 @@ def describe(mapper: Mapper, opened: Opened) -> None:
     counts, notes = opened.counts, opened.envelope.notes
     paths = [(name,) for name in notes.columns]
     paths += sorted(counts.filled.keys() - {*paths})
+    _note_values(mapper, opened, [path[0] for path in paths if mapper.field_of(path) is None])
     paths = paths[:MOST_COLUMNS]
     if paths:
         opened.outcome.columns = ColumnSet(
@@ -37,6 +39,23 @@ def describe(mapper: Mapper, opened: Opened) -> None:
             for code, count in sorted(notes.counts.items())
         },
     }
+
+
+def _note_values(mapper: Mapper, opened: Opened, others: Iterable[str]) -> None:
+    """Add to the notes what was found in the values. `others` are the names of columns that no field reads."""
+    seen, notes = opened.seen, opened.envelope.notes
+    if seen.nulls:
+        notes.add("null_text", seen.nulls)
+    for name in sorted(seen.renamed):
+        notes.add("renamed_field", sample=f"{name} is read as {seen.renamed[name]}")
+    for name in sorted(seen.no_flags):
+        notes.add("no_flag", sample=name)
+    for name in others:
+        if name not in seen.renamed and mapper.reading.looks_like_deletion(name):
+            notes.add("deletion_hint", sample=name)
+    for field, count in sorted(seen.unread.items()):
+        (_, first), *_ = seen.unread_examples[field]
+        notes.add("field_unread", count, sample=f"{first.error.field}: {first.value}")
 
 
 def _storable(value: Any) -> Any:

@@ -76,6 +76,11 @@ _FLAGS = {
 }
 """Texts that the models read as a flag, in any case of letters."""
 _MOST_PROPOSED = 3
+_DELETION_HINTS = frozenset(
+    {"archived", "isarchived", "active", "isactive", "inactive", "isinactive", "loevm", "removed", "isremoved"}
+    | {"archivedat", "removedat", "statecode"}
+)
+"""Folded names of columns that are often a deletion flag, and as often something else."""
 
 DOUBTFUL = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
 """A number with a point that can be a decimal mark or can separate groups: 12.500 is 12.5 or 12500."""
@@ -270,6 +275,10 @@ class Reading:
     def marks_deleted(self, name: str) -> bool:
         """Return whether a value under this name marks a deleted record."""
         return folded(name) in self._marks_deleted
+
+    def looks_like_deletion(self, name: str) -> bool:
+        """Return whether a column that no field reads is probably a deletion flag of this source."""
+        return folded(name) in _DELETION_HINTS and not self.marks_deleted(name)
 
     # --- cells
 

@@ -390,3 +390,15 @@ def test_the_verdict_on_a_column_does_not_depend_on_what_is_stored(
     assert outcomes["crm-data/settled again"].unchanged == 21
     alone = ingest(database.loader, landing, landing.put("crm-data/alone", [*doubtful, settling]))["crm-data/alone"]
     assert (alone.state, alone.unchanged) == ("loaded", 21)
+
+
+def test_notes_tell_what_was_repaired(database: FreshDatabase, landing: Landing, rows: Rows) -> None:
+    content = csv("Customer ID,company_name,Annual Revenue,deleted,archived", "1,A,N/A,in May,x", r"2,\N,12%,,")
+    ingest(database.loader, landing, landing.put("crm-data/a.csv", content))
+    (notes,) = (each for (each,) in rows("SELECT reading -> 'notes' FROM ingest.objects"))
+    assert {code: [text for _, text in note["samples"]] for code, note in notes.items()} == {
+        "null_text": [],
+        "renamed_field": ["Annual Revenue is read as revenue", "Customer ID is read as source_id"],
+        "no_flag": ["deleted"],
+        "deletion_hint": ["archived"],
+    }
