@@ -22,7 +22,7 @@ from pipeline_project_tests.landing import Landing, ingest
 
 ROWS = b"""{"id": 1, "name": "A"}
 {"id": 2, "title": "B"}
-{"id": 3, "title": "C", "revenue": -1}
+{"id": 3, "heading": "C", "revenue": -1}
 {"id": 4, "name": "D"}
 """
 
@@ -89,7 +89,7 @@ def test_discarded_rejects_stay_and_are_not_replayed(database: FreshDatabase) ->
         assert quarantine.replay(connection, Selection(source="legacy")).resolved == 0
         listed = quarantine.listed(connection, source=None, key_prefix=None, status="discarded", limit=10)
         shown = quarantine.shown(connection, listed[0].reject_id)
-        assert shown.raw == b'{"id": 3, "title": "C", "revenue": -1}'
+        assert shown.raw == b'{"id": 3, "heading": "C", "revenue": -1}'
         with pytest.raises(Permanent, match="no reject 999"):
             quarantine.shown(connection, 999)
     assert rejects(database) == [(2, "discarded"), (3, "discarded")]
@@ -162,7 +162,7 @@ def test_an_explanation_names_object_record_and_what_lost(database: FreshDatabas
     ingest(
         database.loader,
         landing,
-        landing.put("legacy-data/3", [{"id": 1, "name": "A", "revenue": -6}, {"id": 2, "name": "B"}]),
+        landing.put("legacy-data/3", [{"id": 1, "revenue": 7}, {"id": 2, "name": "B"}]),
     )
     with database.loader.connect() as connection:
         found = explain(connection, ENTITIES, "legacy_1")
