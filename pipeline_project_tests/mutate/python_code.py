@@ -46,6 +46,7 @@ CONVERSIONS = frozenset(
 # Keywords that hold the programmer to something, as `assert` does: no input of a user makes a difference.
 DISCIPLINE = frozenset({"strict", "frozen", "kw_only", "slots", "gc"})
 
+LOGS = frozenset({"log", "logger", "logging"})
 # What a function remembers changes its speed alone.
 CACHED = re.compile(r"^[ \t]*@(?:lru_)?cache\b[^\n]*", re.MULTILINE)
 
@@ -189,7 +190,7 @@ def _without_each(elements: list[ast.expr], offsets: _Offsets, ends: list[ast.ex
 
 
 def _is_log(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) in ("logger", "logging")
+    return isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value).rpartition(".")[2] in LOGS
 
 
 def _not_needed(tree: ast.Module) -> Iterator[ast.AST]:
