@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from pipeline_project.analytics import allowed, guard
+from pipeline_project.analytics import allowed, bounded, guard
 from pipeline_project.analytics.failures import QueryRefused
 from pipeline_project_tests.custom_sql_corpus import ATTACKS, BOUNDED, GUARDED, LEGITIMATE
 
@@ -288,3 +288,13 @@ def test_a_function_in_from_has_the_columns_that_postgresql_gives_it() -> None:
     guard.check("SELECT x.key, x.value FROM jsonb_each('{}') AS x")
     with pytest.raises(QueryRefused, match=r"no such column: x\.other"):
         guard.check("SELECT x.other FROM jsonb_each('{}') AS x")
+
+
+def test_a_statement_that_is_printed_with_another_meaning_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The printer is another's. What it writes runs only if it is read again as what was meant."""
+    query = "SELECT pg_catalog.translate(name, name, 'z')"
+    assert guard.check(query).statement == "SELECT translate(name, name, 'z')"
+    for printed in ("SELECT translate(name, name, 'y')", "SELECT 1; SELECT 2", "SELECT", "SELECT ("):
+        monkeypatch.setattr(bounded.postgast, "deparse", lambda _, printed=printed: printed)
+        with pytest.raises(QueryRefused, match="this form of a bounded function is not supported"):
+            guard.check(query)
