@@ -12,8 +12,10 @@ from pathlib import Path
 from pipeline_project.child_process import run_apart
 from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.ingest.decoding import Envelope, ObjectFault, chunks
+from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.inspection.previews import preview
+from pipeline_project.ingest.ledger import Claimed
+from pipeline_project.ingest.loading import open_object
 from pipeline_project.ingest.mapping import Bad, ObjectPosition, mapper_for
 from pipeline_project.schema.fields import aliases
 from pipeline_project.sources.registry import route, sources
@@ -70,11 +72,26 @@ def mapping_faults(key: str, path: Path) -> list[str]:
     if (routed := route(key)) is None:
         return [f"{key}: no source has this folder. Name the first folder `<source>-data`."]
     source, dataset = routed
-    mapper, position = mapper_for(source, dataset), ObjectPosition(1, datetime.now(UTC))
+    sample = Claimed(
+        object_id=1,
+        bucket="check",
+        key=key,
+        version="",
+        versioned=False,
+        size=path.stat().st_size,
+        source=source.name,
+        dataset=dataset,
+        attempts=0,
+        replayed=False,
+        loaded_before=False,
+    )
+    position, dialect = ObjectPosition(1, datetime.now(UTC)), source.dialect_of(dataset, key)
     found = []
     try:
         with path.open("rb") as file:
-            for chunk in chunks(file, Envelope(), mapper.field_names(), source.dialect_of(dataset, key)):
+            opened = open_object(sample, position, file)
+            for chunk in opened.chunks:
+                mapper = mapper_for(source, dataset, dialect=dialect, cells=opened.cells)
                 together = mapper.map_all(chunk, range(len(chunk.records)), position)
                 lines = dict(zip(together.rows.ordinals, together.rows.lines, strict=True))
                 rejected = {bad.ordinal: bad for bad in together.bad}
