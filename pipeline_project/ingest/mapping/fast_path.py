@@ -335,7 +335,7 @@ class FastColumns(NamedTuple):
     doubtful: frozenset[int]
     """Places in the chunk of records with numbers that can be read in two ways."""
     doubts: list[tuple[int, Doubt]]
-    """These numbers, of all records that could be decoded, each with the place of its record in the chunk."""
+    """These numbers, each with the place of its record in the chunk."""
     settled: set[str]
     """Fields in which a number shows what a point means."""
     nulls: list[int]
@@ -453,21 +453,23 @@ class FastPath:
                 left_out.update(empty if place in with_others else ())
         for name, column in zip(self._names[self._width :], sent[self._width :], strict=True):
             columns[name,] = coalesce([column, columns[name,]]) if (name,) in columns else column
-        doubts, settled = self._judge(sent, choices)
         read = [reader(column) for reader, column in zip(self._readers, sent, strict=True)]
         # A column that came back unchanged has no None.
         unsure = [column for column, before in zip(read, sent, strict=True) if column is not before and None in column]
         left_out.update(i for column in unsure for i, value in enumerate(column) if value is None)
         left_out.update(i for path, column in columns.items() for i in _unusual(column, len(path)))
         left_out.update(_unusual(rests, 0))
-        doubts, nulls = [(places[i], doubt) for i, doubt in doubts], [places[i] for i in nulls]
+        nulls = [places[i] for i in nulls]
         from_variants = {name: {places[i] for i in some} for name, some in from_variants.items()}
         if left_out:
             kept = [i not in left_out for i in range(len(places))]
             places = list(compress(places, kept))
+            sent = [list(compress(column, kept)) for column in sent]
             read = [list(compress(column, kept)) for column in read]
             columns = {path: list(compress(column, kept)) for path, column in columns.items()}
             rests = list(compress(rests, kept))
+        found, settled = self._judge(sent, choices)
+        doubts = [(places[i], doubt) for i, doubt in found]
         with_gaps = {place for place, column in enumerate(read) if not all(column)}
         gaps = [read[place] for place in self._content if place in with_gaps]
         return FastColumns(
