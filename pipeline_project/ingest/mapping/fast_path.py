@@ -445,6 +445,8 @@ class FastPath:
         with_others = {place for place, paths in enumerate(choices) if sum(path in columns for path in paths) > 1}
         sent = [_take(columns, paths) or [""] * len(places) for paths in choices]
         for place, convert in (*self._converted, *(self._thorough if thorough else ())):
+            if not any(sent[place]):
+                continue  # only missing values, or zeros that are numbers already
             before, sent[place] = sent[place], convert(sent[place])
             if sent[place] is not before and "" in sent[place]:
                 empty = [i for i, value in enumerate(sent[place]) if value == "" and not is_missing(before[i])]

@@ -24,6 +24,7 @@ from pipeline_project.ingest.mapping.converters import (
     UNREAD,
     Column,
     Convert,
+    Converter,
     FlagFormat,
     IdFormat,
     NumberFormat,
@@ -120,36 +121,24 @@ class FieldReading:
         self.lenient = lenient
         """Whether a value that cannot be read costs the field and not the record."""
         self.format = dialect.format_of([name, *(".".join(path) for path in paths), *(path[-1] for path in paths)])
-        self.is_declared = True
-        """Whether the dialect says how the values are written."""
         self.nulls = NULL_TEXTS | frozenset(self.format.null_texts or ())
         """Texts that count as not sent, unless the field is a text."""
         self.skips_zero_days = kind in ("day", "time") and self.format.zero_days != "reject"
-        converter: Any = None
-        if kind == "number" and any(getattr(self.format, each) is not None for each in _NUMBER_SETTINGS):
-            converter = NumberFormat(self.format)
-        elif kind == "day" and self.format.days:
-            converter = TimeFormat(self.format, days_only=True)
-        elif kind == "time" and (self.format.times or self.format.days):
-            converter = TimeFormat(self.format, days_only=False)
-        elif kind == "time" and self.format.zone:
-            usual = FieldFormat(times=("iso", "unix", "unix_ms"))
-            converter = TimeFormat(usual.over(self.format), days_only=False)
-        elif kind == "flag":
-            converter = FlagFormat(self.format.true, self.format.false)
-            self.is_declared = converter.is_declared
-        else:
-            self.is_declared = False
-            if kind == "id":
-                converter = IdFormat(dialect)
+        converter = _converter(kind, self.format)
+        self.is_declared = converter is not None and (not isinstance(converter, FlagFormat) or converter.is_declared)
+        """Whether the dialect says how the values are written."""
+        self.convert: Convert | None = None
+        """Converts columns. None: columns stay as they are."""
+        self.single: Single = self._usual
+        """Converts single values in the same way."""
         if kind == "text":
-            self.convert: Convert | None = normal_form
-            self.single: Single = normal_form_of
+            self.convert, self.single = normal_form, normal_form_of
         elif kind == "id":
-            self.convert, self.single = converter, converter.single
-        else:
-            self.single = self._usual if converter is None else converter.single
-            self.convert = None if converter is None else partial(self._without_nulls, converter)
+            own = IdFormat(dialect)
+            self.convert, self.single = own, own.single
+        elif converter is not None:
+            self._nulls_are_unread = all(converter.single(text) is UNREAD for text in self.nulls)
+            self.convert, self.single = partial(self._without_nulls, converter), converter.single
         self.is_judged = kind == "number" and not self.is_declared
         """Whether a point in its texts can be doubtful."""
 
@@ -164,7 +153,10 @@ class FieldReading:
         text = value.strip()
         return text in self.nulls or (self.skips_zero_days and is_zero(text))
 
-    def _without_nulls(self, convert: Convert, values: Column) -> Column:
+    def _without_nulls(self, convert: Converter, values: Column) -> Column:
+        # Most columns have no such text, and looking for one takes as long as the conversion.
+        if self._nulls_are_unread and (texts := convert.together(values)) is not None:
+            return texts
         return convert(self._nulls_left_out(values))
 
     def _nulls_left_out(self, values: Column) -> Column:
@@ -436,6 +428,19 @@ class Reading:
 def _rare(sign: str) -> bytes:
     """Return a character of a text that records probably do not have, or else its first character."""
     return next((mark for mark in sign[1:] if not mark.isalnum()), sign[1:2] or sign).encode()
+
+
+def _converter(kind: Kind, declared: FieldFormat) -> Converter | None:
+    """Return the converter of a declared format. None if nothing is declared about values of this kind."""
+    if kind == "number" and any(getattr(declared, each) is not None for each in _NUMBER_SETTINGS):
+        return NumberFormat(declared)
+    if kind == "day" and declared.days:
+        return TimeFormat(declared, days_only=True)
+    if kind == "time" and (declared.times or declared.days):
+        return TimeFormat(declared, days_only=False)
+    if kind == "time" and declared.zone:
+        return TimeFormat(FieldFormat(times=("iso", "unix", "unix_ms")).over(declared), days_only=False)
+    return FlagFormat(declared.true, declared.false) if kind == "flag" else None
 
 
 def is_filled(value: Any) -> bool:

@@ -4,7 +4,7 @@ A converter takes a column and returns a column of the same length. A missing va
 not written in a declared format becomes UNREAD. A converter has no state of one object, and does not know fields.
 """
 
-from pipeline_project.ingest.mapping.converters.columns import UNREAD, Column, Convert, Single, each_value
+from pipeline_project.ingest.mapping.converters.columns import UNREAD, Column, Convert, Converter, Single, each_value
 from pipeline_project.ingest.mapping.converters.ids import IdFormat, has_doubtful_ids, id_error
 from pipeline_project.ingest.mapping.converters.numbers import NumberFormat, proposals
 from pipeline_project.ingest.mapping.converters.texts import (
@@ -23,6 +23,7 @@ __all__ = [
     "UNREAD",
     "Column",
     "Convert",
+    "Converter",
     "FlagFormat",
     "IdFormat",
     "NumberFormat",

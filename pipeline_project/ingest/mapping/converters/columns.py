@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 
 class Unread(Enum):
@@ -19,6 +19,20 @@ Convert = Callable[[Column], Column]
 """Converts a column. A missing value becomes an empty text, a value that is not so written UNREAD."""
 Single = Callable[[Any], Any]
 """Converts one value in the same way."""
+
+
+class Converter(Protocol):
+    """A converter that can also prove that a whole column is written in its format."""
+
+    def __call__(self, values: Column) -> Column: ...
+
+    def together(self, values: Column) -> Column | None:
+        """Convert a column. None if that needs a look at each value."""
+        ...
+
+    def single(self, value: Any) -> Any:
+        """Convert one value."""
+        ...
 
 
 def each_value(single: Single, values: Column) -> Column:

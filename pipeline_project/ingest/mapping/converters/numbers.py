@@ -66,9 +66,11 @@ class NumberFormat:
         if "-\n" in text:
             text = _SIGN_BEHIND.sub(r"-\1\n", text)
         if "." in text and "0\n" in text:
-            text = _ZEROS_BEHIND.sub(r"\1\n", text).replace(".\n", "\n")
+            for zeros in _ZEROS_BEHIND:
+                text = zeros.sub("\n", text)
+        text = text.replace(".\n", "\n")
         if text.startswith("0") or "\n0" in text or "-0" in text:
-            text = _ZEROS_BEFORE.sub(r"\1", text).replace("-0\n", "0\n")
+            text = _ZEROS_BEFORE.sub("", f"\n{text}")[1:].replace("-0\n", "0\n")
         return text.split("\n")[:-1]
 
     def _plain(self, text: str) -> str:
@@ -110,8 +112,9 @@ class NumberFormat:
 _LARGEST_SPELLED_OUT = 300
 _SIGN_TWICE = re.compile(r"(?m)^[+-].*-$")
 _SIGN_BEHIND = re.compile(r"(?m)^([0-9.]+)-\n")
-_ZEROS_BEHIND = re.compile(r"(\.[0-9]*?)0+\n")
-_ZEROS_BEFORE = re.compile(r"(?m)^(-?)0+(?=[0-9])")
+# Without groups: a replacement that names one calls Python for each match.
+_ZEROS_BEHIND = [re.compile(rf"(?<=\.[0-9]{{{places}}})0+\n") for places in range(6)]
+_ZEROS_BEFORE = re.compile(r"(?:(?<=\n)|(?<=\n-))0+(?=[0-9])")
 
 
 def _canonical(plain: str) -> str:

@@ -58,10 +58,15 @@ class FlagFormat:
 
     def __call__(self, values: Column) -> Column:
         """Convert a column."""
+        flags = self.together(values)
+        return each_value(self.single, values) if flags is None else flags
+
+    def together(self, values: Column) -> Column | None:
+        """Convert a column of known texts. None if there are other values."""
         try:
             return [self._known[value] for value in values]
         except (KeyError, TypeError):
-            return each_value(self.single, values)
+            return None
 
     def single(self, value: object) -> object:
         """Convert one value. UNREAD if texts are declared and it is another text."""

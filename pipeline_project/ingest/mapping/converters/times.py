@@ -154,14 +154,17 @@ class TimeFormat:
 
     def __call__(self, values: Column) -> Column:
         """Convert a column."""
+        texts = self.together(values)
+        return each_value(self.single, values) if texts is None else texts
+
+    def together(self, values: Column) -> Column | None:
+        """Convert a column of texts that are all written in one format of fixed width. None if they are not."""
         try:
             sent = [value for value in values if value] if "" in values else values
-            texts = self._together(sent) if sent else []
+            texts = self._converted(sent) if sent else []
         except (TypeError, ValueError):
-            texts = None
-        if texts is None:
-            return each_value(self.single, values)
-        if len(texts) == len(values):
+            return None
+        if texts is None or len(texts) == len(values):
             return texts
         converted = iter(texts)
         return [next(converted) if value else "" for value in values]
@@ -186,7 +189,7 @@ class TimeFormat:
                 return self._written(found)
         return UNREAD
 
-    def _together(self, texts: list[str]) -> Column | None:
+    def _converted(self, texts: list[str]) -> Column | None:
         """Convert texts that all have one format of fixed width. None if they have not. ValueError if a day does not exist."""
         for fixed in self._fixed:
             if len(texts[0]) != fixed.width or (iso := _matrix(texts, fixed)) is None:
