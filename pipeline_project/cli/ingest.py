@@ -275,7 +275,13 @@ def _show_preview(result: Preview) -> None:
     if result.columns:
         _show_columns(result.columns)
     if result.changed:
-        print_table("field", "rows", rows=list(result.changed.items()), title="Changes")
+        rows = [(name, count, result.emptied.get(name, 0)) for name, count in result.changed.items()]
+        print_table("field", "rows", "become empty", rows=rows, title="Changes")
+    if result.emptied and not result.partial:
+        print_line(
+            "A field that a record does not send becomes empty. If the records of this source send only what changed,"
+        )
+        print_line("declare its datasets as `partial`.")
     if result.first_bad:
         rows = [
             (bad.ordinal, bad.line, error.field, error.message)

@@ -1,7 +1,7 @@
 """Preview what loading a file would do: load it in a transaction that is rolled back."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,10 @@ class Preview:
     first_bad: list[Bad]
     columns: ColumnReport | None = None
     """How the file was read. None if it could not be read so far."""
+    emptied: dict[str, int] = field(default_factory=dict)
+    """Field -> number of rows in which it would become empty, because the record does not send it or sends a null."""
+    partial: bool = False
+    """Whether a field that a record does not send keeps its value."""
 
 
 class _RollBack(Exception):
@@ -88,8 +92,17 @@ def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | N
                 opened = open_object(claimed, position, file)
                 outcome = loader.load_one(source, claimed.dataset, opened, probe=False)
             changed = _changed(connection, datasets()[claimed.dataset], seen.object_id)
+            emptied = {name: rows for name, _, rows in changed if rows}
             report = next(iter(column_reports(connection, [seen.object_id])), None)
-            result = Preview(key, outcome or opened.outcome, changed, opened.first_bad, report)
+            result = Preview(
+                key,
+                outcome or opened.outcome,
+                {name: rows for name, rows, _ in changed},
+                opened.first_bad,
+                report,
+                emptied,
+                source.is_partial(claimed.dataset),
+            )
             raise _RollBack
     except _RollBack:
         pass
@@ -97,8 +110,9 @@ def preview(connection: Connection, path: Path, key: str, limits: TimeLimits | N
     return result
 
 
-def _changed(connection: Connection, dataset: Dataset, object_id: int) -> dict[str, int]:
+def _changed(connection: Connection, dataset: Dataset, object_id: int) -> list[tuple[str, int, int]]:
+    """Return the fields that an object changed, with the number of rows, and of rows in which the field became empty."""
     if not isinstance(dataset.kind, Versioned):
-        return {}
+        return []
     parameters = {"object_id": object_id, "provenance": provenance(dataset)}
-    return dict(connection.execute(statement("ingest/inspection/changed_columns", dataset), parameters).fetchall())
+    return connection.execute(statement("ingest/inspection/changed_columns", dataset), parameters).fetchall()

@@ -30,7 +30,7 @@ def describe(mapper: Mapper, opened: Opened) -> None:
         "header": bool(notes.columns),
         "records": counts.records,
         "filled": [counts.filled[path] for path in paths],
-        "shape": {name: _storable(value) for name, value in notes.shape.items()},
+        "shape": {**{name: _storable(value) for name, value in notes.shape.items()}, **_kind_of_records(mapper)},
         "notes": {
             code: {
                 "count": count,
@@ -56,6 +56,10 @@ def _note_values(mapper: Mapper, opened: Opened, others: Iterable[str]) -> None:
     for field, count in sorted(seen.unread.items()):
         (_, first), *_ = seen.unread_examples[field]
         notes.add("field_unread", count, sample=f"{first.error.field}: {first.value}")
+
+
+def _kind_of_records(mapper: Mapper) -> dict[str, str]:
+    return {"records": "partial"} if mapper.source.is_partial(mapper.dataset.name) else {}
 
 
 def _storable(value: Any) -> Any:

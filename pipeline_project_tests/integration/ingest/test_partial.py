@@ -1,14 +1,16 @@
 """Records that send only what changed: what a field keeps, what empties it, and what a deletion ends."""
 
 import dataclasses
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline_project.datasets.entities import ENTITIES
 from pipeline_project.ingest import ledger
-from pipeline_project.ingest.inspection import explain
+from pipeline_project.ingest.inspection import explain, previews
 from pipeline_project.ingest.ledger import ObjectSeen
 from pipeline_project.ingest.loading import prune_patches
 from pipeline_project.ingest.rejects import Selection, replay
@@ -16,6 +18,7 @@ from pipeline_project.schema.fields import Amount, Time, aliased
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project.sources.crm import SOURCE as CRM
 from pipeline_project.sources.crm import CrmCustomer
+from pipeline_project.sources.source import Source
 from pipeline_project_tests.fix_ingest import Rows, register
 from pipeline_project_tests.fix_postgres import FreshDatabase
 from pipeline_project_tests.landing import BEGINNING, Landing, ingest
@@ -208,6 +211,24 @@ def test_each_value_is_explained_by_the_record_that_sent_it(feed: Feed, database
     }
     assert [patch.sent for patch in found.patches][2:] == [{"status": "active"}, {"name": "A", "fax": None}]
     assert (waiting.states, waiting.values, [patch.sent for patch in waiting.patches]) == ([], [], [{"fax": "2"}])
+
+
+@pytest.mark.parametrize("source", [PARTIAL, WHOLE], ids=["partial", "whole"])
+def test_a_preview_shows_which_fields_would_become_empty(
+    feed: Feed, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch, source: Source, tmp_path: Path
+) -> None:
+    feed.send({"id": 1, "name": "A", "status": "new", "revenue": 5}, {"id": 2, "name": "B", "revenue": 6})
+    register(monkeypatch, source)
+    monkeypatch.setattr(previews, "sources", lambda: {"crm": source})
+    file = tmp_path / "changes.json"
+    file.write_text(json.dumps([{"id": 1, "name": "A", "status": "active"}, {"id": 2, "name": "C"}]))
+    with database.loader.connect(autocommit=True) as connection:
+        found = previews.preview(connection, file, "crm-data/changes.json")
+    assert found.changed["name"] == 1
+    assert found.emptied == ({} if source.partial else {"revenue": 2})
+    assert found.partial == bool(source.partial)
+    assert found.columns is not None
+    assert found.columns.shape.get("records") == ("partial" if source.partial else None)
 
 
 def test_a_check_names_the_records_that_wait_for_the_rest(feed: Feed, rows: Rows) -> None:
