@@ -4,21 +4,25 @@ Values are mapped as those of whole records. What a version must have, such as a
 earlier and later records can send it. Only a record that empties such a field is invalid.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from pipeline_project.ingest.decoding import Chunk, Flaw, RawRecord, decode, decode_any_number
 from pipeline_project.ingest.mapping.copy_text import NULL, encode, escape
 from pipeline_project.ingest.mapping.fast_path import FastColumns
-from pipeline_project.ingest.mapping.mapper import TOGETHER
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
-from pipeline_project.ingest.mapping.rows import Bad, FieldError, ObjectPosition, Row, Rows
+from pipeline_project.ingest.mapping.reading import UNREAD_ATTRIBUTE
+from pipeline_project.ingest.mapping.rows import Bad, FieldError, Mapped, ObjectPosition, Row, Rows
 from pipeline_project.ingest.mapping.struct_columns import Path
 from pipeline_project.ingest.mapping.versioned_mapper import VersionedMapper
 from pipeline_project.schema.dataset import Dataset
+from pipeline_project.schema.record import Record
 from pipeline_project.sources.dialect import Dialect
 from pipeline_project.sources.source import Source
+
+SETS_OF_FIELDS = 1_000
+"""Number of sets of sent fields whose text for COPY is kept."""
 
 
 class PatchMapper(VersionedMapper):
@@ -38,11 +42,14 @@ class PatchMapper(VersionedMapper):
         self._column_of = {name: columns[name].name for name in self._aliases if name in columns}
         fallbacks = {name: self._cell(columns[name]).fallback for name in self._column_of}
         self._base = {name: text for name in fallbacks if (text := self._default_texts.get(name) or fallbacks[name])}
-        self._model_names = {path[0] for paths in self._aliases.values() for path in paths}
-        # Rows need what was sent twice: to judge them, and to write them.
-        self._sent_names = lru_cache(2 * TOGETHER)(self._read_sent_names)
+        aliases = [(name, path) for name, paths in self._aliases.items() for path in paths]
+        self._model_names = {path[0] for _, path in aliases}
+        self._field_of = {path[0]: name for name, path in aliases if len(path) == 1}
+        self._nested_aliases = [(name, path) for name, path in aliases if len(path) > 1]
+        # What the records of a chunk sent. It is needed twice: to judge the rows, and to write them.
+        self._read_before: dict[bytes, tuple[frozenset[str], str]] = {}
         # Most records send the same fields as many others.
-        self._unsent_texts = lru_cache(2 * TOGETHER)(self._unsent_text)
+        self._unsent_texts = lru_cache(SETS_OF_FIELDS)(self._unsent_text)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -62,6 +69,11 @@ class PatchMapper(VersionedMapper):
         """Return no keys: a record that is sent again is stored, since it sends its fields again at a later position."""
         return joined([])
 
+    def map_all(self, chunk: Chunk, places: Sequence[int], position: ObjectPosition) -> Mapped:
+        # Chunks are bounded in bytes, so what is kept of one is bounded, too.
+        self._read_before.clear()
+        return super().map_all(chunk, places, position)
+
     def map(self, raw: RawRecord, ordinal: int, position: ObjectPosition, flaw: Flaw | None = None) -> Row | Bad:
         mapped = super().map(raw, ordinal, position, flaw)
         if isinstance(mapped, Bad):
@@ -69,7 +81,7 @@ class PatchMapper(VersionedMapper):
         errors = [
             FieldError(alias, rule, f"{message}. Leave out the field to keep its value")
             for name, alias, rule, message in self._needed(mapped)
-            if name in self._sent_names(bytes(raw))[0]
+            if name in self._sent_names(raw)[0]
         ]
         if not errors:
             return mapped
@@ -103,16 +115,27 @@ class PatchMapper(VersionedMapper):
             chunk.first_ordinal + place
             for name, column in self._needed_places
             for place, value in zip(found.places, found.columns[column], strict=True)
-            if value == "" and name in self._sent_names(bytes(chunk.records[place]))[0]
+            if value == "" and name in self._sent_names(chunk.records[place])[0]
         }
         if not doubtful:
             return rows
         return rows.take([place for place, ordinal in enumerate(rows.ordinals) if ordinal not in doubtful])
 
+    def _content(self, record: Record, others: dict[str, Any]) -> str:
+        # The earlier value stays, and the reject has the text that could not be read.
+        return super()._content(record, {name: value for name, value in others.items() if name != UNREAD_ATTRIBUTE})
+
     def _provenance(self, record: RawRecord, mark: bytes, left_out: Collection[str] = ()) -> str:
-        # A value that could not be read empties nothing: the earlier value stays.
-        sent = self._sent_names(bytes(record)) if not left_out else self._read_sent_names(bytes(record), left_out)
+        # A value that could not be read empties nothing.
+        sent = self._read_sent_names(bytes(record), left_out) if left_out else self._sent_names(record)
         return super()._provenance(record, mark) + sent[1]
+
+    def _sent_names(self, record: RawRecord) -> tuple[frozenset[str], str]:
+        key = bytes(record)
+        found = self._read_before.get(key)
+        if found is None:
+            found = self._read_before[key] = self._read_sent_names(key)
+        return found
 
     def _read_sent_names(self, record: bytes, left_out: Collection[str] = ()) -> tuple[frozenset[str], str]:
         """Return the fields of the model that a record sent, also as null, and what was not sent as COPY text."""
@@ -120,27 +143,41 @@ class PatchMapper(VersionedMapper):
             fields = decode(record)
         except ArithmeticError:
             fields = decode_any_number(record)
-        variants = {meant[0].name for name in fields if (meant := self.reading.alias(name)) is not None}
-        sent = frozenset(
-            name
-            for name, paths in self._aliases.items()
-            if (name in variants or any(_is_sent(fields, path) for path in paths)) and name not in left_out
-        )
+        names = {name: self._field_of.get(name) or self._meant(name) for name in fields}
+        sent = {field for field in names.values() if field is not None}
+        sent.update(name for name, path in self._nested_aliases if path[0] in fields and _is_sent(fields, path))
+        sent.difference_update(left_out)
         cleared: dict[str, None] = {
             name: None
-            for name, value in fields.items()
-            if (value is None or value == "")
+            for name, field in names.items()
+            if field is None
             and (name not in self._model_names or name in self._nested)
-            and self.reading.alias(name) is None
+            and self._is_nothing(name, fields[name])
         }
         for name in self._attributes:
-            if (
-                name in sent
-                and name not in variants
-                and not any(_has_value(fields, path) for path in self._aliases[name])
-            ):
+            if name in sent and not self._has_value(name, fields, names):
                 cleared[name] = None
-        return sent, f"{self._unsent_texts(sent)}\t{escape(encode(cleared).decode()) if cleared else '{}'}"
+        which = frozenset(sent)
+        return which, f"{self._unsent_texts(which)}\t{escape(encode(cleared).decode()) if cleared else '{}'}"
+
+    def _meant(self, name: str) -> str | None:
+        """Return the field of which a name is a variant."""
+        meant = self.reading.alias(name)
+        return None if meant is None else meant[0].name
+
+    def _is_nothing(self, name: str, value: Any) -> bool:
+        return value is None or self.reading.text(name, value) == ""
+
+    def _has_value(self, field: str, fields: dict[str, Any], names: dict[str, str | None]) -> bool:
+        """Return whether a record sends a field with a value, under one of its aliases or a variant of them."""
+        values = [(path[-1], _value(fields, path)) for path in self._aliases[field]]
+        values += [(name, fields[name]) for name, meant in names.items() if meant == field]
+        return any(
+            not self._is_nothing(name, value)
+            and not self.reading.fields[field].is_null(value)
+            and not (type(value) is str and value.isspace())
+            for name, value in values
+        )
 
     def _unsent_text(self, sent: frozenset[str]) -> str:
         """Return the columns that were not sent, and their fallback values, as COPY text."""
@@ -160,7 +197,7 @@ def _is_sent(fields: Any, path: Path) -> bool:
     return True
 
 
-def _has_value(fields: Any, path: Path) -> bool:
+def _value(fields: Any, path: Path) -> Any:
     for step in path:
         fields = fields.get(step) if type(fields) is dict else None
-    return fields is not None and not (type(fields) is str and not fields.strip())
+    return fields

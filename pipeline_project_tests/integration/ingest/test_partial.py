@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from pipeline_project.datasets.entities import ENTITIES
@@ -229,6 +230,27 @@ def test_a_preview_shows_which_fields_would_become_empty(
     assert found.partial == bool(source.partial)
     assert found.columns is not None
     assert found.columns.shape.get("records") == ("partial" if source.partial else None)
+
+
+def test_a_source_with_whole_records_never_looks_for_patches(
+    feed: Feed, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a new mapping version does: the source may have been partial before."""
+    register(monkeypatch, WHOLE)
+    feed.send({"id": 1, "name": "A"})
+    executed: list[bytes] = []
+    execute = psycopg.Cursor.execute
+
+    def spied(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        executed.append(query if isinstance(query, bytes) else b"")
+        return execute(self, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", spied)
+    feed.send({"id": 1, "name": "B"}, {"id": 2, "name": "C"}, second=9)
+    feed.send({"id": 1, "name": "late"}, second=5)
+    assert len(rows(HISTORY)) == 4
+    assert any(b"entity_versions" in each for each in executed)
+    assert not any(b"ingest.patches" in each for each in executed)
 
 
 def test_a_check_names_the_records_that_wait_for_the_rest(feed: Feed, rows: Rows) -> None:
