@@ -79,6 +79,19 @@ def test_an_empty_cell_of_a_table_is_not_sent(feed: Feed, rows: Rows) -> None:
     assert rows(NOW) == [(False, "A", "active", None, {"phone": "1"})]
 
 
+def test_a_null_text_in_a_table_empties_the_field(feed: Feed, rows: Rows) -> None:
+    feed.upload(b"id,name,Annual Revenue,phone\n1,A,5,1\n")
+    feed.upload(b"id,name,Annual Revenue,phone\n1,,NULL,\\N\n")
+    assert rows(NOW) == [(False, "A", None, None, {})]
+
+
+def test_a_value_that_cannot_be_read_leaves_the_earlier_value(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "name": "A", "Annual Revenue": 5, "first_order_date": "2024-01-31"})
+    feed.send({"id": 1, "Annual Revenue": "much", "first_order_date": "31 January", "status": "active"})
+    assert rows(NOW) == [(False, "A", "active", 5, {"first_order_date": "2024-01-31"})]
+    assert rows("SELECT kind, status FROM ingest.rejects") == [("field", "open")]
+
+
 def test_a_record_can_come_before_the_record_that_completes_it(feed: Feed, rows: Rows) -> None:
     seen = feed.send({"id": 1, "status": "active"}, {"id": 2, "status": "new"}, second=10)
     assert rows("SELECT canonical_id FROM canonical.entities") == []

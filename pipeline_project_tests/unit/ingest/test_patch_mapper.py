@@ -40,6 +40,7 @@ def sent(mapper: PatchMapper, record: dict[str, Any]) -> tuple[set[str], dict[st
         ({"first_purchase_date": None}, set(), {"first_order_date": None}),
         ({"first_order_date": None, "first_purchase_date": "2024-01-01"}, set(), {}),
         ({"updated_at": None, "_deleted": None}, set(), {}),
+        ({"Annual Revenue": None, "First Order Date": ""}, {"revenue"}, {"first_order_date": None}),
     ],
 )
 def test_a_null_is_told_from_a_field_that_was_not_sent(
