@@ -209,8 +209,8 @@ def folded(of_entity: Sequence[Patch]) -> list[State]:
     attributes: dict[str, Any] = {}
     was_deleted: bool | None = None
     in_order = sorted(of_entity, key=lambda patch: patch.position)
-    for _, together in groupby(in_order, lambda patch: patch.position[:3]):
-        *_, last = of_time = list(together)
+    for _, of_time in groupby(in_order, lambda patch: patch.position[:3]):
+        state: State | None = None
         for patch in of_time:
             if was_deleted is None or patch.whole or (was_deleted and not patch.deleted):
                 columns, attributes = {"entity_type": "customer"}, {}
@@ -219,13 +219,12 @@ def folded(of_entity: Sequence[Patch]) -> list[State]:
                 name: value for name, value in {**attributes, **patch.attributes}.items() if value is not None
             }
             was_deleted = patch.deleted
-        name, revenue = columns.get("name"), columns.get("revenue")
-        content = (
-            *(last.deleted, name, None if revenue is None else Decimal(revenue), columns["entity_type"]),
-            attributes,
-        )
-        if (last.deleted or name is not None) and (not states or states[-1].content != content):
-            states.append(State(last, content))
+            name, revenue = columns.get("name"), columns.get("revenue")
+            amount = None if revenue is None else Decimal(revenue)
+            if patch.deleted or name is not None:
+                state = State(patch, (patch.deleted, name, amount, columns["entity_type"], attributes))
+        if state is not None and (not states or states[-1].content != state.content):
+            states.append(state)
     return states
 
 

@@ -122,6 +122,12 @@ def test_a_deletion_keeps_what_the_entity_was_and_nothing_outlives_it(feed: Feed
     assert rows(NOW) == [(False, "B", None, 9, {})]
 
 
+def test_a_deletion_is_not_lost_if_its_file_goes_on(feed: Feed, rows: Rows) -> None:
+    feed.send({"id": 1, "name": "A", "status": "active"})
+    feed.send({"id": 1, "_deleted": True}, {"id": 1, "revenue": 9})
+    assert rows(NOW) == [(True, "A", "active", None, {})]
+
+
 def test_a_record_that_empties_the_name_is_rejected_with_the_remedy(feed: Feed, rows: Rows) -> None:
     feed.send({"id": 1, "name": "A"}, {"id": 2, "name": "B"})
     feed.send({"id": 1, "company_name": None, "status": "active"}, {"id": 2, "status": "active"})

@@ -1,9 +1,10 @@
 -- Makes the versions of the touched entities again: from the last version before the first touched position on, each version
 -- is the fold of the patches up to its position. What is right already stays as it is.
 --
--- Of patches at one time of one object, only the state after the last counts. A state that breaks a rule of the dataset is no
--- version: until another patch completes the state, the entity stays as it was. A life begins with the first patch, with a
--- whole patch, and with the first patch after a tombstone that is no tombstone. It keeps nothing of the life before.
+-- A state that breaks a rule of the dataset is no version: until another patch completes the state, the entity stays as it was.
+-- Of the states at one time of one object, only the last counts. A life begins with the first patch, with a whole patch, and
+-- with the first patch after a tombstone that is no tombstone. It keeps nothing of the life before. If a replay leaves no
+-- version at all, the stored ones stay.
 --
 -- Returns the outcomes of the staged records by object: new, changed, unchanged, same, stale. A row without an object has the
 -- number of versions that were written.
@@ -64,16 +65,14 @@ lives AS (
     SELECT *, count(*) FILTER (WHERE begins_life) OVER in_order AS life
     FROM (
         SELECT *,
-            whole OR (NOT deleted AND lag(deleted) OVER in_order) OR lag(object_id) OVER in_order IS NULL AS begins_life,
-            (lead(source_updated_at) OVER in_order, lead(object_id) OVER in_order) IS DISTINCT FROM (source_updated_at, object_id)
-                AS counts
+            whole OR (NOT deleted AND lag(deleted) OVER in_order) OR lag(object_id) OVER in_order IS NULL AS begins_life
         FROM patches
         WINDOW in_order AS (PARTITION BY canonical_id ORDER BY source_updated_at, object_modified_at, object_id, ordinal)
     ) p
     WINDOW in_order AS (PARTITION BY canonical_id ORDER BY source_updated_at, object_modified_at, object_id, ordinal)
 ),
 merged AS (
-    SELECT canonical_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest, counts, deleted,
+    SELECT canonical_id, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, record_digest, deleted,
         ingest.merged(CASE WHEN begins_life AND base IS NOT NULL THEN base || fields ELSE fields END) OVER in_order AS fields,
         ingest.merged(attributes) OVER in_order AS attributes
     FROM lives
@@ -94,9 +93,18 @@ states AS (
         ) a
         CROSS JOIN LATERAL jsonb_populate_record(
             NULL::{table}, m.fields || jsonb_build_object('deleted', m.deleted, '{rest}', a.attributes)) s
-        WHERE m.counts
     ) s
     WHERE {complete}
+),
+last_states AS (
+    SELECT *
+    FROM (
+        SELECT *, (lead(source_updated_at) OVER in_order, lead(object_id) OVER in_order)
+            IS DISTINCT FROM (source_updated_at, object_id) AS counts
+        FROM states
+        WINDOW in_order AS (PARTITION BY canonical_id ORDER BY source_updated_at, object_modified_at, object_id, ordinal)
+    ) s
+    WHERE counts
 ),
 numbered AS (
     SELECT *, coalesce(first_version, 1) + row_number() OVER in_order - 1 AS version,
@@ -105,7 +113,7 @@ numbered AS (
         SELECT s.*, e.{id}, t.version AS first_version,
             s.content_hash IS DISTINCT FROM lag(s.content_hash) OVER (
                 PARTITION BY canonical_id ORDER BY s.source_updated_at, s.object_modified_at, s.object_id) AS begins
-        FROM states s LEFT JOIN stored e USING (canonical_id) LEFT JOIN start t USING (canonical_id)
+        FROM last_states s LEFT JOIN stored e USING (canonical_id) LEFT JOIN start t USING (canonical_id)
     ) s
     WHERE begins
     WINDOW in_order AS (PARTITION BY canonical_id ORDER BY source_updated_at, object_modified_at, object_id)
