@@ -12,9 +12,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline_project.analytics import parameters as p
-from pipeline_project.errors import Permanent
+from pipeline_project.errors import ConfigurationError, Permanent
 from pipeline_project.plugins import by_name, plugged
 from pipeline_project.schema.sql_files import query
+
+RESERVED = frozenset({"operation", "parameters", "format", "numbers", "row_limit", "byte_limit", "labels"})
+"""Members of a request beside the parameters of an operation. In a query string they are side by side."""
 
 
 class UnknownOperation(Permanent):
@@ -65,6 +68,14 @@ class Operation:
     must_exist: str | None = None
     known: str | Path | None = None
     nested_loops: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a parameter that a query string could not tell from a member of the request itself."""
+        if taken := sorted(RESERVED & self.parameters.model_fields.keys()):
+            message = (
+                f"the operation {self.name} has a parameter `{taken[0]}`, which requests have for themselves; rename it"
+            )
+            raise ConfigurationError(message)
 
     @cached_property
     def statement(self) -> bytes:

@@ -79,6 +79,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     format: Format
     numbers: Numbers = Numbers.NUMBER
+    row_limit: int | None = None
+    byte_limit: int | None = None
+    labels: dict[str, str] = {}
+    """The caller's own names and values, by which a listing can be filtered."""
     state: State
     fingerprint: str
     """Of what was asked; tells a repeated request from another one under the same Idempotency-Key."""
@@ -102,7 +106,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def options(self) -> ResultOptions:
-        return ResultOptions(format=self.format, numbers=self.numbers)
+        return ResultOptions(
+            format=self.format, numbers=self.numbers, row_limit=self.row_limit, byte_limit=self.byte_limit
+        )
+
+    @property
+    def queued_seconds(self) -> float | None:
+        """Time until the last run began."""
+        return _seconds(self.created_at, self.started_at)
+
+    @property
+    def run_seconds(self) -> float | None:
+        """Time of the last run, once it has ended."""
+        return _seconds(self.started_at, self.finished_at)
+
+
+def _seconds(begin: str | None, end: str | None) -> float | None:
+    return None if begin is None or end is None else (moment(end) - moment(begin)).total_seconds()
 
 
 def timestamp(moment: datetime) -> str:

@@ -25,6 +25,7 @@ def job_ended(job: Job) -> Event:
         "job_id": job.id,
         "owner": job.owner,
         "operation": job.operation,
+        "labels": job.labels or None,
         "state": job.state,
         "created_at": job.created_at,
         "finished_at": job.finished_at,

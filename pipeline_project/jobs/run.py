@@ -93,7 +93,7 @@ def _result(job: Job, watch: Watch, database: Database, s3: Any, settings: Setti
             ) as rows:
                 # A folder for each run that claimed it: one given up for lost may still be writing.
                 prefix = f"jobs/{job.id}/{job.attempts}"
-                manifest = write(s3, settings.results_bucket, prefix, _counted(rows, watch), job.options)
+                manifest = write(s3, settings.results_bucket, prefix, _counted(rows, watch, job.row_limit), job.options)
                 return msgspec.convert(msgspec.to_builtins(manifest), Result)
         except Exception as error:
             if watch.verdict is not None:
@@ -108,7 +108,7 @@ def _result(job: Job, watch: Watch, database: Database, s3: Any, settings: Setti
     raise AssertionError("the last try returns or raises")
 
 
-def _counted(rows: Rows, watch: Watch) -> Rows:
+def _counted(rows: Rows, watch: Watch, row_limit: int | None) -> Rows:
     """Rows that are counted for the job's progress, and that end when the watch says so."""
 
     def batches() -> Iterator[list[Row]]:
@@ -124,6 +124,7 @@ def _counted(rows: Rows, watch: Watch) -> Rows:
         versions=rows.versions,
         columns=rows.columns,
         batches=batches(),
+        row_limit=row_limit,
     )
 
 

@@ -38,7 +38,9 @@ from pipeline_project.results.options import DEFAULTS, ResultOptions
 from pipeline_project.settings import Settings
 
 ID_NAMESPACE = uuid.UUID("6f0f4c0a-6d1c-5d0e-9c41-2f6f2f0a7d11")
-JSON_FIELDS = ("parameters", "error", "result")
+JSON_FIELDS = ("parameters", "labels", "error", "result")
+LABELS = "label_pairs"
+"""Attribute of the labels as a set of `name:value`, which a filter can look into."""
 CONDITION_FAILED = "ConditionalCheckFailed"
 EVALUATED = (100, *[1_000] * 9)
 """Jobs that each read of a filtered listing looks at. They bound the work for a page. If they do not suffice, the caller gets the
@@ -114,6 +116,7 @@ class JobStore:
         *,
         idempotency_key: str | None = None,
         options: ResultOptions = DEFAULTS,
+        labels: Mapping[str, str] | None = None,
         reason: Reason | None = None,
         trace: str | None = None,
     ) -> tuple[Job, bool]:
@@ -127,6 +130,7 @@ class JobStore:
             parameters=parameters,
             owner=principal,
             options=options,
+            labels=dict(labels or {}),
             reason=reason,
             trace=trace,
         )
@@ -169,6 +173,7 @@ class JobStore:
 
     def _new(self, job_id: str, options: ResultOptions, **asked: Any) -> Job:
         question = [asked["operation"], asked["parameters"], options.format, *options.chosen().items()]
+        question += [asked["labels"]] if asked["labels"] else []
         created = self._clock()
         return Job(
             id=job_id,
@@ -202,6 +207,7 @@ class JobStore:
         after: str | None = None,
         states: Iterable[State] = (),
         operation: str | None = None,
+        labels: Iterable[str] = (),
         created_from: str | None = None,
         created_before: str | None = None,
     ) -> Page:
@@ -230,6 +236,10 @@ class JobStore:
             names["#operation"] = "operation"
             values[":operation"] = operation
             filters.append("#operation = :operation")
+        for number, pair in enumerate(labels):
+            names["#labels"] = LABELS
+            values[f":label{number}"] = pair
+            filters.append(f"contains(#labels, :label{number})")
         query: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": BY_TIME,
@@ -445,7 +455,8 @@ def _item(job: Job) -> Item:
         "gsi2sk": job.updated_at,
     }
     expiry = {EXPIRY: int(moment(job.expires_at).timestamp())}
-    return {**_key(job.id), **encode({**fields, **index, **expiry})}
+    labels = {LABELS: frozenset(f"{name}:{value}" for name, value in job.labels.items()) or None}
+    return {**_key(job.id), **encode({**fields, **index, **labels, **expiry})}
 
 
 def _job(item: Item) -> Job:

@@ -28,7 +28,7 @@ class Raw(msgspec.Struct, frozen=True):
 
 
 def encode(values: Mapping[str, Any]) -> Item:
-    """Attribute values from str, int, bytes and Raw; None is left out."""
+    """Attribute values from str, int, bytes, Raw and sets of str; None is left out."""
     return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 
@@ -42,13 +42,15 @@ def _attribute(value: Any) -> dict[str, Any]:
             return {"B": value}
         case int():
             return {"N": str(value)}
+        case frozenset():
+            return {"SS": sorted(value)}
         case _:
             raise TypeError(f"no attribute type for {type(value).__name__}")
 
 
 def decode(item: Item) -> dict[str, Any]:
-    """The reverse of `encode`, but that Raw stays text."""
-    return {name: int(value["N"]) if "N" in value else value.get("S", value.get("B")) for name, value in item.items()}
+    """The reverse of `encode`, but that Raw stays text and a set becomes a list."""
+    return {name: int(value["N"]) if "N" in value else next(iter(value.values())) for name, value in item.items()}
 
 
 class Change:

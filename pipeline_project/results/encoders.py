@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pipeline_project.analytics.execution import Column, Row
+from pipeline_project.analytics.execution import Column, Row, Rows
 from pipeline_project.results.options import Format, Numbers, ResultOptions
 from pipeline_project.results.texts import JSON, as_text, json_bytes, readable, worded
 
@@ -48,6 +48,27 @@ def encoder(options: ResultOptions, columns: Sequence[Column]) -> Encoder:
             return NdjsonEncoder(columns, options.numbers)
         case Format.CSV:
             return CsvEncoder(columns)
+
+
+def within(rows: Rows, options: ResultOptions, room: int) -> Iterator[list[Row]]:
+    """Give the batches up to the last row that fits into `room` bytes. If rows are left out, `rows` is truncated.
+
+    Rows count as they are written. Parquet compresses many rows together, so its rows count as those of NDJSON.
+    """
+    counted = Format.NDJSON if options.format is Format.PARQUET else options.format
+    single = encoder(msgspec.structs.replace(options, format=counted), rows.columns)
+    for batch in rows:
+        kept = 0
+        for row in batch:
+            room -= len(single.batch([row]))
+            if room < 0:
+                break
+            kept += 1
+        if kept:
+            yield batch[:kept]
+        if kept < len(batch):
+            rows.truncated = True
+            return
 
 
 FLOATS = ("real", "double precision")

@@ -27,6 +27,10 @@ class ResultOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Format = Format.JSON
     numbers: Numbers = Numbers.NUMBER
+    row_limit: int | None = None
+    """Most rows. Further rows are left out, and the result says that it is truncated."""
+    byte_limit: int | None = None
+    """Most bytes of rows, as they are written; for Parquet, as they would be in NDJSON."""
 
     def chosen(self) -> dict[str, Any]:
         """Give the options beside the format that are not the default. They tell requests and cached results apart."""

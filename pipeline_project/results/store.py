@@ -11,7 +11,7 @@ import msgspec
 
 from pipeline_project import exact_json
 from pipeline_project.analytics.execution import Column, Rows
-from pipeline_project.results.encoders import Encoder, encoder
+from pipeline_project.results.encoders import Encoder, encoder, within
 from pipeline_project.results.options import Format, Numbers, ResultOptions
 
 PART_BYTES = 8 * 1024 * 1024
@@ -73,7 +73,7 @@ def presign(s3: Any, bucket: str, key: str, name: str, seconds: int) -> str:
 
 def _write(s3: Any, bucket: str, key: str, rows: Rows, options: ResultOptions, *, manifest_key: str) -> Manifest:
     target = encoder(options, rows.columns)
-    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[options.format], _chunks(target, rows))
+    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[options.format], _chunks(target, rows, options))
     manifest = Manifest(
         operation=rows.operation,
         parameters=rows.parameters.as_json(),
@@ -97,9 +97,9 @@ def _put_manifest(s3: Any, bucket: str, key: str, manifest: Manifest) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
 
 
-def _chunks(target: Encoder, rows: Rows) -> Iterator[bytes]:
+def _chunks(target: Encoder, rows: Rows, options: ResultOptions) -> Iterator[bytes]:
     yield target.start()
-    for batch in rows:
+    for batch in rows if options.byte_limit is None else within(rows, options, options.byte_limit):
         yield target.batch(batch)
     yield target.end(rows.truncated)
 

@@ -13,6 +13,7 @@ from pipeline_project.api.http.problems import CONTENT_TYPE, STATUS_OF
 from pipeline_project.api.http.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.http.requests import IDEMPOTENCY_KEY
 from pipeline_project.api.routes.jobs import LONGEST_PAGE, USUAL_PAGE
+from pipeline_project.api.routes.questions import IN_QUERY, LABEL_NAME, LABEL_VALUE, LARGEST_LIMIT, MOST_LABELS
 from pipeline_project.errors import CODES
 from pipeline_project.jobs.model import REASONS, State
 from pipeline_project.results.options import Format, Numbers
@@ -27,6 +28,20 @@ NUMBERS: Json = {
     "enum": list(Numbers),
     "default": str(Numbers.NUMBER),
     "description": "`text`: rows have their numbers as JSON strings, which JavaScript reads with every digit",
+}
+LIMITS: Json = {
+    name: {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "description": description}
+    for name, description in {
+        "row_limit": "Most rows. If further rows are left out, `truncated` is true",
+        "byte_limit": "Most bytes of rows, as they are written (for Parquet, as in NDJSON). Otherwise as `row_limit`",
+    }.items()
+}
+LABELS: Json = {
+    "type": "object",
+    "description": "Names and values of your own for the job, by which the list of jobs can be filtered",
+    "maxProperties": MOST_LABELS,
+    "propertyNames": {"pattern": f"^{LABEL_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "pattern": f"^{LABEL_VALUE.pattern}$"},
 }
 EVERYWHERE = {400, 401, *(code.gateway for code in CODES.values() if code.gateway)}
 """Statuses of problems that any route may answer with, or the gateway in its place."""
@@ -79,7 +94,7 @@ def _paths() -> Json:
                 parameters=[
                     _ref("parameters", "operation"),
                     _ref("parameters", "parameters"),
-                    _ref("parameters", "numbers"),
+                    *(_ref("parameters", name) for name in IN_QUERY),
                     _ref("parameters", "match"),
                     _ref("parameters", "fresh"),
                 ],
@@ -109,7 +124,9 @@ def _paths() -> Json:
                 "Your jobs, newest first",
                 {"200": _ok("JobPage", _links("nextPage"))},
                 *(400, 422, 503),
-                parameters=[_ref("parameters", name) for name in ("state", "of", "from", "before", "limit", "cursor")],
+                parameters=[
+                    _ref("parameters", name) for name in ("state", "of", "label", "from", "before", "limit", "cursor")
+                ],
             ),
             "post": _operation(
                 "submitJob",
@@ -280,6 +297,12 @@ def _parameters(offered: Collection[Operation]) -> Json:
             "content": {"application/json": {"schema": {"type": "object"}}},
         },
         "numbers": query("numbers", NUMBERS["description"], {k: v for k, v in NUMBERS.items() if k != "description"}),
+        **{name: query(name, schema["description"], schema) for name, schema in LIMITS.items()},
+        "label": query(
+            "label",
+            "Only jobs with this label, as `name:value`; each of several must be there",
+            {"type": "array", "items": {"type": "string", "pattern": ":"}},
+        ),
         "match": header("If-None-Match", "The ETag of an answer you have", {"type": "string"}),
         "fresh": header(
             "Cache-Control",
@@ -389,7 +412,7 @@ def _schemas(offered: Collection[Operation]) -> Json:
                 "data_version": number,
                 "columns": _list(column),
                 "row_count": number,
-                "truncated": {"const": False},
+                "truncated": {"type": "boolean"},
                 "rows": {**_list(anything), "description": ROWS},
             }
         ),
@@ -400,10 +423,13 @@ def _schemas(offered: Collection[Operation]) -> Json:
                 "parameters": anything,
                 "format": {"enum": list(Format)},
                 "numbers": {"enum": list(Numbers)},
+                **{name: _or_null(number) for name in LIMITS},
+                "labels": {"type": "object", "additionalProperties": text},
                 "state": {"enum": list(State)},
                 "reason": {"enum": [*REASONS, None]},
                 **dict.fromkeys(("created_at", "updated_at", "expires_at"), moment),
                 **{name: _or_null(moment) for name in ("started_at", "finished_at")},
+                **{name: _or_null({"type": "number", "minimum": 0}) for name in ("queued_seconds", "run_seconds")},
                 "attempts": number,
                 "progress": _or_null(_object({"rows": number})),
                 "error": _or_null(failure),
@@ -460,6 +486,8 @@ def _question(operation: Operation) -> Json:
             "parameters": parameters,
             "format": {"enum": list(Format), "default": "json", "description": "Of the file, if it is a job"},
             "numbers": NUMBERS,
+            **LIMITS,
+            "labels": LABELS,
         },
         "required": ["operation", "parameters"] if parameters.get("required") else ["operation"],
         "additionalProperties": False,

@@ -115,6 +115,10 @@ def _key(question: Question, versions: "Versions") -> str:
     return cache_key(operation.name, code_version, parameters, options, versions.data, versions.schema)
 
 
+def _smaller(asked: int | None, ours: int) -> int:
+    return ours if asked is None else min(asked, ours)
+
+
 class _Told(NamedTuple):
     """By the database. `versions` are those that it shows: a load may have come since the question was looked up."""
 
@@ -125,25 +129,27 @@ class _Told(NamedTuple):
 def _ask(services: Services, question: Question, seconds: float) -> _Told:
     from pipeline_project.analytics.execution import execute  # noqa: PLC0415 psycopg
     from pipeline_project.analytics.failures import QueryTimedOut  # noqa: PLC0415
-    from pipeline_project.results.encoders import encoder  # noqa: PLC0415
+    from pipeline_project.results.encoders import encoder, within  # noqa: PLC0415
 
     settings = services.settings
     operation, parameters = question.operation, question.parameters
+    options = msgspec.structs.replace(question.options, format=Format.NDJSON)
+    row_limit = _smaller(options.row_limit, settings.inline_rows)
+    byte_limit = _smaller(options.byte_limit, settings.inline_bytes)
     batches: list[bytes] = []
     size = 0
     try:
-        with execute(
-            services.reader, operation, parameters, timeout_seconds=seconds, row_limit=settings.inline_rows
-        ) as found:
-            lines = encoder(msgspec.structs.replace(question.options, format=Format.NDJSON), found.columns)
-            for batch in found:
+        with execute(services.reader, operation, parameters, timeout_seconds=seconds, row_limit=row_limit) as found:
+            lines = encoder(options, found.columns)
+            for batch in found if byte_limit == settings.inline_bytes else within(found, options, byte_limit):
                 batches.append(lines.batch(batch))
                 size += len(batches[-1])
                 if size > settings.inline_bytes:
                     raise TooMuch("large", f"the answer has more than {settings.inline_bytes:,} bytes")
     except QueryTimedOut:
         raise TooMuch("slow", f"the answer takes longer than {seconds:g} s") from None
-    if found.truncated:
+    # A caller who sets a smaller limit than ours wants to have rows left out.
+    if found.truncated and (row_limit, byte_limit) == (settings.inline_rows, settings.inline_bytes):
         raise TooMuch("large", f"the answer has more than {settings.inline_rows:,} rows")
     head = {
         "operation": operation.name,

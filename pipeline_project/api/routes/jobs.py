@@ -49,6 +49,7 @@ def submit(request: Request, services: Services, question: Question, reason: Rea
         principal(request, services.settings),
         idempotency_key=request.idempotency_key(),
         options=question.options,
+        labels=question.labels,
         reason=reason,
         trace=request_trace() if services.settings.traces == "x-ray" else None,
     )
@@ -71,13 +72,14 @@ def _launch(job: Job, services: Services) -> Job:
 
 def list_jobs(request: Request, services: Services) -> Reply:
     """GET: the caller's jobs, newest first."""
-    given = request.query_lists("state", "operation", "created_from", "created_before", "limit", "cursor")
+    given = request.query_lists("state", "operation", "label", "created_from", "created_before", "limit", "cursor")
     owner = principal(request, services.settings)
-    single = {name: _single(name, values) for name, values in given.items() if name != "state"}
+    single = {name: _single(name, values) for name, values in given.items() if name not in ("state", "label")}
     limit = _number("limit", single.get("limit", str(USUAL_PAGE)), 1, LONGEST_PAGE)
     filters = {
         "states": [_state(value) for value in given.get("state", [])],
         "operation": operation(single["operation"]).name if "operation" in single else None,
+        "labels": [_label(value) for value in given.get("label", [])],
         "created_from": _time("created_from", single.get("created_from")),
         "created_before": _time("created_before", single.get("created_before")),
     }
@@ -220,6 +222,12 @@ def _state(text: str) -> State:
         return State(text)
     except ValueError:
         raise Problem("invalid_query", f"state is one of {', '.join(State)}") from None
+
+
+def _label(text: str) -> str:
+    if ":" not in text:
+        raise Problem("invalid_query", "label is a name and a value, such as team:finance")
+    return text
 
 
 def _time(name: str, text: str | None) -> str | None:

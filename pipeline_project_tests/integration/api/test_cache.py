@@ -62,7 +62,7 @@ def key(api: Caller) -> str:
     """Under which the answer to QUESTION is kept."""
     asked = operation(QUESTION["operation"])
     found = versions(api.services.reader)
-    return answers._key(Question(asked, asked.validate({}), ResultOptions()), found)  # pyright: ignore[reportPrivateUsage]
+    return answers._key(Question(asked, asked.validate({}), ResultOptions(), {}), found)  # pyright: ignore[reportPrivateUsage]
 
 
 def cache(cloud: Cloud, **options: Any) -> QueryCache:

@@ -27,6 +27,7 @@ SHOWN = (
     "table_name,row_count",
     '"state":"SUCCEEDED"',
     '"next_cursor":',
+    '"labels":{"team":"finance","report":"weekly"}',
     '"code":"invalid_parameters"',
     '"content_type":"text/csv; charset=utf-8"',
     '"status":"ok"',
