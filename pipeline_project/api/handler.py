@@ -28,6 +28,7 @@ from pipeline_project.api.http.requests import Request
 from pipeline_project.api.routes import health
 from pipeline_project.api.routes import jobs as job_routes
 from pipeline_project.api.routes import queries as query_routes
+from pipeline_project.api.routes import rows as row_routes
 from pipeline_project.errors import Permanent, Transient
 from pipeline_project.services import Services
 from pipeline_project.settings import Settings
@@ -62,6 +63,7 @@ ROUTES = (
     Route("GET", "/analytics/jobs/<job_id>", job_routes.show_job),
     Route("POST", "/analytics/jobs/<job_id>/cancel", job_routes.cancel_job),
     Route("GET", "/analytics/jobs/<job_id>/result", job_routes.job_result),
+    Route("GET", "/analytics/jobs/<job_id>/rows", row_routes.job_rows),
     Route("GET", "/download/.+", job_routes.download),
     Route("GET", "/openapi.json", documents.openapi),
     Route("GET", "/docs", documents.docs),

@@ -3,4 +3,4 @@
 The Lambda function imports single modules of this package, so that its start pays for no other.
 """
 
-__all__ = ["encoders", "options", "store", "texts"]
+__all__ = ["encoders", "options", "pages", "store", "texts"]

@@ -8,7 +8,6 @@ in a row of JSON and NDJSON is text, and so is each column of numbers in Parquet
 
 import csv
 import io
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
@@ -21,7 +20,7 @@ import msgspec
 
 from pipeline_project.analytics.execution import Column, Row, Rows
 from pipeline_project.results.options import Format, Numbers, ResultOptions
-from pipeline_project.results.texts import JSON, as_text, json_bytes, readable, worded
+from pipeline_project.results.texts import JSON, as_text, json_bytes, readable, with_numbers_as_text, worded
 
 
 class Encoder(Protocol):
@@ -84,21 +83,13 @@ def _is_finite(value: Any) -> bool:
             return True
 
 
-_STRING_OR_ANY_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?[0-9][-+.0-9eE]*+')
-
-
-def _with_numbers_as_text(body: bytes) -> bytes:
-    """Write each number as text, in JSON columns, too."""
-    return _STRING_OR_ANY_NUMBER.sub(lambda token: token[0] if token[0][:1] == b'"' else b'"%b"' % token[0], body)
-
-
 class _Lines:
     """Rows as JSON objects, a line each. A struct and not a dict for each row: half the time."""
 
     def __init__(self, columns: Sequence[Column], numbers: Numbers) -> None:
         self._names = [column.name for column in columns]
         self._floats = [n for n, column in enumerate(columns) if column.type.removesuffix("[]") in FLOATS]
-        self._finish = _with_numbers_as_text if numbers is Numbers.TEXT else readable
+        self._finish = with_numbers_as_text if numbers is Numbers.TEXT else readable
         fields = [f"column_{n}" for n in range(len(self._names))]
         renamed = dict(zip(fields, self._names, strict=True))
         self._row = msgspec.defstruct("Row", fields, rename=renamed, gc=False)

@@ -14,6 +14,11 @@ class Format(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
 
+    @property
+    def is_paged(self) -> bool:
+        """Tell whether rows can be read in pages: each row is a line."""
+        return self in (Format.JSON, Format.NDJSON)
+
 
 class Numbers(StrEnum):
     """Form of the numbers in rows. JavaScript and others read numbers of JSON as floats, and lose digits without a word."""

@@ -13,6 +13,7 @@ from pipeline_project import exact_json
 from pipeline_project.analytics.execution import Column, Rows
 from pipeline_project.results.encoders import Encoder, encoder, within
 from pipeline_project.results.options import Format, Numbers, ResultOptions
+from pipeline_project.results.pages import MARKED_BYTES, Marks, marks_key
 
 PART_BYTES = 8 * 1024 * 1024
 """S3 takes 10,000 parts: 80 GB."""
@@ -44,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def write(s3: Any, bucket: str, prefix: str, rows: Rows, options: ResultOptions) -> Manifest:
     """Write `<prefix>/result.<format>` and then `<prefix>/manifest.json`: a manifest means a whole file."""
     key = f"{prefix}/result.{options.format}"
-    return _write(s3, bucket, key, rows, options, manifest_key=f"{prefix}/manifest.json")
+    return _write(s3, bucket, key, rows, options, manifest_key=f"{prefix}/manifest.json", is_paged=True)
 
 
 def refresh(s3: Any, bucket: str, rows: Rows, format: Format, at: datetime) -> Manifest:  # noqa: A002
@@ -71,9 +72,14 @@ def presign(s3: Any, bucket: str, key: str, name: str, seconds: int) -> str:
     return s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 
 
-def _write(s3: Any, bucket: str, key: str, rows: Rows, options: ResultOptions, *, manifest_key: str) -> Manifest:
+def _write(
+    s3: Any, bucket: str, key: str, rows: Rows, options: ResultOptions, *, manifest_key: str, is_paged: bool = False
+) -> Manifest:
     target = encoder(options, rows.columns)
-    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[options.format], _chunks(target, rows, options))
+    marks = Marks() if is_paged and options.format.is_paged else None
+    size, digest = _upload(s3, bucket, key, CONTENT_TYPES[options.format], _chunks(target, rows, options, marks))
+    if marks and size > MARKED_BYTES:
+        s3.put_object(Bucket=bucket, Key=marks_key(key), Body=marks.encode(), ContentType="application/json")
     manifest = Manifest(
         operation=rows.operation,
         parameters=rows.parameters.as_json(),
@@ -97,10 +103,18 @@ def _put_manifest(s3: Any, bucket: str, key: str, manifest: Manifest) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json")
 
 
-def _chunks(target: Encoder, rows: Rows, options: ResultOptions) -> Iterator[bytes]:
-    yield target.start()
+def _chunks(target: Encoder, rows: Rows, options: ResultOptions, marks: Marks | None) -> Iterator[bytes]:
+    chunk = target.start()
+    size = len(chunk)
+    yield chunk
     for batch in rows if options.byte_limit is None else within(rows, options, options.byte_limit):
-        yield target.batch(batch)
+        first = target.rows
+        chunk = target.batch(batch)
+        if marks:
+            separator = len(chunk[:2]) - len(chunk[:2].lstrip(b",\n"))
+            marks.add(first, size + separator)
+        size += len(chunk)
+        yield chunk
     yield target.end(rows.truncated)
 
 

@@ -14,6 +14,7 @@ from pipeline_project.api.http.replies import LONGEST_WAIT_SECONDS
 from pipeline_project.api.http.requests import IDEMPOTENCY_KEY
 from pipeline_project.api.routes.jobs import LONGEST_PAGE, USUAL_PAGE
 from pipeline_project.api.routes.questions import IN_QUERY, LABEL_NAME, LABEL_VALUE, LARGEST_LIMIT, MOST_LABELS
+from pipeline_project.api.routes.rows import MOST_OFFSET, MOST_ROWS, USUAL_ROWS
 from pipeline_project.errors import CODES
 from pipeline_project.jobs.model import REASONS, State
 from pipeline_project.results.options import Format, Numbers
@@ -168,6 +169,16 @@ def _paths() -> Json:
                 parameters=[_ref("parameters", name) for name in ("job_id", "format", "redirect")],
             )
         },
+        "/analytics/jobs/{job_id}/rows": {
+            "get": _operation(
+                "getJobRows",
+                "jobs",
+                "Rows of a job with `json` or `ndjson`, in pages",
+                {"200": _ok("RowPage")},
+                *(400, 404, 406, 409, 410, 503),
+                parameters=[_ref("parameters", name) for name in ("job_id", "offset", "rows", "numbers")],
+            )
+        },
         "/download/{key}": {
             "get": _operation(
                 "download",
@@ -301,7 +312,7 @@ def _parameters(offered: Collection[Operation]) -> Json:
         "label": query(
             "label",
             "Only jobs with this label, as `name:value`; each of several must be there",
-            {"type": "array", "items": {"type": "string", "pattern": ":"}},
+            {"type": "array", "items": {"type": "string", "pattern": "^[ -~]*:[ -~]*$"}},
         ),
         "match": header("If-None-Match", "The ETag of an answer you have", {"type": "string"}),
         "fresh": header(
@@ -339,6 +350,16 @@ def _parameters(offered: Collection[Operation]) -> Json:
             {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT_SECONDS, "default": 0},
         ),
         "format": query("format", "Refuse any other format", {"type": "string", "enum": list(Format)}),
+        "offset": query(
+            "offset",
+            "Number of the first row, from 0; `next_offset` of the page before",
+            {"type": "integer", "minimum": 0, "maximum": MOST_OFFSET, "default": 0},
+        ),
+        "rows": query(
+            "limit",
+            "How many rows at most; a page of large rows has fewer",
+            {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": USUAL_ROWS},
+        ),
         "redirect": query(
             "redirect",
             "`false` gives the link in JSON, for pages, which a browser tells nothing of a redirect to another host",
@@ -391,7 +412,7 @@ def _schemas(offered: Collection[Operation]) -> Json:
             "download": text,
         }
     )
-    links = _object({"self": text, "result": _or_null(text), "cancel": _or_null(text)})
+    links = _object({"self": text, **{name: _or_null(text) for name in ("result", "rows", "cancel")}})
     problem = _object(
         {
             "type": text,
@@ -452,6 +473,17 @@ def _schemas(offered: Collection[Operation]) -> Json:
                         }
                     )
                 )
+            }
+        ),
+        "RowPage": _object(
+            {
+                "columns": _list(column),
+                "offset": number,
+                "row_count": number,
+                "total_rows": number,
+                "next_offset": _or_null(number),
+                "truncated": {"type": "boolean"},
+                "rows": {**_list(anything), "description": ROWS},
             }
         ),
         "FileLink": _object(

@@ -136,6 +136,7 @@ def job_document(job: Job, links: Links) -> dict[str, Any]:
         "links": {
             "self": here,
             "result": f"{here}/result" if job.state is State.SUCCEEDED else None,
+            "rows": f"{here}/rows" if job.state is State.SUCCEEDED and job.format.is_paged else None,
             "cancel": None if job.state.is_final else f"{here}/cancel",
         },
     }

@@ -1,3 +1,3 @@
 """The routes: queries, jobs, health, documents."""
 
-__all__ = ["health", "jobs", "queries"]
+__all__ = ["health", "jobs", "queries", "questions", "rows"]

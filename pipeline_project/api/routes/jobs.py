@@ -24,7 +24,7 @@ from pipeline_project.api.http.replies import (
 from pipeline_project.api.http.requests import Request
 from pipeline_project.api.routes.questions import Question, question_in_body
 from pipeline_project.errors import Transient
-from pipeline_project.jobs.model import Job, Reason, State, moment, now, timestamp
+from pipeline_project.jobs.model import Job, Reason, Result, State, moment, now, timestamp
 from pipeline_project.results.options import Format
 from pipeline_project.services import Services
 from pipeline_project.settings import request_trace
@@ -67,7 +67,7 @@ def _launch(job: Job, services: Services) -> Job:
         run_id = launch(job, services.settings)
     except Transient:
         return job
-    return services.jobs.launched(job.id, run_id) or _known(job.id, job.owner, services)
+    return services.jobs.launched(job.id, run_id) or known_job(job.id, job.owner, services)
 
 
 def list_jobs(request: Request, services: Services) -> Reply:
@@ -75,7 +75,7 @@ def list_jobs(request: Request, services: Services) -> Reply:
     given = request.query_lists("state", "operation", "label", "created_from", "created_before", "limit", "cursor")
     owner = principal(request, services.settings)
     single = {name: _single(name, values) for name, values in given.items() if name not in ("state", "label")}
-    limit = _number("limit", single.get("limit", str(USUAL_PAGE)), 1, LONGEST_PAGE)
+    limit = whole_number("limit", single.get("limit", str(USUAL_PAGE)), 1, LONGEST_PAGE)
     filters = {
         "states": [_state(value) for value in given.get("state", [])],
         "operation": operation(single["operation"]).name if "operation" in single else None,
@@ -94,13 +94,13 @@ def list_jobs(request: Request, services: Services) -> Reply:
 def show_job(request: Request, services: Services, job_id: str) -> Reply:
     """GET: one job; with `wait` not before it is at an end or so many seconds have passed."""
     given = request.query("wait")
-    wait = _number("wait", given.get("wait", "0"), 0, LONGEST_WAIT_SECONDS)
+    wait = whole_number("wait", given.get("wait", "0"), 0, LONGEST_WAIT_SECONDS)
     deadline = time.monotonic() + wait
     owner = principal(request, services.settings)
-    job = _known(job_id, owner, services)
+    job = known_job(job_id, owner, services)
     while not job.state.is_final and time.monotonic() + WATCH_SECONDS <= deadline:
         time.sleep(WATCH_SECONDS)
-        job = _known(job_id, owner, services)
+        job = known_job(job_id, owner, services)
     links = Links(request, services.settings)
     return Reply(200, job_document(job, links), {} if job.state.is_final else _again())
 
@@ -109,7 +109,7 @@ def cancel_job(request: Request, services: Services, job_id: str) -> Reply:
     """POST: 202 while its run still has to see it, 200 if it is at an end (by this or by itself)."""
     request.query()
     request.no_body()
-    before = _known(job_id, principal(request, services.settings), services)
+    before = known_job(job_id, principal(request, services.settings), services)
     job = services.jobs.request_cancel(before.id)
     if job.state is State.CANCELLED and before.state is State.QUEUED and before.run_id:
         _terminate(before.run_id, services)
@@ -134,14 +134,20 @@ def job_result(request: Request, services: Services, job_id: str) -> Reply:
     wanted = given.get("format")
     if wanted is not None and wanted not in list(Format):
         raise Problem("invalid_query", f"format is one of {', '.join(Format)}")
-    job = _known(job_id, principal(request, services.settings), services)
+    job = known_job(job_id, principal(request, services.settings), services)
+    file = finished_result(job)
+    if wanted not in (None, job.format):
+        raise Problem("not_acceptable", f"the result is kept as {job.format}; submit a job with the format wanted")
+    return _file(services, file.key, job.operation, is_redirect=_redirect(given))
+
+
+def finished_result(job: Job) -> Result:
+    """Give the result of a job that has one."""
     if not job.state.is_final:
         raise Problem("job_not_finished", f"the job is {job.state}", headers=_again())
     if job.result is None:
         raise Problem("job_without_result", f"the job is {job.state}")
-    if wanted not in (None, job.format):
-        raise Problem("not_acceptable", f"the result is kept as {job.format}; submit a job with the format wanted")
-    return _file(services, job.result.key, job.operation, is_redirect=_redirect(given))
+    return job.result
 
 
 def download(request: Request, services: Services) -> Reply:
@@ -152,7 +158,7 @@ def download(request: Request, services: Services) -> Reply:
     folder, _, rest = key.partition("/")
     operation = rest.partition("/")[0]
     if folder == "jobs":
-        job = _known(rest.partition("/")[0], owner, services)
+        job = known_job(rest.partition("/")[0], owner, services)
         if job.result is None or job.result.key != key:
             raise Problem("not_found", "the job has no such file")
         operation = job.operation
@@ -190,7 +196,8 @@ def _file(services: Services, key: str, operation: str, *, is_redirect: bool) ->
     return Reply(200, {"url": url, "expires_at": expires, "name": name, **content})
 
 
-def _known(job_id: str, owner: str, services: Services) -> Job:
+def known_job(job_id: str, owner: str, services: Services) -> Job:
+    """Give a job of the caller. A job of somebody else does not exist."""
     try:
         well_formed = str(uuid.UUID(job_id)) == job_id
     except ValueError:
@@ -211,8 +218,9 @@ def _single(name: str, values: list[str]) -> str:
     return values[0]
 
 
-def _number(name: str, text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
+def whole_number(name: str, text: str, least: int, most: int) -> int:
+    """Read a number of the query string."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 15 and least <= int(text) <= most):
         raise Problem("invalid_query", f"{name} is a whole number from {least} to {most}")
     return int(text)
 

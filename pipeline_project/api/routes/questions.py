@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pipeline_project.analytics.catalogue import Operation, operation
@@ -72,12 +73,19 @@ def _number(value: Any) -> Any:
 
 
 def _options(given: Mapping[str, Any]) -> ResultOptions:
-    for name, value in given.items():
-        if name in CHOICES and value not in list(CHOICES[name]):
+    return ResultOptions(**{name: _option(name, value) for name, value in given.items()})
+
+
+def _option(name: str, value: Any) -> Any:
+    if name in CHOICES:
+        if value not in list(CHOICES[name]):
             raise _invalid(name, "enum", f"one of {', '.join(CHOICES[name])}")
-        if name not in CHOICES and (type(value) is not int or not 1 <= value <= LARGEST_LIMIT):
-            raise _invalid(name, "range", f"a whole number from 1 to {LARGEST_LIMIT:,}")
-    return ResultOptions(**{name: CHOICES[name](value) if name in CHOICES else value for name, value in given.items()})
+        return CHOICES[name](value)
+    # For JSON, 10.0 is a whole number, too.
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if not is_number or not 1 <= value <= LARGEST_LIMIT or value != int(value):
+        raise _invalid(name, "range", f"a whole number from 1 to {LARGEST_LIMIT:,}")
+    return int(value)
 
 
 def _labels(given: Any) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ SHOWN = (
     "/analytics/jobs/",
     '"state":"SUCCEEDED"',
     "table_name,row_count",
+    '"offset":2,"row_count":2,',
     '"state":"SUCCEEDED"',
     '"next_cursor":',
     '"labels":{"team":"finance","report":"weekly"}',

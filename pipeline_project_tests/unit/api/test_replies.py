@@ -261,6 +261,7 @@ def test_a_job_says_when_to_look_again_and_what_can_be_done(state: State) -> Non
     assert job_document(job(state), links)["links"] == {
         "self": here,
         "result": f"{here}/result" if state == "SUCCEEDED" else None,
+        "rows": f"{here}/rows" if state == "SUCCEEDED" else None,
         "cancel": None if is_final else f"{here}/cancel",
     }
 
