@@ -131,7 +131,7 @@ def test_the_commands_need_an_address_and_nothing_else(monkeypatch: pytest.Monke
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)  # where no platform was started
     assert CliRunner().invoke(app, ["submit", "--help"]).exit_code == 0
-    with pytest.raises(Permanent, match="give --url or set PIPELINE_API_URL"):
+    with pytest.raises(Permanent, match="Give --url, or set PIPELINE_API_URL"):
         CliRunner().invoke(app, ["list"], catch_exceptions=False)
 
 
