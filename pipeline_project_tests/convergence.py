@@ -126,8 +126,8 @@ class File:
                 fields |= {"parent_id": source_id, "child_id": "P", "relationship_type": "owns", "weight": row.value}
                 if row.fault == "negative":
                     fields["valid_to"] = "1899-12-31"
-            case "invoices":
-                fields |= {"invoice_id": source_id, "customer_id": row.value, "amount": value, "paid_share": 0.5}
+            case "receipts":
+                fields |= {"receipt_id": source_id, "customer_id": row.value, "amount": value, "paid_share": 0.5}
             case "products":
                 fields |= {"article": source_id, "prices": {"net": value}, "listed_at": "2025-01-31T10:00:00Z"}
             case "metrics":
@@ -166,7 +166,7 @@ FILES = st.builds(
 Tables = dict[str, list[tuple[Any, ...]]]
 """The tables, as plain lists."""
 VERSIONED = ("entities", "products")
-KEYED_BY_ID = (*VERSIONED, "invoices")
+KEYED_BY_ID = (*VERSIONED, "receipts")
 """Datasets whose key can be read in an invalid record."""
 
 

@@ -29,10 +29,10 @@ from pipeline_project.schema.rules import not_before, required_unless_deleted
 from pipeline_project.sources.source import Source
 
 
-class Invoice(Record):
-    """An invoice. `paid_share` and the fields below stand after the rest, as fields that were added later do."""
+class Receipt(Record):
+    """A receipt. `paid_share` and the fields below stand after the rest, as fields that were added later do."""
 
-    source_id: Id = own_id("The invoice's ID in its source", "invoice_id")
+    source_id: Id = own_id("The receipt's ID in its source", "receipt_id")
     customer_id: Id | None = reference(
         "Who has to pay it", "customer_id", to="entities", column="customer_canonical_id"
     )
@@ -40,7 +40,7 @@ class Invoice(Record):
     due: Day | None = field("Last day to pay", "due")
     amount: Amount | None = field("What has to be paid", "amount")
     currency: Label = field("ISO 4217 code", default="EUR", not_null=True)
-    lines: Structure | None = field("Lines of the invoice", "lines")
+    lines: Structure | None = field("Lines of the receipt", "lines")
     attributes: ClassVar = Rest("Everything else that was sent")
     paid_share: Share | None = field("Which part was paid", "paid_share")
     sent_at: Time | None = field("When it was sent", "sent_at")
@@ -61,15 +61,15 @@ class Product(Record):
     dimensions: Structure | None = field("Its dimensions", "dimensions")
 
 
-INVOICES = Dataset(
-    name="invoices",
-    description="Invoices.",
-    record=Invoice,
+RECEIPTS = Dataset(
+    name="receipts",
+    description="Receipts.",
+    record=Receipt,
     kind=Latest(),
-    table="invoices",
+    table="receipts",
     key=("canonical_id",),
     rules=(
-        required_unless_deleted("amount", "is required: an invoice has an amount"),
+        required_unless_deleted("amount", "is required: a receipt has an amount"),
         not_before("due", "issued", "lies before it was issued"),
     ),
 )
@@ -85,20 +85,20 @@ PRODUCTS = Dataset(
 )
 
 
-class ShopProduct(Product):
-    """What the shop calls the fields of a product."""
+class KioskProduct(Product):
+    """What the kiosk calls the fields of a product."""
 
     sku: Id = aliased("article", "sku", required=True)
     price: Amount | None = aliased("prices.net", "price")
     colour: Label | None = aliased("colour", "color")
 
 
-def shop() -> Source:
+def kiosk() -> Source:
     """A source of both. A source can only name datasets that are registered."""
     return Source(
-        name="shop",
-        description="A shop that sends products and invoices",
-        records=(ShopProduct,),
+        name="kiosk",
+        description="A kiosk that sends products and receipts",
+        records=(KioskProduct,),
         fallbacks={"entity_type": "customer", "category": "goods"},
         totals={"net": "price"},
     )

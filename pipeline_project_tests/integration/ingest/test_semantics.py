@@ -94,16 +94,16 @@ def test_an_unknown_prefix_is_visible_and_loads_once_its_source_is_registered(
         ingest(
             database.loader,
             landing,
-            landing.put("shop-data/metrics/a", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
+            landing.put("kiosk-data/metrics/a", [{"id": 1, "type": "t", "date": "2025-01-01", "value": 1}]),
         )
         == {}
     )
     assert rows("SELECT state, source, dataset FROM ingest.objects") == [("unroutable", None, None)]
-    register(monkeypatch, dataclasses.replace(LEGACY, name="shop"))
+    register(monkeypatch, dataclasses.replace(LEGACY, name="kiosk"))
     with database.loader.connect() as connection:
-        assert len(replay.requeue(connection, Objects(key_prefix="shop-data/"))) == 1
-    assert ingest(database.loader, landing)["shop-data/metrics/a"].state == "loaded"
-    assert rows("SELECT canonical_id FROM canonical.time_series_data") == [("shop_1",)]
+        assert len(replay.requeue(connection, Objects(key_prefix="kiosk-data/"))) == 1
+    assert ingest(database.loader, landing)["kiosk-data/metrics/a"].state == "loaded"
+    assert rows("SELECT canonical_id FROM canonical.time_series_data") == [("kiosk_1",)]
 
 
 # --- Every field is kept

@@ -16,12 +16,12 @@ from pipeline_project.ingest.mapping.mappers import mapper_class
 from pipeline_project.ingest.mapping.rows import Bad, Row
 from pipeline_project.ingest.mapping.versioned_mapper import VersionedMapper
 from pipeline_project.schema.dataset import Dataset, Versioned
-from pipeline_project_tests.declared import INVOICES, PRODUCTS, registered, shop
+from pipeline_project_tests.declared import PRODUCTS, RECEIPTS, kiosk, registered
 from pipeline_project_tests.mapped import POSITION, told
 
-DECLARED = {each.name: each for each in (INVOICES, PRODUCTS)}
+DECLARED = {each.name: each for each in (RECEIPTS, PRODUCTS)}
 GOOD: dict[str, dict[str, Any]] = {
-    "invoices": {"invoice_id": "1", "amount": 2},
+    "receipts": {"receipt_id": "1", "amount": 2},
     "products": {"article": "1", "prices": {"net": 2}},
 }
 VALUES = st.one_of(
@@ -34,7 +34,7 @@ VALUES = st.one_of(
     st.builds(lambda net: {"net": net, "gross": 1}, st.sampled_from([1, "2.50", None, "x"])),
 )
 NAMES = {
-    "invoices": ["invoice_id", "customer_id", "issued", "due", "amount", "currency", "lines", "paid_share", "sent_at"],
+    "receipts": ["receipt_id", "customer_id", "issued", "due", "amount", "currency", "lines", "paid_share", "sent_at"],
     "products": [
         "article",
         "sku",
@@ -53,12 +53,12 @@ SHARED = ["dimensions", "colour", "color", "_deleted", "updated_at", "other"]
 
 @pytest.fixture(scope="module", autouse=True)
 def _registered() -> Iterator[None]:
-    with registered(INVOICES, PRODUCTS):
+    with registered(RECEIPTS, PRODUCTS):
         yield
 
 
 def mapper(dataset: Dataset, **changes: Any) -> DatasetMapper:
-    return mapper_class(dataset)(dataclasses.replace(shop(), **changes), dataset)
+    return mapper_class(dataset)(dataclasses.replace(kiosk(), **changes), dataset)
 
 
 @st.composite
@@ -90,17 +90,17 @@ def test_declared_datasets_take_the_fast_path(name: str, monkeypatch: pytest.Mon
 
 
 def test_the_declaration_gives_the_columns_in_their_order() -> None:
-    line = mapper(INVOICES).map(
-        b'{"invoice_id": "7", "customer_id": "C\\t1", "issued": "2025-01-31", "amount": 1.50, "x": 1, "paid_share": 0.5}',
+    line = mapper(RECEIPTS).map(
+        b'{"receipt_id": "7", "customer_id": "C\\t1", "issued": "2025-01-31", "amount": 1.50, "x": 1, "paid_share": 0.5}',
         1,
         POSITION,
     )
     assert isinstance(line, Row)
-    cells = dict(zip(mapper(INVOICES).columns, line.line.split("\t"), strict=True))
+    cells = dict(zip(mapper(RECEIPTS).columns, line.line.split("\t"), strict=True))
     assert {
         name: cells[name] for name in ("canonical_id", "deleted", "customer_canonical_id", "amount", "currency")
     } == {
-        **{"canonical_id": "shop_7", "deleted": "f", "customer_canonical_id": "shop_C\\t1", "amount": "1.5"},
+        **{"canonical_id": "kiosk_7", "deleted": "f", "customer_canonical_id": "kiosk_C\\t1", "amount": "1.5"},
         "currency": "EUR",
     }
     assert (cells["attributes"], cells["paid_share"], cells["sent_at"]) == ('{"x":1}', "0.5", "")
@@ -115,7 +115,7 @@ def test_a_column_that_is_never_null_needs_a_value_or_a_fallback() -> None:
 
 
 def test_the_kind_decides_which_mapper_is_derived() -> None:
-    assert mapper_class(INVOICES) is DatasetMapper
+    assert mapper_class(RECEIPTS) is DatasetMapper
     assert mapper_class(PRODUCTS) is VersionedMapper
     odd = dataclasses.replace(PRODUCTS, mapper="pipeline_project.ingest.mapping.dataset_mapper:DatasetMapper")
     with pytest.raises(TypeError, match=r"products.*no subclass of VersionedMapper"):
@@ -124,12 +124,12 @@ def test_the_kind_decides_which_mapper_is_derived() -> None:
 
 def test_declarations_that_no_mapper_can_follow_are_refused() -> None:
     with pytest.raises(ValueError, match=r"keeps its history.*canonical_id"):
-        dataclasses.replace(INVOICES, kind=Versioned(id="invoice_id"), key=("canonical_id", "currency"))
+        dataclasses.replace(RECEIPTS, kind=Versioned(id="receipt_id"), key=("canonical_id", "currency"))
     with pytest.raises(ValueError, match=r"'stock'.*not a text"):
         dataclasses.replace(PRODUCTS, deleted_if=("stock", "0"))
 
 
 def test_the_names_of_ids_come_from_the_declaration() -> None:
     assert set(mapper(PRODUCTS).field_names().ids) == {"article", "sku"}
-    assert set(mapper(INVOICES).field_names().ids) == {"invoice_id"}
+    assert set(mapper(RECEIPTS).field_names().ids) == {"receipt_id"}
     assert set(mapper(ENTITIES).field_names().ids) == {"id"}
