@@ -49,6 +49,9 @@ class Exit(IntEnum):
 NOTHING_RUNS = 3
 """Exit code of `pipeline local status` if no platform runs here, as service managers report it."""
 
+OPEN_QUESTIONS = 3
+"""Exit code of `pipeline sources draft` while a person has to answer a question."""
+
 
 class Code(NamedTuple):
     """Meaning of one error code. `title` says what happened and `action` what to do."""

@@ -12,9 +12,10 @@ from rich.text import Text
 from pipeline_project import plugins
 from pipeline_project.database import Connection
 from pipeline_project.datasets.registry import datasets
-from pipeline_project.errors import Exit, Permanent
+from pipeline_project.errors import OPEN_QUESTIONS, Exit, Permanent
 from pipeline_project.ingest.decoding import placed
 from pipeline_project.ingest.discovery import list_all, why_ignored
+from pipeline_project.ingest.drafting import Question, draft
 from pipeline_project.ingest.inspection import (
     DELETED,
     ColumnReport,
@@ -33,6 +34,7 @@ from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
 from pipeline_project.services import Services
 from pipeline_project.sources.registry import sources
+from pipeline_project.sources.source import NAME as SOURCE_NAME
 from pipeline_project.terminal import moment, plain, print_line, print_table
 
 rejects = typer.Typer(help="Show, replay and discard records that could not be loaded.", no_args_is_help=True)
@@ -251,6 +253,69 @@ def _check_contracts(only: str | None, samples: Mapping[str, Path]) -> None:
         failed = True
     if failed:
         raise typer.Exit(Exit.ERROR)
+
+
+@systems.command("draft")
+def draft_source(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True)],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the source (default: from the folder <name>-data/ of the first file).")
+    ] = None,
+    python: Annotated[bool, typer.Option("--python", help="Draft a Python module instead of TOML.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also write the draft to sources/ in the folder of plug-ins.")
+    ] = False,
+) -> None:
+    """Draft the declaration of a source from samples of its files. Use it to begin with a new source.
+
+    Exits with 3 while there are questions that a person has to answer.
+    """
+    name = name or _name_of(files[0])
+    if not SOURCE_NAME.fullmatch(name):
+        raise Permanent(f"--name {name}: a name has lower-case letters and digits, and begins with a letter.")
+    drafted = draft(files, name)
+    text, ending = (drafted.python, "py") if python else (drafted.toml, "toml")
+    for line in text.splitlines():
+        print_line(line)
+    for title, lines in (
+        ("Questions that you have to answer", [_asked(each) for each in drafted.questions]),
+        ("Please confirm", drafted.to_confirm),
+    ):
+        if lines:
+            print_line(f"{title}:", "bold")
+            for line in lines:
+                print_line(f"- {line}")
+    if write:
+        print_line(f"wrote {_written(text, f'{name}.{ending}')}")
+    if drafted.questions:
+        raise typer.Exit(OPEN_QUESTIONS)
+
+
+def _asked(question: Question) -> str:
+    return f"{question.text} Declare one of: {' | '.join(question.settings)}" if question.settings else question.text
+
+
+def _name_of(file: Path) -> str:
+    """Return the name of the source from the folder of a file."""
+    for part in reversed(file.absolute().parts[:-1]):
+        if part.endswith("-data"):
+            return part.removesuffix("-data")
+    raise Permanent(f"{file} is not in a folder <name>-data/. Say the name of the source with --name.")
+
+
+def _written(text: str, file: str) -> Path:
+    """Write a draft. A file that exists stays as it is."""
+    folder = plugins.folder()
+    if folder is None:
+        raise Permanent("there is no folder of plug-ins. Set PIPELINE_PLUGINS to the folder that --write writes to.")
+    path = folder / "sources" / file
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise Permanent(f"{path} exists. Remove the file, or say another --name.") from None
+    return path
 
 
 def _key(file: Path) -> str:

@@ -33,7 +33,7 @@ LAYERS = (
 )
 # The same inside of a package: its folders, and the modules that are in none.
 INNER_LAYERS = {
-    "ingest": (("decoding",), ("ledger", "mapping"), ("discovery", "loading"), ("inspection", "rejects")),
+    "ingest": (("decoding",), ("ledger", "mapping"), ("discovery", "loading"), ("drafting", "inspection", "rejects")),
     "orchestration": (
         ("names", "retries"),
         ("compatibility", "presentation"),

@@ -3,6 +3,7 @@
 The meaning of a field does not belong here.
 """
 
+from pipeline_project.ingest.decoding.encodings import readings
 from pipeline_project.ingest.decoding.faults import ObjectFault, placed
 from pipeline_project.ingest.decoding.field_names import FieldNames
 from pipeline_project.ingest.decoding.formats import chunks
@@ -30,4 +31,5 @@ __all__ = [
     "decode",
     "decode_any_number",
     "placed",
+    "readings",
 ]
