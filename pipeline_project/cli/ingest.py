@@ -376,6 +376,9 @@ def _show_columns(report: ColumnReport) -> None:
 
 
 def _remark(column: ColumnUse) -> str:
+    if column.unread:
+        shown = ", ".join(f'"{text}"' for text in column.unread_examples)
+        return f"{column.unread:,} unread: {shown}"
     if column.hint == DELETED:
         return f'looks like a deletion flag; to read it as one, declare deleted = ["{column.name}"]'
     return f'did you mean {column.hint} = ["{column.name}"]?' if column.hint else ""

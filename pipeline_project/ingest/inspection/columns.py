@@ -25,6 +25,9 @@ class ColumnUse(NamedTuple):
     """In how many of the records that were looked at."""
     hint: str | None
     """The field that the column may be meant for."""
+    unread: int = 0
+    """How many values could not be read."""
+    unread_examples: Sequence[str] = ()
 
 
 class NoteLine(NamedTuple):
@@ -88,7 +91,7 @@ def _report(row: dict[str, Any]) -> ColumnReport:
         records=row["records"],
         looked_at=reading["records"],
         columns=[
-            ColumnUse(name, field, filled, meant.get(name))
+            ColumnUse(name, field, filled, meant.get(name), *_unread(reading, field))
             for name, field, filled in zip(names, fields, reading["filled"], strict=True)
         ],
         notes=[_note(code, note) for code, note in reading["notes"].items()],
@@ -97,6 +100,12 @@ def _report(row: dict[str, Any]) -> ColumnReport:
         appeared=row["appeared"] or [],
         lost=row["vanished_fields"] or [],
     )
+
+
+def _unread(reading: Mapping[str, Any], field: str | None) -> tuple[int, Sequence[str]]:
+    """Return how many values of a field could not be read, and some of them."""
+    unread = reading["unread"].get(field)
+    return (unread["count"], unread["samples"]) if unread else (0, ())
 
 
 def _note(code: str, note: Mapping[str, Any]) -> NoteLine:

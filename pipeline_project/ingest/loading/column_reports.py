@@ -9,27 +9,35 @@ from pipeline_project.ingest.mapping import MOST_COLUMNS, Mapper
 
 LONGEST_NAME = 200
 """Most characters of a column's name that the ledger keeps."""
+LONGEST_TEXT = 50
+"""Most characters of a value that could not be read."""
 
 
 def describe(mapper: Mapper, opened: Opened) -> None:
     """Put the columns of an object and its reading into its outcome."""
-    counts, notes = opened.counts, opened.envelope.notes
+    counts, notes, seen = opened.counts, opened.envelope.notes, opened.seen
     paths = [(name,) for name in notes.columns]
     paths += sorted(counts.filled.keys() - {*paths})
-    _note_values(mapper, opened, [path[0] for path in paths if mapper.field_of(path) is None])
     paths = paths[:MOST_COLUMNS]
+    fields = mapper.fields_of(paths)
+    _note_values(mapper, opened, [path[0] for path, field in zip(paths, fields, strict=True) if field is None])
     if paths:
         opened.outcome.columns = ColumnSet(
             source=mapper.source.name,
             dataset=mapper.dataset.name,
             variant=next((each.keys for each in mapper.source.variants if each.fits(opened.claimed.key)), ""),
             names=tuple(_storable(".".join(path))[:LONGEST_NAME] for path in paths),
-            fields=tuple(mapper.field_of(path) for path in paths),
+            fields=tuple(fields),
         )
     opened.outcome.reading = {
         "header": bool(notes.columns),
         "records": counts.records,
         "filled": [counts.filled[path] for path in paths],
+        "unread": {
+            field: {"count": count, "samples": [_storable(str(each.value)[:LONGEST_TEXT]) for _, each in examples]}
+            for field, count in sorted(seen.unread.items())
+            if (examples := seen.unread_examples.get(field)) is not None
+        },
         "shape": {**{name: _storable(value) for name, value in notes.shape.items()}, **_kind_of_records(mapper)},
         "notes": {
             code: {

@@ -21,6 +21,7 @@ __all__ = [
     "ProbeKeys",
     "Rows",
     "a_few",
+    "converters",
     "joined",
     "mapper_for",
     "to_binary_copy",

@@ -246,9 +246,23 @@ class Mapper:
         """Count the columns of records that are not on the fast path, or already stored."""
         return count_singly([chunk.records[place] for place in places if place not in chunk.flaws], self._nested)
 
-    def field_of(self, path: Path) -> str | None:
-        """Return the field of the model that a column is read as. None: the column becomes an attribute."""
-        return self._field_by_path.get(path)
+    def fields_of(self, columns: Sequence[Path]) -> list[str | None]:
+        """Return the field that each column is read as. None: the column becomes an attribute.
+
+        A variant of an alias counts if no column has the alias itself, and if no other column is a variant of it.
+        """
+        fields = [self._field_by_path.get(path) for path in columns]
+        variants: dict[str, list[int]] = {}
+        for place, path in enumerate(columns):
+            if fields[place] is None and len(path) == 1:
+                if found := self.reading.alias(path[0]):
+                    variants.setdefault(found[0].name, []).append(place)
+                elif self.reading.marks_deleted(path[0]):
+                    fields[place] = "deleted"
+        for name, places in variants.items():
+            if len(places) == 1 and name not in fields:
+                fields[places[0]] = name
+        return fields
 
     def _map_together(
         self, chunk: Chunk, places: Sequence[int], position: ObjectPosition, mapped: Mapped

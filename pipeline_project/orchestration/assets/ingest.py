@@ -199,6 +199,7 @@ def _result(
             "columns_read": sum(column.field is not None for column in columns),
             "columns_unmatched": sum(column.field is None for column in columns),
             "columns_vanished": len({name for each in drift for name in each.lost}),
+            "fields_unread": sum(outcome.fields_unread for outcome in outcomes),
             "columns": dg.MetadataValue.md(columns_table(columns)),
         }
     if drift:

@@ -278,3 +278,21 @@ def test_files_of_two_variants_are_not_compared(
         ("legacy-data/old/b", None),
         ("legacy-data/c", "legacy-data/a"),
     ]
+
+
+def test_variants_of_names_and_unread_values_are_shown(
+    database: FreshDatabase, pipeline: Callable[..., str], tmp_path: Path
+) -> None:
+    assert database.loader
+    folder = tmp_path / "crm-data"
+    folder.mkdir()
+    rows = [f"C{n},A,{n},active,2024" for n in range(9)]
+    text = "\n".join(["customer_id,Company Name,Annual Revenue,deleted at,note", *rows, "C9,A,12%,,NULL", ""])
+    (folder / "a.csv").write_text(text.replace("active", ""))
+    shown = lines(pipeline("sources", "check", folder / "a.csv"))
+    assert "Company Name | name | 10" in shown
+    assert 'Annual Revenue | revenue | 10 | 1 unread: "12%"' in shown
+    assert "deleted at | deleted | never" in shown
+    assert any(
+        line.startswith("Texts that stand for no value, for example `NULL`, count as not sent. | 1") for line in shown
+    )
