@@ -36,6 +36,7 @@ from pipeline_project.ingest.mapping.mappers import mapper_for
 from pipeline_project.ingest.mapping.rows import ObjectPosition
 from pipeline_project.schema.templates import statement
 from pipeline_project.sources.registry import sources
+from pipeline_project_tests.bench.dialects import GOAL, measure
 from pipeline_project_tests.bench.server import BenchServer, server
 
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)
@@ -47,6 +48,8 @@ DLT = 100_000
 SMALL_FILES, SMALL_RECORDS = 10_000, 100
 OTHERS = 500_000
 """Metrics, and as many relationships."""
+DECLARED = 20_000
+"""Records of each export in a declared format."""
 LARGE_TABLES = (100_000, 10_000_000)
 RECORDS_INTO_LARGE = 200_000
 LARGE_FILES = (64, 1024)
@@ -325,6 +328,7 @@ def run(scale: float = 1.0) -> list[dict[str, Any]]:
         new = one_file(bench, folder, editions, count, figures)
         many_files(bench, folder, max(int(SMALL_FILES * scale), 10), new, figures)
         other_datasets(bench, folder, int(OTHERS * scale), figures)
+        declared_formats(int(DECLARED * scale), figures)
         large_tables(bench, folder, scale, figures)
         large_files(bench, folder, scale * count / editions[1].stat().st_size, figures)
     return figures.cases
@@ -416,6 +420,21 @@ def other_datasets(bench: BenchServer, folder: Path, count: int, figures: Figure
         for second, case in enumerate(("new", "again unchanged"), start=1):
             figures.note(f"{dataset}, {case}", count, load(bench.database("others", "loader"), [file], second, dataset))
     bench.drop("others")
+
+
+def declared_formats(count: int, figures: Figures) -> None:
+    """Exports in declared formats, by CPU time. Each is measured against the same records in ordinary CSV."""
+    found = measure([customer(i, 1) for i in range(count)])
+    plain, plain_decoded = found["ordinary"]
+    for name, (mapping, decoded) in found.items():
+        figures.note(f"CSV, {name}, CPU of decoding and mapping", count, decoded * count / 1e6)
+        figures.more(
+            us_mapping=round(mapping, 1),
+            us_decoded=round(decoded, 1),
+            mapping_to_ordinary=mapping / plain,
+            to_ordinary=decoded / plain_decoded,
+            goal=f"at most {GOAL} of ordinary",
+        )
 
 
 def large_tables(bench: BenchServer, folder: Path, scale: float, figures: Figures) -> None:
