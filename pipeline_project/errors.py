@@ -223,6 +223,9 @@ CODES: Mapping[str, Code] = {
     "wrong_source": Code("The file names another source than its folder", "Move the file.", is_of_file=True),
     "count_mismatch": Code("The declared number of records is not the number found", _UPLOAD, is_of_file=True),
     "total_mismatch": Code("A declared total is not the sum of the records", _UPLOAD, is_of_file=True),
+    "bad_snapshot": Code(
+        "The name or the time of the snapshot cannot be read", "Correct the key or the file.", is_of_file=True
+    ),
     "too_many_rejects": Code(
         "Too many records of the file are invalid",
         "Correct the records that `pipeline rejects list` shows.",

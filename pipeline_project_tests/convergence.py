@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,13 +165,14 @@ FILES = st.builds(
 
 Tables = dict[str, list[tuple[Any, ...]]]
 """The tables, as plain lists."""
+Versions = Callable[[Tables, str, str, list[tuple[Position, int, Said]]], None]
 VERSIONED = ("entities", "products")
 KEYED_BY_ID = (*VERSIONED, "receipts")
 """Datasets whose key can be read in an invalid record."""
 
 
-def model(files: Sequence[tuple[int, File]]) -> Tables:
-    """What the files say, object ids beside them."""
+def model(files: Sequence[tuple[int, File]], versions: "Versions | None" = None) -> Tables:
+    """What the files say, object ids beside them. `versions` adds the history of a key."""
     result: Tables = defaultdict(list)
     said: dict[tuple[str, str], dict[int, tuple[Position, int, Said]]] = {}
     good_rows: dict[tuple[str, str | None], list[tuple[Position, int]]] = {}
@@ -210,7 +211,7 @@ def model(files: Sequence[tuple[int, File]]) -> Tables:
     for (dataset, key), assertions in sorted(said.items()):
         history = sorted(assertions.values(), key=lambda each: each[0])
         if dataset in VERSIONED:
-            _versions(result, dataset, key, history)
+            (versions or _versions)(result, dataset, key, history)
         else:
             position, ordinal, row = history[-1]
             result[dataset].append((key, *position, ordinal, row.deleted, Decimal(row.value)))

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pipeline_project.datasets.entities import Entity
-from pipeline_project.ingest.loading import worker
+from pipeline_project.ingest.loading import snapshots, worker
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.fields import Label, aliased
 from pipeline_project.sources import registry
@@ -43,7 +43,7 @@ def landing() -> Landing:
 def register(monkeypatch: pytest.MonkeyPatch, *changed: Source) -> None:
     """Other source systems than there are."""
     known = {**registry.sources(), **{source.name: source for source in changed}}
-    for module in (registry, worker, quarantine):
+    for module in (registry, worker, quarantine, snapshots):
         monkeypatch.setattr(module, "sources", lambda: known)
 
 

@@ -13,6 +13,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 TROUBLE = (
     "pipeline.ingest.failed.v1",
     "pipeline.ingest.rejected.v1",
+    "pipeline.ingest.snapshot_waits.v1",
     "pipeline.ingest.columns_vanished.v1",
     "pipeline.run.failed.v1",
 )

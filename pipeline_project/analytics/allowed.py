@@ -19,7 +19,7 @@ RELATIONS = {
 }
 
 # Those that change only with a load or a migration.
-LASTING_RELATIONS = RELATIONS.keys() - {"objects", "object_columns", "reject_counts"}
+LASTING_RELATIONS = RELATIONS.keys() - {"objects", "object_columns", "reject_counts", "snapshots"}
 
 # Nodes of PostgreSQL's parse tree, as libpg_query names them.
 NODES = _words("""

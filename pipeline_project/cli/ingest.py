@@ -29,6 +29,7 @@ from pipeline_project.ingest.inspection import (
 )
 from pipeline_project.ingest.inspection.previews import preview_apart
 from pipeline_project.ingest.ledger import COUNTS, MappingInUse, Objects, mappings_in_use, requeue
+from pipeline_project.ingest.loading import snapshots
 from pipeline_project.ingest.rejects import Selection, Status
 from pipeline_project.ingest.rejects import rejected_rows as quarantine
 from pipeline_project.schema.sql_files import query
@@ -142,6 +143,8 @@ def discard_rejects(reject_ids: IdArguments = None, source: SourceOption = None,
     """Settle open rejects that will not be corrected. They stay in the table."""
     with _loader() as connection:
         print_line(f"{quarantine.discard(connection, _selection(reject_ids, source, prefix))} discarded")
+        if closed := snapshots.close_unfinished(connection):
+            print_line(f"{closed} snapshots closed, which waited for this decision")
 
 
 def _check(source: str | None, prefix: str | None) -> None:
@@ -450,6 +453,8 @@ def _sent(patch: Patch) -> str:
 def _origin(state: State | Patch, field: str | None = None) -> str:
     columns = state.columns.get(field, []) if field else []
     column = f" column {' or '.join(columns)}" if columns not in ([], [field]) else ""
+    if state.ordinal == 0:  # a snapshot, not a record
+        return state.key or str(state.object_id)
     origin = f"{state.key or state.object_id} record {state.ordinal}{column}"
     if state.mapping_version is None:
         return origin

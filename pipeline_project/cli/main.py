@@ -17,6 +17,7 @@ from pipeline_project.cli.jobs import app as jobs
 from pipeline_project.cli.migrations import app as migrations
 from pipeline_project.cli.new import new
 from pipeline_project.cli.results import operations, query
+from pipeline_project.cli.snapshots import app as snapshots
 from pipeline_project.errors import Exit, PipelineError
 from pipeline_project.terminal import plain
 
@@ -37,6 +38,7 @@ app.command("migrate")(operate.migrate)
 app.command("restored")(operate.restored)
 app.command("serve")(operate.serve)
 app.add_typer(ingest.rejects, name="rejects")
+app.add_typer(snapshots, name="snapshots")
 app.add_typer(ingest.systems, name="sources")
 app.add_typer(datasets, name="datasets")
 app.add_typer(migrations, name="migrations")

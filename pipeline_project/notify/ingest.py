@@ -38,9 +38,21 @@ def announce(
     with database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
         asked = {"since": since, "reject_share": reject_share, "most": most}
         rows = cursor.execute(query("notify/troubled_objects"), asked).fetchall()
+        waiting = cursor.execute(query("notify/waiting_snapshots")).fetchall()
     new = [row for row in rows if outbox.put(event(row))]
     failed = Counter(row["source"] or UNROUTABLE for row in new if row["kind"] == "failed")
-    return Announced(len(new), failed, rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP))
+    snapshots = [row for row in waiting if outbox.put(snapshot_event(row))]
+    since = rows[-1]["finished_at"] if len(rows) == most else max(since, now - OVERLAP)
+    return Announced(len(new) + len(snapshots), failed, since)
+
+
+def snapshot_event(row: dict[str, Any]) -> Event:
+    """Return the event of a snapshot that waits: `pipeline.ingest.snapshot_waits.v1`."""
+    at = timestamp(row["since"])
+    data = {name: row[name] for name in row if name not in ("since", "snapshot_id")}
+    data["snapshot_id"] = str(row["snapshot_id"])
+    subject = f"snapshots/{row['source']}/{row['name']}"
+    return cloud_event(f"snapshot-{row['snapshot_id']}-{row['state']}-{at}", "ingest.snapshot_waits", subject, at, data)
 
 
 def backlog(database: Database) -> tuple[int, float]:

@@ -21,10 +21,12 @@ remain parameters. The names:
 | `{versions}`, `{blocks}`, `{confirmations}` | the tables of the history (kind `versioned`) |
 | `{late}`, `{probe_keys}`, `{known}`, `{timeline}` | further staging tables (kind `versioned`) |
 | `{sent}`, `{touched}` | staging tables of partial sources (kind `versioned`) |
+| `{said}`, `{walked}`, `{marks}` | staging tables for snapshots (kind `versioned`) |
 | `{nullable columns}` | `{state columns}`, all of which may be null |
 | `{rest}` | the column for everything else that was sent |
 | `{valued}` | the columns of the content that hold one field each |
 | `{complete}` | the condition that a version meets: the rules, and the columns that are never null |
+| `{marked.state}` | the columns of `s`, deleted where `t.absent` (kind `versioned`) |
 """
 
 import re
@@ -113,12 +115,15 @@ def _values(dataset: Dataset) -> dict[str, str]:
             "confirmations": dataset.kind.confirmations,
             **{
                 each: f"{each}_{dataset.name}"
-                for each in ("late", "probe_keys", "known", "timeline", "sent", "touched")
+                for each in ("late", "probe_keys", "known", "timeline", "sent", "touched", "said", "walked", "marks")
             },
             "nullable columns": _defined([column._replace(not_null=False) for column in dataset.content]),
             "rest": dataset.rest.name if dataset.rest else "attributes",
             "valued": _listed(column.name for column in dataset.content if column.field not in (None, "deleted")),
             "complete": " AND ".join(f"({condition})" for condition in _conditions(dataset)),
+            "marked.state": ", ".join(
+                f"s.{name} OR t.absent AS {name}" if name == "deleted" else f"s.{name}" for name in state
+            ),
         }
     if isinstance(dataset.kind, Latest):
         identity = dataset.key if "source" in dataset.key else (*dataset.key, "source")

@@ -3,4 +3,4 @@
 A module here with a `SOURCE` is a registered source.
 """
 
-__all__ = ["dialect", "registry", "source"]
+__all__ = ["dialect", "registry", "snapshot", "source"]

@@ -11,6 +11,7 @@ from pipeline_project.schema.fields import aliases
 from pipeline_project.schema.fingerprint import fingerprint
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.dialect import SAME_MARKS, UNDECLARED, Dialect, DialectError, Variant
+from pipeline_project.sources.snapshot import Snapshot
 
 NAME = re.compile("[a-z][a-z0-9]*")
 """The form of a source's name."""
@@ -44,6 +45,10 @@ class Source:
     """The same of single datasets, merged over `dialect`."""
     variants: tuple[Variant, ...] = ()
     """The same of objects with certain keys, merged over the other two. The first variant whose keys fit counts."""
+    snapshot: Snapshot | None = None
+    """Which files of entities contain everything, so that an entity that is missing was deleted."""
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict, hash=False)
+    """The same of other datasets."""
 
     def __post_init__(self) -> None:
         # With an underscore, an ID of one source could begin as those of another do, and be taken for one of them.
@@ -63,6 +68,7 @@ class Source:
         for dataset in self.partial:
             self._check_partial(dataset)
         self._check_dialects()
+        self._check_snapshots()
 
     @property
     def prefix(self) -> str:
@@ -84,6 +90,39 @@ class Source:
     def dialect_of(self, dataset: str, key: str) -> Dialect:
         """Return how an object with this key is written. Objects of one variant get the same dialect."""
         return _merged(self, dataset, next((each for each in self.variants if each.fits(key)), None))
+
+    def snapshot_of(self, dataset: str) -> Snapshot | None:
+        """Return which files of a dataset contain everything, if that is declared."""
+        return self.snapshots.get(dataset, self.snapshot if dataset == _ENTITIES else None)
+
+    def _check_snapshots(self) -> None:
+        if self.snapshot is not None and _ENTITIES in self.snapshots:
+            raise ValueError(
+                f"source {self.name!r}: both snapshot and snapshots[{_ENTITIES!r}] are about {_ENTITIES}. Keep one of them."
+            )
+        for name, snapshot in ((_ENTITIES, self.snapshot), *self.snapshots.items()):
+            if snapshot is None:
+                continue
+            dataset = datasets().get(name)
+            if dataset is None:
+                raise ValueError(
+                    f"source {self.name!r}: snapshots names {name!r}, which is not a dataset. Correct the name."
+                )
+            if self.is_partial(name):
+                raise ValueError(
+                    f"source {self.name!r}: records of {name} are partial, and {name} also has snapshots. That is not supported "
+                    f"together. Remove {name!r} from `partial`, or remove the snapshot."
+                )
+            if not isinstance(dataset.kind, Versioned):
+                raise ValueError(
+                    f"source {self.name!r}: {name} cannot have snapshots, because that dataset keeps no history: a full export "
+                    "of it is a window, and a row outside the window is not deleted. Send tombstones instead."
+                )
+            if not re.match(rf"\^?{self.prefix}/", snapshot.keys):
+                raise ValueError(
+                    f"source {self.name!r}: the snapshot's keys = {snapshot.keys!r} do not begin with the folder of the source. "
+                    f"Begin them with '{self.prefix}/'."
+                )
 
     def fingerprint(self, dataset: str) -> str:
         """Return what tells the mapping of one of its datasets from every other mapping."""
@@ -148,6 +187,10 @@ class Source:
                 f"source {self.name!r}: records of {name} cannot be partial, because the dataset has a mapper of its own "
                 f"({dataset.mapper}). Remove {name!r} from `partial`, and send whole records."
             )
+
+
+_ENTITIES = "entities"
+"""The dataset of a source's folder, unless the next folder names another."""
 
 
 @lru_cache(maxsize=1024)

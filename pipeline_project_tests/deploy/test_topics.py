@@ -36,6 +36,7 @@ def test_addresses_of_the_settings_hear_of_trouble_and_of_nothing_else(tmp_path:
         told = {
             "pipeline.ingest.failed.v1",
             "pipeline.ingest.rejected.v1",
+            "pipeline.ingest.snapshot_waits.v1",
             "pipeline.ingest.columns_vanished.v1",
             "pipeline.run.failed.v1",
         }

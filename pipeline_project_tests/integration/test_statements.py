@@ -14,7 +14,10 @@ from pipeline_project_tests.declared_datasets import CONTACTS, RATINGS
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 DECLARED = (*BUILT_IN, CONTACTS, RATINGS)
-STAGING = ("ingest/loading/staging", "ingest/loading/staging_timeline", "ingest/patches/staging")
+STAGING = (
+    *("ingest/loading/staging", "ingest/loading/staging_timeline", "ingest/loading/staging_members"),
+    "ingest/patches/staging",
+)
 """These make the temporary tables of all others. They hold several statements, so they are executed."""
 
 

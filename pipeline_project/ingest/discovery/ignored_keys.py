@@ -4,6 +4,7 @@ import re
 
 from pipeline_project.sources.dialect import key_pattern
 from pipeline_project.sources.registry import route
+from pipeline_project.sources.snapshot import SnapshotError
 
 _LEFTOVER = re.compile(
     r"(?:^|.*/)(?:"
@@ -16,6 +17,8 @@ _LEFTOVER = re.compile(
 
 def why_ignored(key: str, size: int) -> str | None:
     """Return why an object is not loaded: the end of a sentence that begins with its key. None: it is loaded."""
+    if _completes_snapshot(key):
+        return None
     if size == 0:
         return "it is empty"
     if key.endswith("/"):
@@ -30,3 +33,14 @@ def why_ignored(key: str, size: int) -> str | None:
         if pattern := next((each for each in patterns if key_pattern(each).fullmatch(key)), None):
             return f"`ignore_keys` of the source has the pattern {pattern!r}"
     return None
+
+
+def _completes_snapshot(key: str) -> bool:
+    """Return whether an object is the marker or the manifest of a snapshot. A marker is often empty."""
+    routed = route(key) if "\0" not in key else None
+    declared = routed[0].snapshot_of(routed[1]) if routed else None
+    try:
+        place = declared.place(key) if declared else None
+    except SnapshotError:
+        return False
+    return place is not None and place.role != "part"

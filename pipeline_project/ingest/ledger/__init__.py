@@ -24,6 +24,15 @@ from pipeline_project.ingest.ledger.objects import (
     waiting,
 )
 from pipeline_project.ingest.ledger.replays import Objects, requeue
+from pipeline_project.ingest.ledger.snapshots import (
+    SnapshotLine,
+    SnapshotObject,
+    SnapshotState,
+    list_snapshots,
+    snapshot_id,
+    snapshot_id_of,
+    snapshot_objects,
+)
 
 __all__ = [
     "COUNTS",
@@ -38,12 +47,16 @@ __all__ = [
     "ObjectState",
     "Objects",
     "Outcome",
+    "SnapshotLine",
+    "SnapshotObject",
+    "SnapshotState",
     "arrivals",
     "assign",
     "assign_to",
     "claim",
     "claimable",
     "discover",
+    "list_snapshots",
     "lock_dataset",
     "mapping_version",
     "mappings_in_use",
@@ -54,6 +67,9 @@ __all__ = [
     "reroute",
     "retry_later",
     "settle",
+    "snapshot_id",
+    "snapshot_id_of",
+    "snapshot_objects",
     "states",
     "waiting",
 ]

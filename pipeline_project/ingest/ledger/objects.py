@@ -18,6 +18,7 @@ from pipeline_project.database import Connection
 from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.ledger.column_sets import ColumnSet, add_column_sets, note_vanished
 from pipeline_project.ingest.ledger.object_states import Merged, ObjectState
+from pipeline_project.ingest.ledger.snapshots import snapshot_id_of
 from pipeline_project.schema.sql_files import query
 from pipeline_project.sources.registry import route
 from pipeline_project.sources.source import Source
@@ -160,6 +161,10 @@ def discover(connection: Connection, seen: Iterable[ObjectSeen]) -> list[int]:
             "discovered_by": [each.discovered_by for each in objects.values()],
             "sources": [way[0].name if way else None for way in routes],
             "datasets": [way[1] if way else None for way in routes],
+            "snapshot_ids": [
+                snapshot_id_of(*way, each.key, each.version) if way else None
+                for way, each in zip(routes, objects.values(), strict=True)
+            ],
         },
     )
     return [object_id for (object_id,) in rows]

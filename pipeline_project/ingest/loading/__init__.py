@@ -14,6 +14,7 @@ __all__ = [
     "open_object",
     "prune_confirmations",
     "prune_patches",
+    "snapshots",
     "suspects",
     "time_limit",
 ]

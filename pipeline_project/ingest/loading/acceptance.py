@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.loading.microbatches import Opened
+from pipeline_project.ingest.loading.snapshots import read_time
 from pipeline_project.ingest.mapping import Bad
 from pipeline_project.schema.numbers import is_bounded, plain_number
 from pipeline_project.sources.source import Source
@@ -44,6 +45,7 @@ def accept_or_refuse(source: Source, opened: Opened) -> None:
                 "the export is incomplete, run it again",
             )
     opened.required.refuse_if_missing(envelope.notes)
+    read_time(source, opened)
     if bad_ordinals and len(bad_ordinals) > source.reject_threshold * records:
         reasons = "; ".join(f"record {bad.ordinal}: {_sentence(bad)}" for bad in first_bad[:3])
         raise ObjectFault(

@@ -4,7 +4,7 @@ Loads of one source and dataset run one after another (an advisory lock). Other 
 canonical ID begins with the name of its source.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from itertools import islice
@@ -105,13 +105,18 @@ class Loader:
             load.settle(held)
         return [each.outcome for each in held]
 
-    def load_rejected(self, source: Source, dataset: str, opened: Opened) -> None:
-        """Load records that were rejected before. The chunks of the object are these records; the caller settles the ledger."""
+    def load_rejected(self, source: Source, dataset: str, opened: Opened, settle: Callable[[], None]) -> None:
+        """Load records that were rejected before. The chunks of the object are these records.
+
+        `settle` writes to the ledger. It is called before the snapshot of the object is judged.
+        """
         with self._transaction(source, dataset) as load:
             load.lock_dataset([opened], rejects_only=True)
             # Each record is a chunk of its own, because the ordinals have gaps.
             while rows := list(islice(opened.chunks, REJECTS_TOGETHER)):
                 load.run([[(opened, row) for row in rows]])
+            settle()
+            load.add_to_snapshots([opened])
             load.raise_data_version([opened])
 
     @contextmanager

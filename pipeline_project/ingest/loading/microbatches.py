@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from pipeline_project.ingest.decoding import Chunk, Envelope
@@ -26,6 +27,10 @@ class Opened:
     chunks: Iterator[Chunk]
     envelope: Envelope
     required: RequiredColumns = field(default_factory=lambda: RequiredColumns(()))
+    listed: list[str] | None = None
+    """The files that it lists, if it is the manifest of a snapshot."""
+    as_of: datetime | None = None
+    """When the exporter read, if the object belongs to a snapshot and tells the time."""
     outcome: Outcome = field(init=False)
     totals: dict[str, Decimal] = field(default_factory=dict)
     """Sums of the fields that the source declares control totals for."""

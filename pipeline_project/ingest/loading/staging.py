@@ -16,6 +16,7 @@ from psycopg import sql
 from pipeline_project.database import Connection
 from pipeline_project.ingest.ledger import Merged
 from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened
+from pipeline_project.ingest.loading.snapshots import Marks
 from pipeline_project.ingest.mapping import Bad, FieldError, Rows
 from pipeline_project.schema.dataset import Dataset, Versioned
 from pipeline_project.schema.sql_files import query
@@ -73,6 +74,9 @@ class Staging:
     """Whether only records of the objects that were rejected before are loaded."""
     open_rejects: bool
     """Whether the source and dataset have rejects that a valid record can supersede."""
+    marks: Marks
+    in_snapshots: list[int]
+    """The objects of the transaction that belong to snapshots, by ID."""
     history_changed: bool = False
     """Whether a late-arriving row changed the version history."""
 
@@ -83,6 +87,8 @@ class Staging:
     def prepare(self) -> None:
         """Make the temporary tables."""
         self.connection.execute(self._statement("loading/staging"))
+        if self.in_snapshots:
+            self.connection.execute(self._statement("loading/staging_members"))
 
     def probe(self, batch: MicroBatch, probe_keys: bytes, *, confirm: bool) -> Known:
         """Find and count the records that are already stored. `confirm` also stores that the object has sent them."""
@@ -113,6 +119,8 @@ class Staging:
         object_ids = [each.claimed.object_id for each in opened]
         which = {"object_ids": object_ids, "source": self.source, "mapping_version": self.mapping_version}
         self.connection.execute(self._statement("loading/confirm"), which)
+        if members := [object_id for object_id in object_ids if object_id in self.in_snapshots]:
+            self.connection.execute(self._statement("loading/say_known"), {"object_ids": members})
         if self.open_rejects:
             self.connection.execute(self._statement("rejects/supersede_rejects_by_known"), which)
 
@@ -131,10 +139,15 @@ class Staging:
                     for (object_id,) in cursor.execute(self._statement("loading/drop_overruled")).fetchall():
                         self.held[object_id].outcome.count(Merged.STALE, 1, 0)
                 merge = self._statement("loading/merge")
+                parameters = {"repeats": self.repeats, "marked_until": self.marks.until}
                 late = False
-                for object_id, result, count, deleted in cursor.execute(merge, {"repeats": self.repeats}).fetchall():
+                for object_id, result, count, deleted, *is_late in cursor.execute(merge, parameters).fetchall():
                     self.held[object_id].outcome.count(result, count, deleted)
-                    late = late or result == Merged.LATE
+                    late = late or any(is_late)
+                if self.marks.exist:
+                    cursor.execute(self._statement("loading/say_rejected"), {"source": self.source})
+                if self.in_snapshots:
+                    cursor.execute(self._statement("loading/say_incoming"), {"object_ids": self.in_snapshots})
                 if late:
                     self._place_late(cursor)
         if self.open_rejects:
@@ -194,6 +207,7 @@ class Staging:
         self.repeats = True
         cursor.execute(self._statement("loading/staging_timeline"))
         cursor.execute(self._statement("loading/empty_timeline"))
+        self.marks.walk_late()
         cursor.execute(self._statement("loading/place_late"))
         cursor.execute(self._statement("loading/rewrite_confirmations"), {"source": self.source})
         for object_id, count, deleted in cursor.execute(self._statement("loading/rewrite")).fetchall():
@@ -204,6 +218,8 @@ class Staging:
             outcome.stale -= count
             outcome.count(Merged.CHANGED, count, deleted)
         cursor.execute(self._statement("loading/empty_late"))
+        if self.marks.until is not None:
+            cursor.execute(self._statement("loading/empty_walk"))
 
 
 def _to_json(errors: Sequence[FieldError]) -> str:

@@ -25,6 +25,7 @@ from pipeline_project.ingest.loading.column_reports import describe
 from pipeline_project.ingest.loading.microbatches import MicroBatch, Opened
 from pipeline_project.ingest.loading.patches import PatchStaging
 from pipeline_project.ingest.loading.probing import ProbeBackoff, probe_keys_of
+from pipeline_project.ingest.loading.snapshots import Marks
 from pipeline_project.ingest.loading.staging import Known, Staging, staged_rows
 from pipeline_project.ingest.mapping import (
     DIGITS_OF_TOTAL,
@@ -104,6 +105,7 @@ class LoadTransaction:
         if is_new and self._versioned and not self._partial:
             # The source may have been partial until now.
             self._connection.execute(statement("ingest/patches/settle", self._declared), which)
+        declared = self._source.snapshot_of(self._dataset)
         mapper = mapper_for(self._source, self._dataset, self._mapping_version)
         staging = partial(PatchStaging, mapper=mapper) if isinstance(mapper, PatchMapper) else Staging
         self._staging = staging(
@@ -117,6 +119,12 @@ class LoadTransaction:
             rejects_only=rejects_only,
             open_rejects=self._versioned
             and self._connection.execute(query("ingest/rejects/any_open"), which).rowcount > 0,
+            marks=Marks.of(self._connection, self._source, self._dataset),
+            in_snapshots=[
+                each.claimed.object_id
+                for each in opened
+                if declared is not None and declared.includes(each.claimed.key)
+            ],
         )
         self._staging.prepare()
 
@@ -147,8 +155,14 @@ class LoadTransaction:
             outcome.state = ObjectState.LOADED_WITH_REJECTS if each.with_rejects else ObjectState.LOADED
             self._resolve_rejects(each)
         self._staging.supersede_own_rejects([each.claimed.object_id for each in opened if each.with_rejects])
-        self.raise_data_version(opened)
         ledger.settle(self._connection, [each.outcome for each in opened], worker=self._worker)
+        self.add_to_snapshots(opened)
+        self.raise_data_version(opened)
+
+    def add_to_snapshots(self, opened: Sequence[Opened]) -> None:
+        """Add the objects that are not refused to their snapshots, and close the snapshots that are complete."""
+        if self._staging.in_snapshots and self._staging.marks.add(opened):
+            self._staging.history_changed = True
 
     def raise_data_version(self, opened: Sequence[Opened]) -> None:
         """Raise the data version if an object changed a row, or the version history."""

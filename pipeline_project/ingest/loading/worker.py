@@ -27,6 +27,7 @@ from pipeline_project.ingest.loading.loader import Loader
 from pipeline_project.ingest.loading.microbatches import Opened
 from pipeline_project.ingest.loading.object_keys import folder_hint, of_data, with_key_fields
 from pipeline_project.ingest.loading.required_columns import RequiredColumns
+from pipeline_project.ingest.loading.snapshots import LARGEST_MANIFEST, place_of, read_manifest
 from pipeline_project.ingest.loading.suspects import LoadApart, Suspects
 from pipeline_project.ingest.loading.time_limit import TimeLimits
 from pipeline_project.ingest.mapping import ObjectPosition, mapper_for
@@ -275,6 +276,10 @@ def open_object(claimed: Claimed, position: ObjectPosition, body: ByteStream) ->
     """Return an object whose content is `body`, ready to be loaded."""
     envelope = Envelope()
     source = sources()[claimed.source]
+    place = place_of(source, claimed.dataset, claimed.key)
+    if place is not None and place.role != "part":  # it has no records
+        listed = read_manifest(body.read(LARGEST_MANIFEST)) if place.role == "manifest" else None
+        return Opened(claimed, position, iter(()), envelope, listed=listed)
     names = mapper_for(source, claimed.dataset).field_names()
     dialect = source.dialect_of(claimed.dataset, claimed.key)
     required = RequiredColumns(dialect.require or ())

@@ -5,9 +5,10 @@ open ──► resolved     replayed, and valid now
      └─► discarded    by a person
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -145,11 +146,10 @@ def replay(connection: Connection, selection: Selection) -> ReplayResult:
                 if tried:
                     rows = _rows(connection, [each.reject_id for each in tried])
                     again = Opened(opened.claimed, opened.position, rows, opened.envelope)
-                    loader.load_rejected(sources()[again.claimed.source], again.claimed.dataset, again)
-                    good = {each.ordinal for each in tried} - {*again.with_rejects}
-                    _settle(connection, again, kind, tried, good)
+                    settle = partial(_settle, connection, again, kind, tried)
+                    loader.load_rejected(sources()[again.claimed.source], again.claimed.dataset, again, settle)
                     result.still_bad += len(again.with_rejects)
-                    result.resolved += len(good)
+                    result.resolved += len(_good(again, tried))
     return result
 
 
@@ -185,13 +185,18 @@ def _rows(connection: Connection, reject_ids: list[int]) -> Iterator[Chunk]:
             yield Chunk(ordinal, [raw], line=lambda _, line=line: line)
 
 
-def _settle(connection: Connection, opened: Opened, kind: Kind, tried: Sequence[_Held], good: Collection[int]) -> None:
+def _good(opened: Opened, tried: Sequence[_Held]) -> set[int]:
+    """Return the ordinals of the records that are valid now."""
+    return {each.ordinal for each in tried} - {*opened.with_rejects}
+
+
+def _settle(connection: Connection, opened: Opened, kind: Kind, tried: Sequence[_Held]) -> None:
     names = ("inserted", "updated", "unchanged", "stale", "deleted")
     is_of_records = kind == "record"
     counts = {name: getattr(opened.outcome, name) if is_of_records else 0 for name in names}
     parameters: dict[str, Any] = {
         "object_id": opened.outcome.object_id,
-        "good": list(good),
+        "good": sorted(_good(opened, tried)),
         "loaded": len(tried) - len(opened.bad_ordinals) if is_of_records else 0,
         "fields_unread": opened.seen.unread.total() - (0 if is_of_records else sum(each.errors for each in tried)),
         **counts,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from pipeline_project.canonical.tables import make_months_ahead
-from pipeline_project.ingest.loading import prune_confirmations, prune_patches
+from pipeline_project.ingest.loading import prune_confirmations, prune_patches, snapshots
 from pipeline_project.orchestration.retries import retried
 from pipeline_project.services import Services
 
@@ -34,13 +34,22 @@ def prune_notes(context: dg.OpExecutionContext, platform: dg.ResourceParam[Servi
     with retried(context), platform.loader.connect(autocommit=True) as connection:
         confirmations = prune_confirmations(connection, before)
         patches = prune_patches(connection, before)
-    counts = {"confirmations deleted": confirmations, "patches deleted": patches}
+        forgotten = snapshots.forget_snapshots(connection, before)
+    counts = {"confirmations deleted": confirmations, "patches deleted": patches, "snapshots forgotten": forgotten}
     context.add_output_metadata({**counts, "older than": before.isoformat()})
+
+
+@dg.op(description="Closes snapshots that waited, for example for a decision about rejected records.")
+def close_snapshots(context: dg.OpExecutionContext, platform: dg.ResourceParam[Services]) -> None:
+    with retried(context), platform.loader.connect(autocommit=True) as connection:
+        closed = snapshots.close_unfinished(connection)
+    context.add_output_metadata({"snapshots closed": closed})
 
 
 @dg.job(description="Creates partitions in advance, and deletes old runs and old confirmations.")
 def housekeeping() -> None:
     make_partitions()
+    close_snapshots()
     prune_notes()
     prune_runs()
 

@@ -306,7 +306,7 @@ def test_database_info(database: FreshDatabase) -> None:
         "entity_versions": 0,
         "objects": 0,
         "time_series_data": 3,
-        **{"object_columns": 0, "reject_counts": 0, "data_version": 1, "schema_version": 1},
+        **{"object_columns": 0, "reject_counts": 0, "snapshots": 0, "data_version": 1, "schema_version": 1},
     }
     assert {name: frozenset(row["column_names"]) for name, row in got.items()} == RELATIONS
     for row in got.values():

@@ -7,7 +7,7 @@ WITH states AS (
     SELECT v.{id}, v.version, v.valid_to, v.recorded_at, to_jsonb(v) AS state
     FROM {versions} v JOIN {table} e USING ({id}) WHERE e.canonical_id = (%(key)s::text[])[1]
 )
-SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key,
+SELECT s.version, s.valid_to, s.recorded_at, s.state, coalesce(o.key, 'snapshot ' || k.name) AS key,
        (SELECT count(*) FROM {confirmations} c
         WHERE c.block = canonical.confirmation_block(s.{id}) AND c.{id} = s.{id}
           AND c.source_updated_at >= (s.state ->> 'source_updated_at')::timestamptz
@@ -15,6 +15,8 @@ SELECT s.version, s.valid_to, s.recorded_at, s.state, o.key,
        m.created_at AS mapping_since, c.names, c.fields
 FROM states s
 LEFT JOIN ingest.objects o ON o.object_id = (s.state ->> 'object_id')::bigint
+-- The mark of a snapshot, not an object, may have begun the version.
+LEFT JOIN ingest.snapshots k ON k.snapshot_id = (s.state ->> 'object_id')::bigint
 LEFT JOIN ingest.column_sets c USING (column_set_id)
 -- The mapping that read the version. Mappings from before the table of mappings have no row there.
 LEFT JOIN ingest.mappings m

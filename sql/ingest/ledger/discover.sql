@@ -4,8 +4,9 @@
 WITH seen AS (
     SELECT * FROM unnest(
         %(object_ids)s::bigint[], %(buckets)s::text[], %(keys)s::text[], %(versions)s::text[], %(versioned)s::boolean[],
-        %(sizes)s::bigint[], %(sequencers)s::text[], %(discovered_by)s::text[], %(sources)s::text[], %(datasets)s::text[]
-    ) AS u (object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset)
+        %(sizes)s::bigint[], %(sequencers)s::text[], %(discovered_by)s::text[], %(sources)s::text[], %(datasets)s::text[],
+        %(snapshot_ids)s::bigint[]
+    ) AS u (object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, snapshot_id)
 ),
 listed AS (
     SELECT o.object_id, seen.sequencer
@@ -18,8 +19,9 @@ completed AS (
     UPDATE ingest.objects o SET sequencer = listed.sequencer FROM listed WHERE o.object_id = listed.object_id
 )
 INSERT INTO ingest.objects AS o (
-    object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, state, finished_at)
-SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset,
+    object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, snapshot_id, state,
+    finished_at)
+SELECT object_id, bucket, key, version, versioned, size, sequencer, discovered_by, source, dataset, snapshot_id,
        CASE WHEN source IS NULL THEN 'unroutable' ELSE 'discovered' END,
        CASE WHEN source IS NULL THEN clock_timestamp() END
 FROM seen

@@ -2,12 +2,15 @@
 -- its earlier version goes to the table of versions in the same statement. Unchanged entities are confirmed. If an older
 -- mapping read an unchanged entity, it gets the digest and hash of the newest record.
 -- A row that does not come after everything that is stored for its entity goes to the late rows (place_late_versioned.sql).
--- Returns the number of rows for each object and outcome: new, changed, unchanged, same, late.
--- Parameter: repeats, as in probe_versioned.sql. Requires: the lock of the source and dataset.
+-- Returns the number of rows for each object and outcome: new, changed, unchanged, same, late. Also returns whether any of
+-- these rows is among the late rows.
+-- Parameters: repeats, as in probe_versioned.sql; marked_until, the time of the last mark of a snapshot, or null.
+-- Requires: the lock of the source and dataset.
 WITH stored AS (
     -- One index scan for all rows, and the same join as in probe_versioned.sql.
     SELECT
-        canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash
+        canonical_id, {id}, source_updated_at, object_modified_at, object_id, ordinal, mapping_version, content_hash,
+        deleted
     FROM {table}
     WHERE canonical_id = ANY ((SELECT array_agg(canonical_id) FROM {incoming})::text[]) OFFSET 0
 ),
@@ -43,6 +46,8 @@ classified AS MATERIALIZED (
                          WHERE said.{id} = e.{id}
                            AND (said.source_updated_at, c.object_modified_at, c.object_id)
                              > (i.source_updated_at, i.object_modified_at, i.object_id))) THEN 'late'
+               -- The mark of a snapshot may delete what this row brings back, or bring back what it deletes.
+               WHEN i.source_updated_at <= %(marked_until)s AND (i.deleted OR e.deleted) THEN 'late'
                ELSE 'changed'
            END AS outcome
     FROM {incoming} i FULL JOIN stored e ON e.canonical_id = i.canonical_id
@@ -115,7 +120,8 @@ late AS (
         late, canonical_id, source,
         {state}, source_updated_at, object_modified_at, object_id,
         ordinal, content_hash, quality_score, mapping_version, record_digest
-    FROM classified WHERE outcome = 'late'
+    FROM classified WHERE outcome = 'late' OR (outcome = 'new' AND source_updated_at <= %(marked_until)s)
 )
-SELECT object_id, outcome, count(*) AS rows, count(*) FILTER (WHERE deleted) AS deleted
+SELECT object_id, outcome, count(*) AS rows, count(*) FILTER (WHERE deleted) AS deleted,
+       bool_or(outcome = 'late' OR (outcome = 'new' AND source_updated_at <= %(marked_until)s)) IS TRUE AS late
 FROM classified GROUP BY object_id, outcome

@@ -12,26 +12,28 @@ WITH removed AS (
 ),
 states AS NOT MATERIALIZED (   -- versions to write, with their content from the place where it is stored
     SELECT t.*,
-        {s.state}, s.quality_score,
-        s.record_digest
-    FROM {timeline} t JOIN {late} s USING (object_id, ordinal)
-    WHERE t.begins AND t.origin = 0
+        {marked.state}, s.quality_score,
+        CASE WHEN t.absent THEN md5(s.record_digest::text)::uuid ELSE s.record_digest END AS record_digest
+    FROM {timeline} t JOIN {late} s ON (s.object_id, s.ordinal) = (t.late_object_id, t.late_ordinal)
+    WHERE t.begins
     UNION ALL
     SELECT t.*, s.*
     FROM {timeline} t
     CROSS JOIN LATERAL (
         SELECT
-            {state}, quality_score, record_digest
+            {marked.state}, quality_score,
+            CASE WHEN t.absent THEN md5(record_digest::text)::uuid ELSE record_digest END AS record_digest
         FROM {table} s WHERE s.{id} = t.{id} OFFSET 0
     ) s
-    WHERE t.begins AND t.origin > 0 AND t.content_of IS NULL
+    WHERE t.begins AND t.origin > 0 AND t.content_of IS NULL AND t.late_object_id IS NULL
       AND NOT (t.origin = 1 AND t.valid_to IS NULL)   -- this one is the current version and stays it
     UNION ALL
     SELECT t.*, s.*
     FROM {timeline} t
     CROSS JOIN LATERAL (
         SELECT
-            {state}, quality_score, record_digest
+            {marked.state}, quality_score,
+            CASE WHEN t.absent THEN md5(record_digest::text)::uuid ELSE record_digest END AS record_digest
         FROM {versions} s WHERE (s.{id}, s.version) = (t.{id}, t.content_of) OFFSET 0
     ) s
     WHERE t.begins AND t.content_of IS NOT NULL AND NOT t.is_stored

@@ -1,0 +1,2 @@
+-- Empties what the walk before left.
+TRUNCATE {walked}, {marks}
