@@ -22,7 +22,6 @@ from pipeline_project.sources.crm import SOURCE as CRM
 from pipeline_project.sources.snapshot import Snapshot
 from pipeline_project_tests.convergence import (
     RELAXED,
-    SAID,
     Bench,
     File,
     Position,
@@ -47,6 +46,17 @@ DECLARED = Snapshot(
     max_deletes=1,
 )
 SCOPED = dataclasses.replace(DECLARED, keys=r"crm-data/full/(?P<snapshot>\w+)/(?P<land>\w+)/", scope="land")
+
+
+SENT = st.builds(
+    Said,
+    number=st.integers(1, 3),
+    value=st.integers(0, 2),
+    updated=st.none() | st.integers(0, 3),
+    deleted=st.sampled_from([False, False, False, True]),
+    fault=st.sampled_from([None] * 9 + ["not json", "future", "date"]),
+    spelling=st.integers(0, 2),
+)
 
 
 class SnapshotBench(Bench):
@@ -93,7 +103,7 @@ def parts(lands: str) -> st.SearchStrategy[Part]:
         dataset=st.just("entities"),
         name=st.just(""),
         second=st.integers(0, 3),
-        rows=st.lists(SAID, min_size=1, max_size=4).map(tuple),
+        rows=st.lists(SENT, min_size=1, max_size=4).map(tuple),
         form=st.sampled_from(["array", "lines"]),
         fault=st.just(None),
         read=st.integers(0, 7),
@@ -112,7 +122,7 @@ DELTAS = st.builds(
     dataset=st.just("entities"),
     name=st.sampled_from("ab"),
     second=st.integers(0, 3),
-    rows=st.lists(SAID, min_size=1, max_size=5).map(tuple),
+    rows=st.lists(SENT, min_size=1, max_size=5).map(tuple),
     form=st.sampled_from(["array", "lines"]),
     fault=st.just(None),
 )
