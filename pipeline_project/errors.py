@@ -214,6 +214,18 @@ CODES: Mapping[str, Code] = {
         "Upload the file below such a folder, or correct `key_fields` under `[dialect]`.",
         is_of_file=True,
     ),
+    "bad_archive": Code(
+        "The ZIP archive is damaged or encrypted, or has more than one file",
+        "Upload each file by itself, or one file in each archive.",
+        is_of_file=True,
+    ),
+    "bad_workbook": Code(
+        "The workbook cannot be read", "Save the workbook again, or export it as CSV.", is_of_file=True
+    ),
+    "several_sheets": Code(
+        "Several sheets of the workbook have rows", "Declare `sheet` under `[dialect]`.", is_of_file=True
+    ),
+    "no_sheet": Code("The workbook lacks the declared sheet", "Correct `sheet` under `[dialect]`.", is_of_file=True),
     "bad_compression": Code("The compressed file is damaged", _UPLOAD, is_of_file=True),
     "packed_twice": Code("The file is compressed twice", "Compress the file once.", is_of_file=True),
     "unknown_format": Code(

@@ -43,7 +43,7 @@ def csv_chunks(window: Window, notes: Notes, names: FieldNames, dialect: Dialect
         notes.add("lines_above_header", sample=shape.delimiter.join(cells), line=line)
     table = _Table(text, shape, names, dialect, notes)
     columns = [name for name in table.columns if names.is_id_value(name)]
-    yield from without_end(table.chunks(), columns, notes)
+    yield from without_end(table.chunks(), columns, notes, fills_rows=len(table.columns) == 1)
 
 
 class _Table:

@@ -16,7 +16,7 @@ SHORT_NAME = 3
 """Characters up to which the name of an ID (`id`) can also be a value of a record, for example a country."""
 RULER = re.compile(r"[-=+|: ]*")
 """A cell of a line of dashes under a header."""
-_BRACKETED = re.compile(r"\[.*\]|\(.*\)|", re.DOTALL)
+_BRACKETED = re.compile(r"\[.+\]|\(.+\)|", re.DOTALL)
 _SHOWN = 5
 ENOUGH = 2
 """Known fields that a row must name to be a header where rows are expected."""
@@ -100,7 +100,7 @@ def is_ruler(cells: Sequence[str]) -> bool:
 
 def is_second_header(cells: Sequence[str], names: FieldNames) -> bool:
     """Check whether a row with values has only units in brackets (`[EUR]`), or names of fields."""
-    has_units = all(_BRACKETED.fullmatch(cell.strip()) for cell in cells)
+    has_units = any(cell.strip() for cell in cells) and all(_BRACKETED.fullmatch(cell.strip()) for cell in cells)
     return has_units or evidence(cells, names, is_first=False) >= ENOUGH
 
 

@@ -1,7 +1,6 @@
-"""The types of Parquet columns, as records have them: texts without a mark, short floats, and IDs that are kept as decimals."""
+"""The types of Parquet columns, as records have them: texts without a mark and short floats."""
 
 from collections.abc import Callable, Iterable, Sequence
-from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -10,10 +9,6 @@ import pyarrow.parquet as pq
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.field_names import FieldNames
 from pipeline_project.ingest.decoding.notes import Notes
-from pipeline_project.ingest.decoding.records import Flaw
-
-EXACT_FLOATS = 2**53
-"""Integers from which a float does not hold each digit."""
 
 
 def readable_type(kind: Any, times: Callable[[pa.TimestampType], pa.DataType], floats: pa.DataType) -> pa.DataType:
@@ -107,26 +102,3 @@ def note_bytes(fields: Iterable[Any], notes: Notes, names: FieldNames) -> None:
 def can_have_decimals(kind: Any) -> bool:
     """Check whether a type holds numbers with decimals. Writers use such types for integers, too."""
     return pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0)
-
-
-def whole_ids(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[int, Flaw]:
-    """Make integers of IDs that are kept as 7.00. Return what is wrong with the others, by the place of their row."""
-    flaws: dict[int, Flaw] = {}
-    for name in columns:
-        for place, row in enumerate(rows):
-            value = row.get(name)
-            if value is None or not isfinite(value):
-                continue
-            if isinstance(value, float) and abs(value) >= EXACT_FLOATS:
-                flaws[place] = (
-                    "id_lost_digits",
-                    f"{name} is {value}, and a float has lost digits of it: export a text",
-                )
-            elif value != int(value):
-                flaws[place] = (
-                    "id_decimals",
-                    f"{name} is {value}, which has decimals: export IDs as texts or integers",
-                )
-            else:
-                row[name] = int(value)
-    return flaws

@@ -7,7 +7,6 @@ the rows is computed before any row is built: strings stay in their dictionaries
 together as fit into a window.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
@@ -18,8 +17,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from pipeline_project.ingest.decoding import headers, limits
+from pipeline_project.ingest.decoding.archives import spooled
 from pipeline_project.ingest.decoding.faults import ObjectFault
 from pipeline_project.ingest.decoding.field_names import FieldNames
+from pipeline_project.ingest.decoding.id_numbers import whole_ids
 from pipeline_project.ingest.decoding.notes import Notes
 from pipeline_project.ingest.decoding.parquet_columns import (
     as_text,
@@ -27,14 +28,11 @@ from pipeline_project.ingest.decoding.parquet_columns import (
     note_bytes,
     readable_type,
     text_columns,
-    whole_ids,
 )
 from pipeline_project.ingest.decoding.parquet_footer import ENCRYPTED, PLAIN, is_encrypted
 from pipeline_project.ingest.decoding.records import OVERSIZE, Chunk, Flaw, RawRecord
 from pipeline_project.ingest.decoding.streams import ByteStream, check_unpacked
 
-SPILL = 8 * 1024 * 1024
-"""Size in bytes from which a file is kept on disk. Parquet is read from its end, so the whole file must be available."""
 UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError)
 """Errors of pyarrow for a damaged file, or for a value that has no type in Python."""
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 4}
@@ -65,12 +63,7 @@ def is_parquet(head: bytes) -> bool:
 
 def parquet_chunks(stream: ByteStream, notes: Notes, names: FieldNames) -> Iterator[Chunk]:
     """Yield the rows of a Parquet file, with nested columns."""
-    with tempfile.SpooledTemporaryFile(max_size=SPILL) as file:
-        size = 0
-        while data := stream.read(SPILL):
-            file.write(data)
-            size += len(data)
-        file.seek(0)
+    with spooled(stream) as (file, size):
         try:
             ordinal = 1
             for records, flaws in _pieces(file, size, notes, names):

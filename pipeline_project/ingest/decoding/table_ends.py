@@ -19,7 +19,7 @@ TOTAL_ROW: Flaw = ("total_row", "is a sum of the other rows and no record: expor
 
 _FOOTER = re.compile(
     r"\(?\d[\d.,' ]*\s(?:rows?|records?|lines?|Zeilen?|Datens(?:ä|ae)tze?|lignes?)\b[^\n]{0,40}\)?"
-    r"|EOF|END(?: OF (?:FILE|DATA|REPORT|EXPORT))?|\\\.|[\x1a\0\s]+",
+    r"|EOF|END(?: OF (?:FILE|DATA|REPORT|EXPORT))?|\\\.|[ \t]*[\x1a\0][\x1a\0 \t]*",
     re.IGNORECASE,
 )
 _TOTAL = re.compile(
@@ -29,14 +29,17 @@ _TOTAL = re.compile(
 )
 
 
-def without_end(chunks: Iterator[Chunk], id_columns: list[str], notes: Notes) -> Iterator[Chunk]:
-    """Yield the chunks of a table without footers. The rows of totals become invalid records."""
+def without_end(chunks: Iterator[Chunk], id_columns: list[str], notes: Notes, *, fills_rows: bool) -> Iterator[Chunk]:
+    """Yield the chunks of a table without footers. The rows of totals become invalid records.
+
+    `fills_rows`: each row has all cells, so a footer is a row with one value.
+    """
     held: deque[Chunk] = deque()
     for chunk in chunks:
         held.append(chunk)
         while sum(len(each.records) for each in list(held)[1:]) >= LAST_ROWS:
             yield held.popleft()
-    while held and _drop_footer(held[-1], notes):
+    while held and _drop_footer(held[-1], notes, fills_rows=fills_rows):
         if not held[-1].records:
             held.pop()
     last = [(chunk, place) for chunk in held for place in range(len(chunk.records))][-LAST_ROWS:]
@@ -46,13 +49,13 @@ def without_end(chunks: Iterator[Chunk], id_columns: list[str], notes: Notes) ->
     yield from held
 
 
-def _drop_footer(chunk: Chunk, notes: Notes) -> bool:
+def _drop_footer(chunk: Chunk, notes: Notes, *, fills_rows: bool) -> bool:
     """Remove the last row of a chunk if it is a footer."""
     place = len(chunk.records) - 1
     flaw = chunk.flaws.get(place)
     text = bytes(chunk.records[place]).decode(errors="replace")
     if flaw is None:
-        text = _only_value(text)
+        text = _only_value(text) if fills_rows else None
     elif flaw[0] != RAGGED:
         return False
     if text is None or not _FOOTER.fullmatch(text):

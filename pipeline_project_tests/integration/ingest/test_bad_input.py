@@ -106,7 +106,7 @@ CASES = {
         ),
         "too_large",
     ),
-    "a spreadsheet": Case(b"PK\x03\x04" + b"\0" * 100, "unknown_format", 1, 1),
+    "a spreadsheet": Case(b"PK\x03\x04" + b"\0" * 100, "bad_archive"),
     "a picture": Case(b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "bad_encoding", 1, 1),
     "random bytes": Case(bytes(range(1, 256)), "bad_encoding", 2),
     "two records fields": Case(b'{"records": [{"id": 1, "name": "A"}], "records": []}', "bad_json", 1, 50),

@@ -75,7 +75,7 @@ def test_a_column_without_a_name_is_named_after_its_place(content: bytes, record
 @pytest.mark.parametrize(
     ("content", "code", "line"),
     [
-        (b"PK\x03\x04 a spreadsheet", "unknown_format", 1),
+        (b"PK\x03\x04 a spreadsheet", "bad_archive", None),
         (b"just some words\nand more", "unknown_format", 1),
         (b"7", "unknown_format", 1),
         (b'"text"', "unknown_format", 1),
@@ -86,7 +86,7 @@ def test_a_column_without_a_name_is_named_after_its_place(content: bytes, record
         (b"id,name\n1,A\n2,M\xfcller\n", "bad_encoding", 3),
     ],
 )
-def test_faults_of_a_csv(content: bytes, code: str, line: int) -> None:
+def test_faults_of_a_csv(content: bytes, code: str, line: int | None) -> None:
     found = fault(content)
     assert (found.code, found.line) == (code, line)
 
