@@ -1,10 +1,13 @@
 """Partial sources: which declarations are refused, and with which remedy."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from pipeline_project.plugins import PluginError
 from pipeline_project.sources.crm import SOURCE as CRM
+from pipeline_project.sources.toml_files import read_source
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,15 @@ def test_the_declaration_belongs_to_the_mapping() -> None:
     partial = dataclasses.replace(CRM, partial=("entities",))
     assert partial.fingerprint("entities") != CRM.fingerprint("entities")
     assert partial.fingerprint("metrics") == CRM.fingerprint("metrics")
+
+
+TOML = 'name = "feed"\ndescription = "A feed of changes"\npartial = ["{dataset}"]\n\n[entity]\nsource_id = ["id"]\n'
+
+
+def test_a_file_can_declare_it(tmp_path: Path) -> None:
+    file = tmp_path / "feed.toml"
+    file.write_text(TOML.format(dataset="entities"))
+    assert read_source(file).is_partial("entities")
+    file.write_text(TOML.format(dataset="metrics"))
+    with pytest.raises(PluginError, match=r"feed\.toml:\d+: .*Remove 'metrics' from `partial`"):
+        read_source(file)
