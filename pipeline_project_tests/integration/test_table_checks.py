@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
-from pipeline_project_tests.fix_checks import BEGINNING, LOADED, NOT_LOADED, Found, Writer
+from pipeline_project_tests.fix_checks import BEGINNING, HASH, LOADED, NOT_LOADED, Found, Writer
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
 # ---- the ledger
@@ -351,3 +352,31 @@ def test_metrics_need_an_entity_that_was_sent(write: Writer, found: Found) -> No
     assert found("metrics_have_entities", "canonical_id") == ["crm_twice", "crm_once"]
     assert found("metrics_have_entities", "metrics") == [2, 1]
     assert found("metrics_have_entities", "last_date") == [BEGINNING.date()] * 2
+
+
+# ---- records of partial sources
+
+
+def test_records_wait_more_than_a_day_for_the_rest_of_their_entity(write: Writer, found: Found) -> None:
+    late = datetime.now(UTC) - timedelta(days=1, minutes=1)
+
+    def send(key: str, at: datetime, ordinal: int = 1, **values: Any) -> None:
+        given = {
+            **{"source_updated_at": at, "object_modified_at": at, "object_id": 1, "ordinal": ordinal},
+            **{"mapping_version": 1, "record_digest": HASH, "deleted": False, "whole": False, "source": "crm"},
+            **{"dataset": "entities", "record_key": key, "fields": Jsonb({})},
+            **values,
+        }
+        write.insert("ingest", "patches", **given)
+
+    write.entity("crm_known")
+    send("crm_known", late)
+    send("crm_waits", late)
+    send("crm_waits", late + timedelta(hours=20), ordinal=2)
+    send("crm_also", late)
+    send("crm_first", late - timedelta(hours=1))
+    send("crm_soon", late + timedelta(minutes=2))
+    send("crm_metric", late, dataset="metrics")
+    assert found("records_wait_for_the_rest", "canonical_id") == ["crm_first", "crm_also", "crm_waits"]
+    assert found("records_wait_for_the_rest", "records") == [1, 1, 2]
+    assert found("records_wait_for_the_rest", "since") == [late - timedelta(hours=1), late, late]
