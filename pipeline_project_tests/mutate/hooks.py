@@ -1,5 +1,6 @@
 """Settings of pytest for one mutation: the order of the tests, and hypothesis stops at the first example that fails."""
 
+import inspect
 import json
 import sys
 import time
@@ -51,6 +52,7 @@ class _Observer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seconds: dict[str, float] = {}
+        self._texts: list[str] = []
         sources = [name for name in OURS if Path(name).is_dir()]
         self._coverage = Coverage(data_file=None, config_file=False, source=sources, messages=False)
         self._coverage.set_option("run:disable_warnings", ["no-data-collected", "module-not-imported"])
@@ -60,6 +62,7 @@ class _Observer:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, bool, bool]:
         """Count what is executed from here on as the test's."""
         began = time.monotonic()
+        self._texts.append(inspect.getsource(item.function) if isinstance(item, pytest.Function) else "")
         self._coverage.switch_context(item.nodeid)
         try:
             return (yield)
@@ -81,4 +84,4 @@ class _Observer:
             for file in data.measured_files()
         }
         modules = [name for name in sys.modules if not is_ours(name)]
-        Observed(tests, list(self._seconds.values()), lines, modules).write(self._path)
+        Observed(tests, self._texts, list(self._seconds.values()), lines, modules).write(self._path)

@@ -24,6 +24,8 @@ class Observed:
     """What was observed. `lines` has, for each file and line, the numbers of the tests that executed it."""
 
     tests: list[str]
+    texts: list[str]
+    """The source of each test."""
     seconds: list[float]
     lines: dict[str, dict[int, list[int]]]
     modules: list[str]
@@ -35,7 +37,7 @@ class Observed:
     def read(cls, path: Path) -> "Observed":
         found = cls(**json.loads(path.read_text("utf-8")))
         lines = {file: {int(line): tests for line, tests in each.items()} for file, each in found.lines.items()}
-        return cls(found.tests, found.seconds, lines, found.modules)
+        return cls(found.tests, found.texts, found.seconds, lines, found.modules)
 
     def selection(self, path: Path, lines: Iterable[int]) -> Selection:
         """Select the tests that may notice a change of these lines, those first that are most likely to.
@@ -48,5 +50,9 @@ class Observed:
         numbers = {number for line in lines for number in executed.get(line, [])}
         complete = bool(numbers) and AT_IMPORT not in numbers
         ordered = sorted(numbers - {AT_IMPORT}, key=lambda number: (self.seconds[number] > QUICK_SECONDS, number))
-        named = [] if complete else [test for test in self.tests if path.stem in test]
+        named = [] if complete else self._naming(path.stem)
         return Selection(list(dict.fromkeys([*named, *(self.tests[number] for number in ordered)])), complete)
+
+    def _naming(self, stem: str) -> list[str]:
+        """List the tests that name a file, in their own name or in their source."""
+        return [test for test, text in zip(self.tests, self.texts, strict=True) if stem in test or stem in text]

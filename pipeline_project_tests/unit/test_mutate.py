@@ -214,8 +214,9 @@ def _line(path: Path, line: int) -> str:
 
 def test_tests_that_execute_a_line_are_all_that_run_unless_an_import_executes_it() -> None:
     lines = {"a.py": {1: [AT_IMPORT], 2: [2, 0], 3: [AT_IMPORT, 1]}}
-    observed = Observed(["t::slow", "t::a", "t::b"], [9, 0.1, 0.1], lines, [])
+    observed = Observed(["t::slow", "t::a", "t::b"], ["", "x = rows_c", ""], [9, 0.1, 0.1], lines, [])
     assert observed.selection(Path("a.py"), [2]) == (["t::b", "t::slow"], True)
     assert observed.selection(Path("a.py"), [3]) == (["t::a"], False)
     assert observed.selection(Path("a.py"), [1, 2]) == (["t::a", "t::b", "t::slow"], False)
     assert observed.selection(Path("b.sql"), [1]) == (["t::b"], False), "by its name"
+    assert observed.selection(Path("rows_c.sql"), [1]) == (["t::a"], False), "by its source"
