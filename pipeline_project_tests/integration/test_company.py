@@ -88,6 +88,8 @@ def test_its_files_go_through_s3_into_its_tables(
     found = json.loads(run("-c", LOAD, **settings.environment_variables()))
 
     assert found["outcomes"] == {
+        "hubspot-data/companies.csv": ["loaded", 3, 0],
+        "sap-data/customers.csv": ["loaded", 4, 0],
         "shop-data/customers.json": ["loaded", 2, 0],
         "shop-data/contacts/contacts.jsonl": ["loaded", 2, 0],
         "shop-data/invoices/february.csv": ["loaded", 1, 0],
