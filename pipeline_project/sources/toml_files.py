@@ -21,6 +21,7 @@ from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Amount, Count, Day, Label, Money, Text, Time, aliased
 from pipeline_project.schema.record import Record
 from pipeline_project.sources.dialect import Dialect, FieldFormat, Variant
+from pipeline_project.sources.snapshot import Snapshot
 from pipeline_project.sources.source import NAME, Source
 
 ENTITY = "entity"
@@ -57,6 +58,7 @@ def _forbidding(declared: type, **types: Any) -> type[msgspec.Struct]:
 _FieldFormat = _forbidding(FieldFormat)
 _Dialect = _forbidding(Dialect, fields=dict[str, _FieldFormat])
 _Variant = _forbidding(Variant, dialect=_Dialect)
+_Snapshot = _forbidding(Snapshot)
 
 
 class _Section(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,6 +79,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     totals: dict[str, str] = {}
     partial: tuple[str, ...] = ()
     dialect: _Dialect = msgspec.field(default_factory=_Dialect)  # pyright: ignore[reportInvalidTypeForm] made above
+    snapshot: _Snapshot | None = None  # pyright: ignore[reportInvalidTypeForm] made above
     variant: list[_Variant] = []  # pyright: ignore[reportInvalidTypeForm] made above
 
 
@@ -122,6 +125,7 @@ class _Reader:
                 reject_threshold=file.reject_threshold,
                 totals=file.totals,
                 partial=file.partial,
+                snapshot=None if file.snapshot is None else Snapshot(**msgspec.structs.asdict(file.snapshot)),
                 dialect=self._dialect(file.dialect),
                 dialects=dialects,
                 variants=tuple(Variant(keys=each.keys, dialect=self._dialect(each.dialect)) for each in file.variant),
@@ -203,7 +207,9 @@ class _Reader:
         if unknown := _UNKNOWN.fullmatch(message):
             path = f"{where}{unknown[2] or ''}".strip(".")
             section = re.sub(r"\[\.{3}\]|\[\d+\]", "", path).rpartition(".")[2]
-            struct: Any = {"dialect": _Dialect, "fields": _FieldFormat, "variant": _Variant}.get(section, type_)
+            struct: Any = {"dialect": _Dialect, "fields": _FieldFormat, "variant": _Variant, "snapshot": _Snapshot}.get(
+                section, type_
+            )
             known = [*struct.__struct_fields__, *((others or []) if not path else [])]
             close = difflib.get_close_matches(unknown[1], known, n=1)
             meant = f"Did you mean {close[0]!r}?" if close else f"Use one of: {', '.join(known)}."

@@ -4,14 +4,17 @@ import dataclasses
 import random
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline_project.ingest.decoding import ObjectFault
 from pipeline_project.ingest.loading.snapshots import read_manifest
+from pipeline_project.plugins import PluginError
 from pipeline_project.sources.crm import SOURCE as CRM
 from pipeline_project.sources.snapshot import Place, Snapshot, SnapshotError
+from pipeline_project.sources.toml_files import read_source
 from pipeline_project_tests.snapshot_model import Mark, Row, State, history
 
 KEYS = r"sap-data/full/(?P<land>\w\w)/(?P<snapshot>[^/]+)/"
@@ -77,6 +80,45 @@ def test_a_wrong_declaration_is_refused_with_its_remedy(settings: dict[str, Any]
 def test_a_source_refuses_snapshots_that_cannot_be(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         dataclasses.replace(CRM, **change)
+
+
+TOML = """
+name = "sap"
+description = "Customers of the ERP"
+[entity]
+source_id = ["KUNNR"]
+[snapshot]
+keys = 'sap-data/full/(?P<land>[^/]+)/(?P<snapshot>[^/]+)/'
+scope = "land"
+as_of = "snapshot:%Y%m%d"
+complete = "_SUCCESS"
+max_deletes = 0.1
+"""
+
+
+def test_a_toml_file_declares_snapshots(tmp_path: Path) -> None:
+    path = tmp_path / "sap.toml"
+    path.write_text(TOML)
+    declared = read_source(path).snapshot_of("entities")
+    assert declared is not None
+    assert (declared.scope, declared.as_of, declared.complete, declared.max_deletes) == (
+        *("land", "snapshot:%Y%m%d", "_SUCCESS"),
+        0.1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (TOML.replace("max_deletes", "max_delete"), "Did you mean 'max_deletes'"),
+        (TOML.replace('"snapshot:%Y%m%d"', '"noon"'), "as_of = 'noon' is not a time"),
+    ],
+)
+def test_a_wrong_snapshot_in_toml_is_refused_with_its_file(tmp_path: Path, wrong: str, message: str) -> None:
+    path = tmp_path / "sap.toml"
+    path.write_text(wrong)
+    with pytest.raises(PluginError, match=re.escape(message)):
+        read_source(path)
 
 
 @pytest.mark.parametrize(
