@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pipeline_project.ingest.mapping.converters.columns import Column, each_value
 from pipeline_project.ingest.mapping.converters.texts import NULL_TEXTS
+from pipeline_project.schema.numbers import is_bounded
 from pipeline_project.sources.dialect import Dialect
 
 LARGEST_EXACT = 2**53
@@ -67,7 +68,8 @@ class IdFormat:
 def id_error(value: object) -> IdError | None:
     """Return why a converted value cannot be an ID. None if it can, or if it is no text and no number."""
     if type(value) is Decimal:
-        return _ROUNDED if "E" in str(value) or abs(value) >= LARGEST_EXACT else _WITH_DECIMALS
+        is_exact = "E" not in str(value) and -LARGEST_EXACT < value < LARGEST_EXACT
+        return _WITH_DECIMALS if is_exact else _ROUNDED
     if type(value) is not str:
         return None
     text = value.strip()
@@ -105,7 +107,9 @@ _WITH_DECIMALS = IdError(
 
 
 def _is_integral(value: Decimal) -> bool:
-    return abs(value) < LARGEST_EXACT and "E" not in str(value) and value == value.to_integral_value()
+    # Numbers are compared only if they are bounded. Otherwise a comparison takes long, or fails.
+    is_plain = is_bounded(value) and "E" not in str(value)
+    return is_plain and -LARGEST_EXACT < value < LARGEST_EXACT and value == value.to_integral_value()
 
 
 def _salesforce18(text: str) -> str:
