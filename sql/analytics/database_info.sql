@@ -15,6 +15,8 @@ WITH counted (view_name, storage, row_count) AS (
     UNION ALL
     SELECT 'reject_counts', 'ingest.rejects', (SELECT count(*) FROM analytics.reject_counts)
     UNION ALL
+    SELECT 'snapshots', 'ingest.snapshots', (SELECT count(*) FROM analytics.snapshots)
+    UNION ALL
     SELECT 'data_version', 'ingest.data_versions', (SELECT count(*) FROM analytics.data_version)
     UNION ALL
     SELECT 'schema_version', 'public.schema_migrations', (SELECT count(*) FROM analytics.schema_version)
