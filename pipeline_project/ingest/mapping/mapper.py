@@ -452,8 +452,8 @@ class Mapper:
 
 
 def _text(value: Any) -> Any:
-    """Return a value as it was sent, or as a text if it is a number that cannot be stored."""
-    return str(value) if type(value) in (Decimal, int) and unstorable(value) else value
+    """Return a value as it was sent, or the beginning of its text if it has a number that cannot be stored."""
+    return str(value)[:LONGEST_NAME] if unstorable(value) else value
 
 
 def where(any_is: bool, faults: Iterable[object]) -> list[int]:
