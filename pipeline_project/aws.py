@@ -32,7 +32,7 @@ def client(settings: Settings, service: str, *, attempts: int = 5) -> Any:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether AWS was busy or could not be reached, after all the retries of the client itself."""
+    """Return whether AWS was busy or could not be reached, after all the retries of the client itself."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error.response.get("Error", {}).get("Code", "")

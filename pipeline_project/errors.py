@@ -65,7 +65,7 @@ class Code(NamedTuple):
     job: Exit | None = None
     """Exit code of `pipeline jobs wait`, if the error of a job has the code. Other commands exit with Exit.ERROR."""
     is_of_file: bool = False
-    """Whether a file can fail with the code."""
+    """True if a file can fail with the code."""
 
     @property
     def status(self) -> int | None:

@@ -1,6 +1,6 @@
-"""Whether each part that the platform needs can be reached; and if not, which, and why: a line for a person.
+"""Checks whether each part that the platform needs can be reached, and says in one line which part cannot, and why.
 
-Serves `/health`, `pipeline health` and whoever waits for the parts before it starts.
+Serves `/health`, `pipeline health` and programs that wait for the parts before they start.
 """
 
 import urllib.request

@@ -127,7 +127,7 @@ class Settings(PluginSettings, frozen=True, kw_only=True):
 
     # --- Ingestion
     landing_long_polling: bool = True
-    """Whether landing sensors wait for uploads within their ticks. Otherwise, each tick reads the queue once."""
+    """True if landing sensors wait for uploads within their ticks. Otherwise, each tick reads the queue once."""
     ingest_batch_objects: int = 200
     """Greatest number of objects in one ingest run."""
     ingest_batch_bytes: int = 256 * 1024 * 1024

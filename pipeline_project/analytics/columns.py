@@ -35,7 +35,7 @@ class Columns:
         self._marks: dict[int, dict[str | None, frozenset[str]]] = {}
 
     def have(self, scope: Scope | None, table: str, column: str) -> bool:
-        """Whether `table.column`, said in this scope, is a column."""
+        """Return whether `table.column`, said in this scope, is a column."""
         found: list[frozenset[str]] = []
         while scope:
             if (columns := self._sources_of(scope.select).get(table)) is not None:

@@ -92,7 +92,7 @@ class Rows:
         """Versions of the snapshot that the rows are read from."""
         self.columns = list(columns)
         self.truncated = False
-        """Whether `row_limit` left out rows. It is known after the last batch."""
+        """True if `row_limit` left out rows. It is known after the last batch."""
         self._batches = batches
         self._row_limit = row_limit
 

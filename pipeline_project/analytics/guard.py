@@ -272,7 +272,7 @@ def _is_computed(expression: Node) -> bool:
 
 
 def _looks_for_little(name: str, arguments: Sequence[Node]) -> bool:
-    """Whether this is a search for a short constant, which needs no other bound: TRIM(a), POSITION('x' IN a)."""
+    """Return whether this is a search for a short constant, which needs no other bound: TRIM(a), POSITION('x' IN a)."""
     return name in SEARCHES and all(_is_short(_constant(each)) for each in arguments[1:])
 
 
@@ -305,7 +305,7 @@ def _check_separator(separator: str | None) -> None:
 
 
 def _is_fleeting(key: str, value: Any) -> bool:
-    """Whether it may give something else although nothing was loaded."""
+    """Return whether it may give something else although nothing was loaded."""
     match key:
         case "FuncCall":
             return value["funcname"][-1]["String"]["sval"] in FLEETING_FUNCTIONS

@@ -37,7 +37,7 @@ class Parameters(BaseModel):
 
     @property
     def lasting(self) -> bool:
-        """Whether what they ask for stays the same as long as nothing is loaded."""
+        """Return whether what they ask for stays the same as long as nothing is loaded."""
         return True
 
 

@@ -140,7 +140,7 @@ class PostgresServer:
         return make_conninfo(host=HOST, port=self.port, dbname=dbname, user=user, password=password, connect_timeout=5)
 
     def is_ready(self, password: str) -> bool:
-        """Whether it accepts connections. ConfigurationError when it does, but with another password."""
+        """Return whether it accepts connections. ConfigurationError when it does, but with another password."""
         try:
             psycopg.connect(self.conninfo(password)).close()
         except psycopg.OperationalError as error:

@@ -131,7 +131,7 @@ class Supervisor:
         return self._call("getAllProcessInfo")
 
     def listens(self, name: str, port: int) -> bool:
-        """Whether it is this program that has the port, and not one that was faster."""
+        """Return whether it is this program that has the port, and not one that was faster."""
         try:
             connections = psutil.Process(self.info(name)["pid"]).net_connections("tcp")
         except psutil.Error:

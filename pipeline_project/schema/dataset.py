@@ -75,7 +75,7 @@ class Latest:
     """A dataset that keeps the latest row of each key, without history."""
 
     timestamps: bool = True
-    """Whether rows have `created_at` and `updated_at`."""
+    """True if rows have `created_at` and `updated_at`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,7 +221,7 @@ def _told_function(function: FunctionType, within: _Within) -> Any:
 
 
 def _counts(name: str, value: Any, function: FunctionType) -> bool:
-    """Whether what a function knows under a global name is told with it: a constant, or code of the same module."""
+    """Return whether what a function knows under a global name is told with it: a constant, or code of the same module."""
     if isinstance(value, FunctionType | type):
         return value.__module__ == function.__module__
     return name.isupper()

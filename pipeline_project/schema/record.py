@@ -31,7 +31,7 @@ class Record(BaseModel):
     )
     """When the source last changed the record. A time without a zone is in UTC. The later of two records is newer."""
     deleted: bool = tombstone()
-    """Whether the record is a tombstone: the source deleted what it describes."""
+    """True if the record is a tombstone: the source deleted what it describes."""
 
     @field_validator("updated_at")
     @classmethod

@@ -23,7 +23,7 @@ class Rule:
     check: str
     """The condition as PostgreSQL's CHECK has it."""
     holds: Callable[[Mapping[str, Any]], bool]
-    """Whether the fields of a record meet it. `deleted` says whether the record is a tombstone."""
+    """True if the fields of a record meet it. `deleted` says whether the record is a tombstone."""
     broken: Callable[[Columns], list[int]]
     """The places of records that do not meet it, or may not meet it."""
     message: str

@@ -41,9 +41,9 @@ class FieldFormat:
     group: str | None = None
     """The mark between groups of exactly three digits, for example `.`. A blank stands for any kind of blank."""
     trailing_minus: bool | None = None
-    """Whether `100-` is -100."""
+    """True if `100-` is -100."""
     parentheses: bool | None = None
-    """Whether `(100)` is -100."""
+    """True if `(100)` is -100."""
     currency: tuple[str, ...] | None = None
     """Texts before or after a number that are removed, for example `EUR`."""
     percent: Literal["reject", "share", "points"] | None = None
@@ -71,7 +71,7 @@ class FieldFormat:
 
     @property
     def is_of_nulls(self) -> bool:
-        """Whether it declares nothing but `null_texts`."""
+        """Return whether it declares nothing but `null_texts`."""
         return self == FieldFormat(null_texts=self.null_texts)
 
     def over(self, base: "FieldFormat") -> Self:
@@ -149,7 +149,7 @@ class Dialect(FieldFormat):
     record: str | None = None
     """The path to the record in each element. Outer fields stay where the inner record has none of their name."""
     null_texts_in_json: bool | None = None
-    """Whether `null_texts` also hold for texts of JSON and Parquet files."""
+    """True if `null_texts` also hold for texts of JSON and Parquet files."""
     deleted_if_filled: tuple[str, ...] | None = None
     """Fields that mark a deleted record if they have a value."""
     id_decimals: Literal["reject", "strip"] | None = None

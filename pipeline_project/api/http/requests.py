@@ -158,12 +158,12 @@ class Request:
         return re.fullmatch(r"q=0(\.0*)?", found) is None
 
     def wants_fresh(self) -> bool:
-        """Whether `Cache-Control` asks for an answer that was not kept (RFC 9111 §5.2.1.4)."""
+        """Return whether `Cache-Control` asks for an answer that was not kept (RFC 9111 §5.2.1.4)."""
         directives = [each.strip().lower() for each in (self.header("cache-control") or "").split(",")]
         return "no-cache" in directives
 
     def matches(self, etag: str) -> bool:
-        """Whether `If-None-Match` names the entity tag (weak comparison, RFC 9110 §13.1.2)."""
+        """Return whether `If-None-Match` names the entity tag (weak comparison, RFC 9110 §13.1.2)."""
         named = [tag.strip().removeprefix("W/") for tag in (self.header("if-none-match") or "").split(",")]
         return etag in named or "*" in named
 

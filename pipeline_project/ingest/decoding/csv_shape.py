@@ -42,9 +42,9 @@ class CsvShape:
     """Lines before the header."""
     header_rows: int = 1
     skips_blanks: bool = False
-    """Whether a quote after a blank begins a cell in quotes: `1, "Alder, Inc"`."""
+    """True if a quote after a blank begins a cell in quotes: `1, "Alder, Inc"`."""
     has_escapes: bool = False
-    """Whether quotes in cells are written with a backslash, though nothing was declared."""
+    """True if quotes in cells are written with a backslash, though nothing was declared."""
     quote: str | None = '"'
     escape: str | None = None
     above: list[tuple[int, list[str]]] = field(default_factory=list)

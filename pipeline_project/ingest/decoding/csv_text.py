@@ -22,13 +22,13 @@ class CsvText:
         self._window = window
         self._notes = notes
         self.is_whole = False
-        """Whether the sample was the whole file."""
+        """True if the sample was the whole file."""
         self.block = ""
         """The text from which the last lines were taken."""
         self.watched = ""
         """A text to watch for."""
         self.has_watched = False
-        """Whether the watched text occurred in a block that was read."""
+        """True if the watched text occurred in a block that was read."""
 
     def sample(self) -> str:
         """Return the text of the first window without taking it."""

@@ -51,7 +51,7 @@ class Reading:
     unread: list[str] = field(default_factory=list)
     """Values that are written in no such format, with their places."""
     is_local: bool = False
-    """Whether times have no zone."""
+    """True if times have no zone."""
 
 
 def as_number(column: ColumnSample) -> Reading | None:

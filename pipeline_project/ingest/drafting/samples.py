@@ -53,7 +53,7 @@ class ColumnSample:
 
     @property
     def is_unique(self) -> bool:
-        """Whether no value occurs twice."""
+        """Return whether no value occurs twice."""
         return len(self.distinct) == self.filled
 
     def add(self, value: Any, place: str) -> None:

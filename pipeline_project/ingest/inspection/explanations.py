@@ -67,7 +67,7 @@ class Patch:
     valid_from: datetime
     deleted: bool
     whole: bool
-    """Whether the record was loaded before the source was partial, and so keeps nothing of earlier records."""
+    """True if the record was loaded before the source was partial, and so keeps nothing of earlier records."""
     sent: dict[str, Any]
     """Columns and attributes that the record sent. None: the record empties the field."""
     base: dict[str, Any]

@@ -39,7 +39,7 @@ class Preview:
     emptied: dict[str, int] = field(default_factory=dict)
     """Field -> number of rows in which it would become empty, because the record does not send it or sends a null."""
     partial: bool = False
-    """Whether a field that a record does not send keeps its value."""
+    """True if a field that a record does not send keeps its value."""
 
 
 class _RollBack(Exception):

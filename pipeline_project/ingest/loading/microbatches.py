@@ -47,7 +47,7 @@ class Opened:
 
     @property
     def cells(self) -> bool:
-        """Whether the values are cells of a CSV file. Valid after the first chunk."""
+        """Return whether the values are cells of a CSV file. Valid after the first chunk."""
         return "csv" in (self.envelope.format or "")
 
     @property

@@ -119,7 +119,7 @@ class Marks:
     source: Source
     dataset: Dataset
     exist: bool
-    """Whether the source and dataset have snapshots."""
+    """True if the source and dataset have snapshots."""
     until: datetime | None
     """The time of the last closed snapshot. None: there are no marks."""
 

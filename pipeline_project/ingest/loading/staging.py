@@ -31,7 +31,7 @@ class Staged(NamedTuple):
 
     lines: bytes
     late: bool
-    """Whether each line begins with a flag that says whether another row of the same micro-batch is newer."""
+    """True if each line begins with a flag that says whether another row of the same micro-batch is newer."""
 
 
 def staged_rows(rows: dict[Opened, Rows], *, keep_all: bool = False) -> Staged:
@@ -69,16 +69,16 @@ class Staging:
     held: dict[int, Opened]
     """The objects of the transaction, by ID."""
     repeats: bool
-    """Whether an object may already have written a version of an entity that is no longer the current one."""
+    """True if an object may already have written a version of an entity that is no longer the current one."""
     rejects_only: bool
-    """Whether only records of the objects that were rejected before are loaded."""
+    """True if only records of the objects that were rejected before are loaded."""
     open_rejects: bool
-    """Whether the source and dataset have rejects that a valid record can supersede."""
+    """True if the source and dataset have rejects that a valid record can supersede."""
     marks: Marks
     in_snapshots: list[int]
     """The objects of the transaction that belong to snapshots, by ID."""
     history_changed: bool = False
-    """Whether a late-arriving row changed the version history."""
+    """True if a late-arriving row changed the version history."""
 
     @property
     def versioned(self) -> bool:

@@ -50,7 +50,7 @@ class Cell(NamedTuple):
     fallback: str | None
     """What the cell holds if the record does not send the field."""
     escapes: bool
-    """Whether the column can hold characters that COPY needs escaped."""
+    """True if the column can hold characters that COPY needs escaped."""
 
 
 class Cells:

@@ -110,7 +110,7 @@ class Converted:
     sent_as: dict[str, str] = field(default_factory=dict)
     """Alias -> the name under which the value was sent, where the names differ."""
     deleted: bool = False
-    """Whether a field is filled that marks a deleted record."""
+    """True if a field is filled that marks a deleted record."""
 
 
 class FieldReading:
@@ -119,14 +119,14 @@ class FieldReading:
     def __init__(self, name: str, paths: Sequence[Path], kind: Kind, dialect: Dialect, *, lenient: bool) -> None:
         self.name, self.paths, self.kind = name, tuple(paths), kind
         self.lenient = lenient
-        """Whether a value that cannot be read costs the field and not the record."""
+        """True if a value that cannot be read costs the field and not the record."""
         self.format = dialect.format_of([name, *(".".join(path) for path in paths), *(path[-1] for path in paths)])
         self.nulls = NULL_TEXTS | frozenset(self.format.null_texts or ())
         """Texts that count as not sent, unless the field is a text."""
         self.skips_zero_days = kind in ("day", "time") and self.format.zero_days != "reject"
         converter = _converter(kind, self.format)
         self.is_declared = converter is not None and (not isinstance(converter, FlagFormat) or converter.is_declared)
-        """Whether the dialect says how the values are written."""
+        """True if the dialect says how the values are written."""
         self.convert: Convert | None = None
         """Converts columns. None: columns stay as they are."""
         self.single: Single = self._usual
@@ -140,7 +140,7 @@ class FieldReading:
             self._nulls_are_unread = all(converter.single(text) is UNREAD for text in self.nulls)
             self.convert, self.single = partial(self._without_nulls, converter), converter.single
         self.is_judged = kind == "number" and not self.is_declared
-        """Whether a point in its texts can be doubtful."""
+        """True if a point in its texts can be doubtful."""
 
     def thorough(self, values: Column) -> Column:
         """Convert a column of a field without a declared format, as single values are converted."""

@@ -53,7 +53,7 @@ class Findings:
 
     @property
     def need_mapping(self) -> bool:
-        """Whether the record has to be mapped each time that it is sent, since its file is judged by its values."""
+        """Return whether the record has to be mapped each time that it is sent, since its file is judged by its values."""
         return bool(self.unread or self.doubts)
 
 
