@@ -56,6 +56,7 @@ from pipeline_project.jobs.run import run_job
 from pipeline_project.jobs.outbox import Outbox
 from pipeline_project.notify.delivery import Delivery
 from pipeline_project.notify.events import Notifier
+from pipeline_project.results.options import ResultOptions
 from pipeline_project.settings import Settings
 from pipeline_project_tests.fix_api import Caller
 
