@@ -26,8 +26,9 @@ from pipeline_project.ingest.decoding import (
     decode_any_number,
 )
 from pipeline_project.ingest.mapping.column_counts import ColumnCounts, a_few, count_singly
+from pipeline_project.ingest.mapping.column_readers import is_bounded_type
 from pipeline_project.ingest.mapping.copy_text import DEEPEST, depth, is_plain, unstorable
-from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath, is_bounded_type
+from pipeline_project.ingest.mapping.fast_path import FastColumns, FastPath
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.reading import UNREAD_ATTRIBUTE, Converted, Reading, first_sent
 from pipeline_project.ingest.mapping.rows import (

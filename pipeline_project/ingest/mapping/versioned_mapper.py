@@ -9,17 +9,10 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from pipeline_project.ingest.decoding import UNREADABLE, Chunk, RawRecord
+from pipeline_project.ingest.mapping.column_readers import ids, microsecond, microseconds, number_reader, unquoted
 from pipeline_project.ingest.mapping.converters import UNREAD
 from pipeline_project.ingest.mapping.dataset_mapper import DatasetMapper
-from pipeline_project.ingest.mapping.fast_path import (
-    NO_CONTENT,
-    FastColumns,
-    ids,
-    microsecond,
-    microseconds,
-    number_reader,
-    unquoted,
-)
+from pipeline_project.ingest.mapping.fast_path import NO_CONTENT, FastColumns
 from pipeline_project.ingest.mapping.mapper import RENAMED, TOGETHER
 from pipeline_project.ingest.mapping.probe_keys import ProbeKeys, joined
 from pipeline_project.ingest.mapping.rows import ObjectPosition, Row

@@ -230,4 +230,7 @@ def test_of_several_unknown_parameters_the_first_by_name_is_told(api_without_dat
     answer = api_without_database("GET", "/analytics/operations?later=1&earlier=2")
     assert answer.json["detail"] == "unknown parameter 'earlier'; this route takes: none"
     answer = api_without_database("GET", "/analytics/jobs?wait=1")
-    assert "this route takes: state, operation, label, created_from, created_before, limit, cursor" in answer.json["detail"]
+    assert (
+        "this route takes: state, operation, label, created_from, created_before, limit, cursor"
+        in answer.json["detail"]
+    )
