@@ -204,7 +204,11 @@ def canonical_rows(path: Path, count: int, edition: int, object_id: int) -> None
 def floor(bench: BenchServer, name: str, rows: Path) -> float:
     """Seconds that psql takes to stage and merge rows that are canonical already, in one transaction."""
     columns = ", ".join(mapper_for(sources()["crm"], "entities").columns)
-    merge = statement("ingest/loading/merge", ENTITIES).decode().replace("%(repeats)s", "false")
+    merge = statement("ingest/loading/merge", ENTITIES).decode()
+    # Nothing is loaded again, and there are no snapshots.
+    for parameter, value in {"repeats": "false", "marked_until": "'-infinity'::timestamptz"}.items():
+        merge = merge.replace(f"%({parameter})s", value)
+    assert "%(" not in merge, "the statement has a new parameter"
     staging = statement("ingest/loading/staging", ENTITIES).decode()
     script = rows.with_suffix(".sql")
     copy = f"\\copy incoming_entities ({columns}) FROM '{rows}' (NULL '')"
