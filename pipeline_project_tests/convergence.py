@@ -114,17 +114,19 @@ class File:
             fields["updated_at"] = "2031-01-01T00:00:00Z"
         if row.fault == "date":
             fields["updated_at"] = "31/12/2024"
-        if row.fault == "negative":
-            value = "x" if self.dataset == "metrics" else -1
+        if row.fault == "invalid" and self.dataset == "metrics":
+            value = "x"
         if row.deleted:
             fields["_deleted"] = True
+        if row.fault == "invalid" and self.dataset not in ("metrics", "relationships"):
+            fields["_deleted"] = "perhaps"
         name = "title" if row.fault == "title" else "name"
         if row.fault == "title" and row.updated_at is not None:
             fields["changed"] = fields.pop("updated_at")
         match self.dataset:
             case "relationships":
                 fields |= {"parent_id": source_id, "child_id": "P", "relationship_type": "owns", "weight": row.value}
-                if row.fault == "negative":
+                if row.fault == "invalid":
                     fields["valid_to"] = "1899-12-31"
             case "receipts":
                 fields |= {"receipt_id": source_id, "customer_id": row.value, "amount": value, "paid_share": 0.5}
@@ -145,7 +147,7 @@ SAID = st.builds(
     value=st.integers(0, 2),
     updated=st.none() | st.integers(0, 3),
     deleted=st.sampled_from([False, False, False, True]),
-    fault=st.sampled_from([None] * 12 + ["not json", "future", "date", "negative"]),
+    fault=st.sampled_from([None] * 12 + ["not json", "future", "date", "invalid"]),
     spelling=st.integers(0, 2),
 )
 FILES = st.builds(
@@ -188,7 +190,7 @@ def model(files: Sequence[tuple[int, File]], versions: "Versions | None" = None)
                 if code in (None, "too_many_rejects"):
                     known = file.dataset in KEYED_BY_ID and row.fault != "not json"
                     # What is wrong with its time has none.
-                    own = row if row.fault == "negative" else Said(row.number, row.value, None)
+                    own = row if row.fault == "invalid" else Said(row.number, row.value, None)
                     rejects.append(
                         (
                             object_id,

@@ -54,7 +54,7 @@ MENDABLE = st.builds(
             number=st.integers(1, 3),
             value=st.integers(0, 2),
             updated=st.none() | st.integers(0, 3),
-            fault=st.sampled_from([None, None, None, "title", "negative"]),
+            fault=st.sampled_from([None, None, None, "title", "invalid"]),
         ),
         min_size=1,
         max_size=5,

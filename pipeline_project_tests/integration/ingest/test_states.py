@@ -10,7 +10,8 @@ import pytest
 
 from pipeline_project.ingest.ledger import DiscoveredBy, Outcome
 from pipeline_project.ingest.ledger.object_states import FIRST, TRANSITIONS, Merged, ObjectState
-from pipeline_project.ingest.rejects.rejected_rows import Status
+from pipeline_project.ingest.ledger.snapshots import SnapshotState
+from pipeline_project.ingest.rejects.rejected_rows import Kind, Status
 from pipeline_project.schema.sql_files import SQL
 from pipeline_project_tests.fix_postgres import FreshDatabase
 
@@ -55,7 +56,11 @@ def test_constraints_and_enumerations_have_the_same_words(admin: Connection) -> 
         "loaded_as": LOADED,
         "discovered_by": {*get_args(DiscoveredBy)},
     }
-    assert constrained(admin, "ingest.rejects") == {"status": {*get_args(Status)}}
+    assert constrained(admin, "ingest.rejects") == {
+        "status": {*get_args(Status)},
+        "kind": {*get_args(Kind)},
+    }
+    assert constrained(admin, "ingest.snapshots") == {"state": set(SnapshotState)}
 
 
 def test_every_merge_reports_words_that_are_known_and_all_of_them_occur() -> None:
@@ -72,7 +77,8 @@ def test_sql_names_no_state_that_is_unknown() -> None:
         for found in IN_STATE.findall(text)
         for word in words(found)
     }
-    assert named == {*ObjectState}
+    # Some of these statements name the states of snapshots, too.
+    assert named - {*SnapshotState} == {*ObjectState}
 
 
 @pytest.mark.parametrize("before", ObjectState)
