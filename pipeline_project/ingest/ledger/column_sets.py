@@ -6,7 +6,8 @@ Many objects share a set. Its ID is a hash of its content, so a worker needs no 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline_project.database import Connection
 from pipeline_project.schema.sql_files import query
@@ -24,17 +25,17 @@ class ColumnSet:
     fields: tuple[str | None, ...]
     """The field of each name. None: the column became an attribute."""
 
-    @property
+    @cached_property
     def column_set_id(self) -> int:
         """Return the ID. It has 63 bits, so that it fits into a bigint."""
-        content = json.dumps(astuple(self)).encode()
+        content = json.dumps((self.source, self.dataset, self.variant, self.names, self.fields)).encode()
         return int.from_bytes(hashlib.sha256(content).digest()[:8]) >> 1
 
 
 def add_column_sets(connection: Connection, sets: Iterable[ColumnSet]) -> None:
     """Add those of these sets that the ledger does not have."""
     distinct = {each.column_set_id: each for each in sets}
-    entries = [{**vars(each), "column_set_id": set_id} for set_id, each in sorted(distinct.items())]
+    entries = [{"column_set_id": set_id, **vars(each)} for set_id, each in sorted(distinct.items())]
     for entry in entries:
         entry.update(names=list(entry["names"]), fields=list(entry["fields"]))
     if entries:
