@@ -150,7 +150,9 @@ def test_every_format_loads_into_a_dataset_that_is_only_declared(platform: Servi
             "products/again.json": products["products/json"] + b" ",
         }
     )
-    assert {(each.unchanged, each.inserted, each.updated) for each in again.values()} == {(3, 0, 0), (2, 0, 0)}
+    # Receipts of the same second count as older ones or as unchanged ones: the hash of the object decides.
+    told = {(each.unchanged + each.stale, each.inserted, each.updated) for each in again.values()}
+    assert told == {(3, 0, 0), (2, 0, 0)}
     assert rows("SELECT count(*) FROM canonical.product_versions") == [(0,)]
     assert rows("SELECT count(*) FROM canonical.product_confirmations") == [(2,)]
 
