@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import partial
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -43,6 +43,7 @@ from pipeline_project.ingest.mapping.converters import (
 from pipeline_project.ingest.mapping.rows import Doubt, FieldError, Findings, UnreadValue
 from pipeline_project.schema.dataset import Dataset
 from pipeline_project.schema.fields import Declared, Id, Role, aliases
+from pipeline_project.schema.names import folded
 from pipeline_project.schema.numbers import plain_number
 from pipeline_project.schema.record import DELETED, Record
 from pipeline_project.sources.dialect import Dialect, FieldFormat
@@ -60,7 +61,6 @@ NOT_AS_DECLARED = "not_as_declared"
 
 _DATE = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 """How pydantic writes a day that is a bound."""
-_SEPARATORS = re.compile(r"[\s_.\-]+")
 _BASES: tuple[tuple[type, Kind], ...] = (
     (bool, "flag"),
     (int, "number"),
@@ -89,12 +89,6 @@ SETTLING = re.compile(r"[+-]?(?:[0-9]{4,}\.[0-9]+|0[0-9]*\.[0-9]+|\.[0-9]+|[0-9]
 """A number whose point can only be a decimal mark. One of them settles what the others of its column mean."""
 _DOUBTFUL_HINT = re.compile(r"\.[0-9]{3}\n")
 _SETTLING_LINE = re.compile(rf"(?m)^{SETTLING.pattern}$")
-
-
-@lru_cache(maxsize=10_000)
-def folded(name: str) -> str:
-    """Return the name of a field without what senders write in different ways: case, blanks, `_`, `-` and `.`."""
-    return _SEPARATORS.sub("", name).casefold()
 
 
 @dataclass
