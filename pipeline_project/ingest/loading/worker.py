@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from io import BytesIO
 from itertools import groupby
 from typing import Any
@@ -194,12 +194,14 @@ class Worker:
                 )
             self._open_in_ledger(connection, [claimed], batch)
             source = sources()[claimed.source]
-            if claimed.suspect:
-                loader.rehearse(source, claimed.dataset, self._open(claimed))
-            try:
-                return loader.load_one(source, claimed.dataset, self._open(claimed))
-            except JudgedInPart:
-                return loader.load_one(source, claimed.dataset, self._open(claimed), probe=False)
+            # A file that is refused is not read to its end. Its connection is closed here, not by the garbage collector.
+            with ExitStack() as bodies:
+                if claimed.suspect:
+                    loader.rehearse(source, claimed.dataset, self._open(claimed, bodies))
+                try:
+                    return loader.load_one(source, claimed.dataset, self._open(claimed, bodies))
+                except JudgedInPart:
+                    return loader.load_one(source, claimed.dataset, self._open(claimed, bodies), probe=False)
         except ObjectFault as fault:
             return self._settle(connection, claimed, fault)
         except psycopg.Error as error:
@@ -252,11 +254,12 @@ class Worker:
     def _fetch(self, claimed: Claimed) -> Opened | None:
         """Read a small object into memory. None if that fails: loading the object alone shows the reason."""
         try:
-            return self._open(claimed, in_memory=True)
+            return self._open(claimed)
         except Exception:
             return None
 
-    def _open(self, claimed: Claimed, *, in_memory: bool = False) -> Opened:
+    def _open(self, claimed: Claimed, bodies: ExitStack | None = None) -> Opened:
+        """Open an object. `bodies` closes its stream later. None: the content is read into memory."""
         which = {"VersionId": claimed.version} if claimed.versioned else {"IfMatch": f'"{claimed.version}"'}
         try:
             answer = self._s3.get_object(Bucket=claimed.bucket, Key=claimed.key, **which)
@@ -267,7 +270,9 @@ class Worker:
             if code in OVERWRITTEN:
                 raise ObjectFault("overwritten", "the key was overwritten before this content was loaded") from None
             raise
-        body: ByteStream = BytesIO(answer["Body"].read()) if in_memory else answer["Body"]
+        body: ByteStream = BytesIO(answer["Body"].read()) if bodies is None else answer["Body"]
+        if bodies is not None:
+            bodies.callback(answer["Body"].close)
         position = ObjectPosition(claimed.object_id, answer["LastModified"].replace(microsecond=0))
         return open_object(claimed, position, body)
 
