@@ -38,7 +38,7 @@ class Preference(NamedTuple):
     wait: int | None
 
     def within(self, most: int) -> "Preference":
-        """Give what is applied of it if nobody waits longer than `most` seconds."""
+        """Return the preference that is applied if a client may wait at most `most` seconds."""
         return self if self.wait is None else self._replace(wait=min(self.wait, most))
 
     def __str__(self) -> str:

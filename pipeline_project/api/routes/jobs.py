@@ -197,7 +197,7 @@ def _file(services: Services, key: str, operation: str, *, is_redirect: bool) ->
 
 
 def known_job(job_id: str, owner: str, services: Services) -> Job:
-    """Give a job of the caller. A job of somebody else does not exist."""
+    """Return a job of the caller. A job of another caller is not found."""
     try:
         well_formed = str(uuid.UUID(job_id)) == job_id
     except ValueError:

@@ -24,7 +24,7 @@ _BRACE, _CLOSING, _COLON, _COMMA, _QUOTE, _SPACE, _RETURN, _LINE_FEED = b'{}:," 
 
 
 class Brace(Flag):
-    """What is before opening braces."""
+    """The characters before opening braces."""
 
     NONE = 0
     OF_WRAPPER = auto()

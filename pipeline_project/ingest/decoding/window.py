@@ -11,7 +11,7 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 RECORD_SEPARATOR = b"\x1e"
 """The byte before each text of a JSON text sequence (RFC 7464)."""
 SEPARATORS = re.compile(rb"[ \t\r\n\x1e]*")
-"""What can be between JSON values that follow each other."""
+"""White space and marks between JSON values that follow each other."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]|"', re.DOTALL)
 _STRING_END = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SCALAR = re.compile(rb"[^,\]}\s]+")
@@ -31,7 +31,7 @@ class Window:
         self._marked = (0, 1)  # a place in the buffer, and its line
         self._looks = False
         self.braces = Brace.NONE
-        """What is before the braces in all bytes that were read, since look_at_braces was called."""
+        """The characters before the braces in all bytes that were read since look_at_braces was called."""
 
     def look_at_braces(self) -> None:
         """Look at the braces in the buffer, and in all that is read from now on."""

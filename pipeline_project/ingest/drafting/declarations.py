@@ -28,13 +28,13 @@ class DraftedField:
 
 @dataclass
 class Declaration:
-    """What a draft declares."""
+    """The declaration that a draft proposes."""
 
     name: str
     description: str
     entity_type: str
     read: Sequence[str]
-    """What was read, for the head of the text."""
+    """The files that were read, for the head of the text."""
     fields: list[DraftedField] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     """Columns that become attributes."""

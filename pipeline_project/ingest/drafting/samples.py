@@ -66,18 +66,18 @@ class ColumnSample:
 
 @dataclass
 class Sample:
-    """What the samples of a source have in common."""
+    """The properties that the samples of a source share."""
 
     records: int = 0
     columns: dict[str, ColumnSample] = field(default_factory=dict)
     dialect: Dialect = field(default_factory=Dialect)
-    """What had to be declared to read them."""
+    """The settings that were needed to read them."""
     formats: list[str] = field(default_factory=list)
     shapes: list[str] = field(default_factory=list)
     flaws: Counter[str] = field(default_factory=Counter)
     """Records that are no records, by rule."""
     questions: list[tuple[str, list[str]]] = field(default_factory=list)
-    """What a person has to say so that the files can be read, each with the settings that would say it."""
+    """The open questions for a person, each with the settings that answer it."""
 
 
 def read_samples(paths: Sequence[Path]) -> Sample:
