@@ -74,6 +74,9 @@ class StallingBody:
             time.sleep(600)
         return data
 
+    def close(self) -> None:
+        self._file.close()
+
 
 class StallingLanding(Landing):
     """Its large objects stall."""
